@@ -1,0 +1,1 @@
+//! What the tools of domain 0 share.

@@ -1,0 +1,74 @@
+//! Names of things: domains, vCPUs, CPUs, ports, vectors.
+
+use core::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($repr:ty), $fmt:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(transparent)]
+        pub struct $name(pub $repr);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, $fmt, self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, $fmt, self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A domain's number. Values from 0x7ff0 up are reserved names (`DOMID_SELF` and friends, `public/xen.h`).
+    DomId(u16), "d{}"
+);
+id!(
+    /// A vCPU's index in its domain.
+    VcpuId(u32), "v{}"
+);
+id!(
+    /// A physical CPU's index in Tenon's own numbering (not an APIC id).
+    CpuId(u32), "cpu{}"
+);
+id!(
+    /// An event channel port; meaningful only together with its domain.
+    Port(u32), "port {}"
+);
+id!(
+    /// An interrupt vector, guest or host as the context says.
+    Vector(u8), "vector {:#04x}"
+);
+
+impl DomId {
+    /// The control domain.
+    pub const ZERO: Self = Self(0);
+    /// The first of the reserved names.
+    pub const FIRST_RESERVED: Self = Self(0x7ff0);
+
+    /// Whether the number can name a real domain.
+    #[must_use]
+    pub const fn is_real(self) -> bool {
+        self.0 < Self::FIRST_RESERVED.0
+    }
+}
+
+impl VcpuId {
+    /// The id as an index. Whoever indexes checks the bound.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl CpuId {
+    /// The id as an index. Whoever indexes checks the bound.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}

@@ -1,0 +1,16 @@
+//! Tenon's logic, apart from the machine.
+//!
+//! Everything here builds and is tested on the host; the kernel crate gives it CPUs, memory and time.
+//! No module touches hardware, and none may use `unsafe`.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod frame;
+pub mod ids;
+pub mod page;
+pub mod refusal;

@@ -1,0 +1,112 @@
+//! A pinned page that the guest can write at any moment.
+//!
+//! Invariant: nobody forms a Rust reference into the page. Words are accessed atomically, byte ranges are copied
+//! in or out, once. The holder of a `GuestPage` keeps its frame from being freed.
+//!
+//! Offsets come from the core, never unchecked from a guest. One that is misaligned or past the page's end is an
+//! error of ours: reads give 0, writes do nothing, debug builds stop.
+
+/// A page of guest-visible memory that stays allocated for as long as this handle lives.
+pub trait GuestPage: Send + Sync {
+    /// Reads the aligned 32-bit word at `offset` (acquire).
+    fn load32(&self, offset: usize) -> u32;
+    /// Writes the aligned 32-bit word at `offset` (release).
+    fn store32(&self, offset: usize, value: u32);
+    /// Replaces `current` by `new` in the word at `offset`; `Err` carries what was found instead.
+    fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32>;
+    /// Sets bits in the word at `offset`; returns what it was before.
+    fn fetch_or32(&self, offset: usize, bits: u32) -> u32;
+    /// Keeps only `bits` in the word at `offset`; returns what it was before.
+    fn fetch_and32(&self, offset: usize, bits: u32) -> u32;
+    /// Reads the aligned 64-bit word at `offset` (acquire).
+    fn load64(&self, offset: usize) -> u64;
+    /// Writes the aligned 64-bit word at `offset` (release).
+    fn store64(&self, offset: usize, value: u64);
+    /// Sets bits in the 64-bit word at `offset`; returns what it was before.
+    fn fetch_or64(&self, offset: usize, bits: u64) -> u64;
+    /// Copies bytes out of the page. Bytes that the guest changes meanwhile may be old or new, each.
+    fn read(&self, offset: usize, into: &mut [u8]);
+    /// Copies bytes into the page.
+    fn write(&self, offset: usize, from: &[u8]);
+}
+
+#[cfg(any(test, feature = "std"))]
+pub use host::TestPage;
+
+#[cfg(any(test, feature = "std"))]
+mod host {
+    use super::GuestPage;
+    use crate::frame::PAGE_SIZE;
+    use std::sync::{Arc, Mutex, PoisonError};
+    use std::vec;
+    use std::vec::Vec;
+
+    /// A page for host tests. Clones share the bytes, so that a test plays the guest.
+    #[derive(Clone, Debug)]
+    pub struct TestPage(Arc<Mutex<Vec<u8>>>);
+
+    impl Default for TestPage {
+        fn default() -> Self {
+            Self(Arc::new(Mutex::new(vec![0; PAGE_SIZE])))
+        }
+    }
+
+    impl TestPage {
+        fn with<R>(&self, offset: usize, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+            let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            f(&mut bytes[offset..offset + len])
+        }
+
+        fn update32(&self, offset: usize, f: impl FnOnce(u32) -> u32) -> u32 {
+            assert_eq!(offset % 4, 0, "misaligned word");
+            self.with(offset, 4, |b| {
+                let old = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                b.copy_from_slice(&f(old).to_le_bytes());
+                old
+            })
+        }
+
+        fn update64(&self, offset: usize, f: impl FnOnce(u64) -> u64) -> u64 {
+            assert_eq!(offset % 8, 0, "misaligned word");
+            self.with(offset, 8, |b| {
+                let old = u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+                b.copy_from_slice(&f(old).to_le_bytes());
+                old
+            })
+        }
+    }
+
+    impl GuestPage for TestPage {
+        fn load32(&self, offset: usize) -> u32 {
+            self.update32(offset, |v| v)
+        }
+        fn store32(&self, offset: usize, value: u32) {
+            self.update32(offset, |_| value);
+        }
+        fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
+            let old = self.update32(offset, |v| if v == current { new } else { v });
+            if old == current { Ok(old) } else { Err(old) }
+        }
+        fn fetch_or32(&self, offset: usize, bits: u32) -> u32 {
+            self.update32(offset, |v| v | bits)
+        }
+        fn fetch_and32(&self, offset: usize, bits: u32) -> u32 {
+            self.update32(offset, |v| v & bits)
+        }
+        fn load64(&self, offset: usize) -> u64 {
+            self.update64(offset, |v| v)
+        }
+        fn store64(&self, offset: usize, value: u64) {
+            self.update64(offset, |_| value);
+        }
+        fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
+            self.update64(offset, |v| v | bits)
+        }
+        fn read(&self, offset: usize, into: &mut [u8]) {
+            self.with(offset, into.len(), |b| into.copy_from_slice(b));
+        }
+        fn write(&self, offset: usize, from: &[u8]) {
+            self.with(offset, from.len(), |b| b.copy_from_slice(from));
+        }
+    }
+}
