@@ -11,6 +11,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod frame;
+pub mod frames;
 pub mod ids;
+pub mod machine;
 pub mod page;
 pub mod refusal;
+pub mod sync;

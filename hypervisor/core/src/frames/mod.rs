@@ -1,0 +1,210 @@
+//! Who owns each machine frame, and who still holds it.
+//!
+//! One 16-byte [`FrameSlot`] per frame of the machine. A frame is in exactly one state:
+//!
+//! - *reserved*: not RAM, or the firmware's. Never handed out.
+//! - *free*: on a list of the [buddy allocator](buddy).
+//! - *hypervisor*: Tenon's own (heap, page tables, stacks).
+//! - *domain RAM*: owned by a domain and counted against its limit.
+//! - *shared*: Tenon's, but made to be mapped by one domain (shared info, grant frames). Not counted.
+//!
+//! The last two are reference-counted. The holder of a [`FrameRef`] keeps the frame; the last one to let go
+//! returns it to the allocator. A p2m entry of type RAM is such a holder, so unmapping and freeing cannot race
+//! with a copy that still runs.
+//!
+//! Locks: the state word is atomic and needs none; the allocator's lock is a leaf (nothing is taken under it).
+
+pub mod buddy;
+mod reference;
+mod slot;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::frame::Mfn;
+use crate::ids::DomId;
+use crate::sync::Lock;
+
+pub use buddy::{Buddy, MAX_ORDER, Zone};
+pub use reference::{BorrowedFrame, FrameRef, Frames};
+pub use slot::{FrameKind, FrameSlot};
+
+/// The state of every frame of the machine, and the allocator of the free ones.
+///
+/// Lives as long as the hypervisor.
+#[derive(Debug)]
+pub struct FrameTable {
+    slots: &'static [FrameSlot],
+    buddy: Lock<Buddy>,
+    /// RAM frames that each domain owns, indexed by domain id. A domain's id is free again only at zero.
+    owned: Box<[AtomicU32]>,
+}
+
+/// Why frames were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfFrames {
+    /// The machine has no free run of that size.
+    Machine {
+        /// log2 of the frames asked for.
+        order: u32,
+    },
+    /// The domain is at its `max_mem`.
+    DomainLimit {
+        /// The domain.
+        domain: DomId,
+        /// Its limit, in frames.
+        max: u32,
+    },
+}
+
+impl core::fmt::Display for OutOfFrames {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Machine { order } => write!(f, "the machine has no free run of {} KiB", 4u64 << order),
+            Self::DomainLimit { domain, max } => {
+                write!(f, "{domain} is at its memory limit of {} KiB (max_mem)", u64::from(*max) * 4)
+            }
+        }
+    }
+}
+
+impl crate::refusal::Refusal for OutOfFrames {
+    fn errno(&self) -> hypercall_abi::errno::Errno {
+        hypercall_abi::errno::Errno::ENOMEM
+    }
+}
+
+impl FrameTable {
+    /// Takes over the slots of all frames, every one of which is in state reserved. `None` without heap.
+    #[must_use]
+    pub fn new(slots: &'static [FrameSlot]) -> Option<Self> {
+        let mut owned = Vec::new();
+        owned.try_reserve_exact(usize::from(DomId::FIRST_RESERVED.0)).ok()?;
+        owned.resize_with(usize::from(DomId::FIRST_RESERVED.0), AtomicU32::default);
+        Some(Self { slots, buddy: Lock::new(Buddy::new()), owned: owned.into_boxed_slice() })
+    }
+
+    /// One past the highest frame number that has a slot.
+    #[must_use]
+    pub fn end(&self) -> Mfn {
+        Mfn(self.slots.len() as u64)
+    }
+
+    /// Gives a range of reserved frames, all RAM, to the allocator.
+    pub fn add_free(&self, start: Mfn, count: u64) {
+        self.buddy.lock().add(self.slots, start, count);
+    }
+
+    /// Frames free now.
+    #[must_use]
+    pub fn free_frames(&self) -> u64 {
+        self.buddy.lock().free_frames()
+    }
+
+    /// RAM frames that `domain` owns.
+    #[must_use]
+    pub fn owned_by(&self, domain: DomId) -> u32 {
+        self.owned.get(usize::from(domain.0)).map_or(0, |n| n.load(Ordering::Relaxed))
+    }
+
+    /// What the frame is now; `None` if it is beyond the machine's RAM.
+    #[must_use]
+    pub fn kind(&self, mfn: Mfn) -> Option<FrameKind> {
+        Some(self.slot(mfn)?.kind())
+    }
+
+    /// Allocates `1 << order` frames for Tenon itself. The contents are what was there.
+    pub fn alloc_hypervisor(&self, order: u32, zone: Zone) -> Result<Mfn, OutOfFrames> {
+        let mfn = self.buddy.lock().alloc(self.slots, order, zone).ok_or(OutOfFrames::Machine { order })?;
+        self.for_run(mfn, order, |slot| slot.set(FrameKind::Hypervisor));
+        Ok(mfn)
+    }
+
+    /// Returns what [`alloc_hypervisor`](Self::alloc_hypervisor) gave.
+    pub fn free_hypervisor(&self, mfn: Mfn, order: u32) {
+        debug_assert_eq!(self.kind(mfn), Some(FrameKind::Hypervisor));
+        self.buddy.lock().free(self.slots, mfn, order);
+    }
+
+    /// Allocates `1 << order` RAM frames for `domain`, each with one reference, which the caller now owes.
+    ///
+    /// `max` is the domain's limit in frames. The contents are what was there: scrub before the domain sees them.
+    pub(crate) fn alloc_ram(&self, domain: DomId, order: u32, max: u32) -> Result<Mfn, OutOfFrames> {
+        self.charge(domain, 1 << order, max)?;
+        let got = self.buddy.lock().alloc(self.slots, order, Zone::Any);
+        let Some(mfn) = got else {
+            self.uncharge(domain, 1 << order);
+            return Err(OutOfFrames::Machine { order });
+        };
+        self.for_run(mfn, order, |slot| slot.set(FrameKind::Ram(domain)));
+        Ok(mfn)
+    }
+
+    /// As [`alloc_ram`](Self::alloc_ram), but those very frames. Fails if any of them is not free.
+    pub(crate) fn claim_ram(&self, domain: DomId, mfn: Mfn, order: u32, max: u32) -> Result<(), OutOfFrames> {
+        self.charge(domain, 1 << order, max)?;
+        if !self.buddy.lock().alloc_at(self.slots, mfn, order) {
+            self.uncharge(domain, 1 << order);
+            return Err(OutOfFrames::Machine { order });
+        }
+        self.for_run(mfn, order, |slot| slot.set(FrameKind::Ram(domain)));
+        Ok(())
+    }
+
+    /// Allocates one frame of Tenon's that `domain` may map.
+    pub(crate) fn alloc_shared(&self, domain: DomId) -> Result<Mfn, OutOfFrames> {
+        let got = self.buddy.lock().alloc(self.slots, 0, Zone::Any);
+        let mfn = got.ok_or(OutOfFrames::Machine { order: 0 })?;
+        self.for_run(mfn, 0, |slot| slot.set(FrameKind::Shared(domain)));
+        Ok(mfn)
+    }
+
+    /// Adds a reference, if the frame is one that has any.
+    pub(crate) fn get(&self, mfn: Mfn) -> bool {
+        self.slot(mfn).is_some_and(FrameSlot::try_get)
+    }
+
+    /// Drops a reference; the last one frees the frame.
+    pub(crate) fn put(&self, mfn: Mfn) {
+        let Some(slot) = self.slot(mfn) else { return };
+        if let Some(last) = slot.put() {
+            if let FrameKind::Ram(owner) = last {
+                self.uncharge(owner, 1);
+            }
+            self.buddy.lock().free(self.slots, mfn, 0);
+        }
+    }
+
+    fn slot(&self, mfn: Mfn) -> Option<&'static FrameSlot> {
+        self.slots.get(usize::try_from(mfn.0).ok()?)
+    }
+
+    fn for_run(&self, mfn: Mfn, order: u32, f: impl Fn(&FrameSlot)) {
+        let start = mfn.0 as usize;
+        if let Some(run) = self.slots.get(start..start + (1 << order)) {
+            run.iter().for_each(f);
+        }
+    }
+
+    fn charge(&self, domain: DomId, frames: u32, max: u32) -> Result<(), OutOfFrames> {
+        let refused = OutOfFrames::DomainLimit { domain, max };
+        let count = self.owned.get(usize::from(domain.0)).ok_or(refused)?;
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                n.checked_add(frames).filter(|sum| *sum <= max)
+            })
+            .map(|_| ())
+            .map_err(|_| refused)
+    }
+
+    fn uncharge(&self, domain: DomId, frames: u32) {
+        if let Some(count) = self.owned.get(usize::from(domain.0)) {
+            let before = count.fetch_sub(frames, Ordering::Relaxed);
+            debug_assert!(before >= frames, "{domain} gave back more than it had");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
