@@ -1,0 +1,78 @@
+//! `cargo xtask build`: the hypervisor, the tools of domain 0, the init programs and the test guests.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::step;
+use crate::toolchain::{self, BARE, MUSL};
+use crate::workspace::Workspace;
+
+/// Builds everything into `target/dist`.
+pub fn all(ws: &Workspace) -> Result<()> {
+    toolchain::ensure(&[BARE, MUSL], &["llvm-tools"])?;
+    hypervisor(ws)?;
+    tools(ws)?;
+    guests(ws)
+}
+
+fn hypervisor(ws: &Workspace) -> Result<()> {
+    step::say("building the hypervisor");
+    step::run(cargo_build(ws).args(["-p", "tenon-kernel", "--target", BARE, "--release"]))?;
+    install(&ws.target.join(BARE).join("release/tenon"), &ws.hypervisor())
+}
+
+fn tools(ws: &Workspace) -> Result<()> {
+    step::say("building the tools of domain 0");
+    step::run(cargo_build(ws).args(["-p", "dom0-tools", "--bins", "--target", MUSL, "--profile", "tools"]))?;
+    install_binaries(&ws.root.join("dom0-tools"), &ws.target.join(MUSL).join("tools"), &ws.dist().join("bin"))
+}
+
+fn guests(ws: &Workspace) -> Result<()> {
+    let source = ws.root.join("tests/guests");
+    if !source.join("Cargo.toml").exists() {
+        return Ok(());
+    }
+    step::say("building the small test guests");
+    step::run(cargo_build(ws).args(["-p", "test-guests", "--bins", "--target", BARE, "--release"]))?;
+    install_binaries(&source, &ws.target.join(BARE).join("release"), &ws.dist().join("guests"))
+}
+
+fn cargo_build(ws: &Workspace) -> Command {
+    let mut cargo = toolchain::cargo();
+    cargo.current_dir(&ws.root).arg("build");
+    cargo
+}
+
+/// Copies the binaries that a crate's `src/bin` names; the names are the crate's interface.
+fn install_binaries(source: &Path, built: &Path, dist: &Path) -> Result<()> {
+    for name in binary_names(source)? {
+        install(&built.join(&name), &dist.join(&name))?;
+    }
+    Ok(())
+}
+
+fn binary_names(source: &Path) -> Result<Vec<String>> {
+    let bin = source.join("src/bin");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&bin).with_context(|| format!("cannot list {}", bin.display()))? {
+        let path = entry?.path();
+        let is_program = path.is_dir() || path.extension().is_some_and(|e| e == "rs");
+        if let (true, Some(stem)) = (is_program, path.file_stem()) {
+            names.push(stem.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Copies `from` to `to` by way of a temporary name, so that no reader sees half a file.
+pub fn install(from: &Path, to: &Path) -> Result<()> {
+    let parent = to.parent().context("a file to install has a parent")?;
+    fs::create_dir_all(parent)?;
+    let new = to.with_extension("new");
+    fs::copy(from, &new).with_context(|| format!("cannot copy {} to {}", from.display(), new.display()))?;
+    fs::rename(&new, to).with_context(|| format!("cannot replace {}", to.display()))
+}
