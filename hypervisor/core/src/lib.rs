@@ -17,3 +17,4 @@ pub mod machine;
 pub mod page;
 pub mod refusal;
 pub mod sync;
+pub mod vlapic;
