@@ -14,6 +14,7 @@ pub mod frame;
 pub mod frames;
 pub mod ids;
 pub mod machine;
+pub mod p2m;
 pub mod page;
 pub mod refusal;
 pub mod sync;

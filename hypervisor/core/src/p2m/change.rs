@@ -1,0 +1,164 @@
+//! Changes of one mapping: map, unmap, protect.
+//!
+//! Each goes in three steps: find the entry, allocate every table that a split or a new branch needs, then write.
+//! Only the second step can fail.
+
+use super::error::P2mError;
+use super::flush::{Flush, Scope};
+use super::format::{Format, Leaf, Level, Slot};
+use super::kind::{Access, Entry, PageType};
+use super::memory::TableMemory;
+use super::{ENTRIES, P2m, Spot};
+use crate::frame::{Gfn, Mfn, PAGE_SHIFT, PHYS_BITS_MAX};
+
+/// Tables set aside for a change, highest first.
+type Reserve = [Option<Mfn>; Level::MAX_BELOW_ROOT];
+
+impl<F: Format, T: TableMemory> P2m<F, T> {
+    /// Maps `1 << order` guest frames (order 0, 9 or 18) to as many machine frames. What the run mapped to before, if
+    /// anything, is replaced and comes back with the token; if it was part of a larger page, that page is split.
+    ///
+    /// `access` is limited to what `kind` allows.
+    ///
+    /// # Errors
+    /// [`P2mError::Finer`] if the run holds smaller mappings, [`P2mError::NoTable`] if a table is missing, others if
+    /// the arguments don't fit. Nothing is changed then.
+    pub fn map(
+        &mut self,
+        gfn: Gfn,
+        mfn: Mfn,
+        order: u32,
+        kind: PageType,
+        access: Access,
+    ) -> Result<Flush, P2mError> {
+        let target = self.target(gfn, order)?;
+        if !mfn.is_aligned(order) {
+            return Err(P2mError::Misaligned { gfn, order });
+        }
+        let last = mfn.checked_add((1 << order) - 1).ok_or(P2mError::NoSuchFrame { mfn })?;
+        if last.0 >> (PHYS_BITS_MAX - PAGE_SHIFT) != 0 {
+            return Err(P2mError::NoSuchFrame { mfn });
+        }
+        let new = Leaf { mfn, kind, access: kind.limit(access) };
+        self.replace(gfn, target, |_| Ok(Some(new)))
+    }
+
+    /// Unmaps `1 << order` guest frames. What they mapped to comes back with the token; a hole is left as it is.
+    ///
+    /// # Errors
+    /// As for [`map`](Self::map): unmapping part of a large page needs a table too.
+    pub fn unmap(&mut self, gfn: Gfn, order: u32) -> Result<Flush, P2mError> {
+        let target = self.target(gfn, order)?;
+        self.replace(gfn, target, |_| Ok(None))
+    }
+
+    /// Changes the type and access of `1 << order` guest frames that are mapped. The token carries no frame, since
+    /// none is given up.
+    ///
+    /// # Errors
+    /// [`P2mError::NotMapped`] for a hole; others as for [`map`](Self::map).
+    pub fn protect(
+        &mut self,
+        gfn: Gfn,
+        order: u32,
+        kind: PageType,
+        access: Access,
+    ) -> Result<Flush, P2mError> {
+        let target = self.target(gfn, order)?;
+        let flush = self.replace(gfn, target, |old| match old {
+            Some(old) => Ok(Some(Leaf { mfn: old.mfn, kind, access: kind.limit(access) })),
+            None => Err(P2mError::NotMapped { gfn }),
+        })?;
+        Ok(Flush { old: None, ..flush })
+    }
+
+    /// The level of the entries that map runs of `1 << order` frames, if `gfn` can start one.
+    fn target(&self, gfn: Gfn, order: u32) -> Result<Level, P2mError> {
+        let level = Level::of_order(order)
+            .filter(|level| *level <= self.format.max_leaf())
+            .ok_or(P2mError::BadOrder { order })?;
+        if !gfn.is_aligned(order) {
+            return Err(P2mError::Misaligned { gfn, order });
+        }
+        if !self.in_range(gfn, order) {
+            return Err(P2mError::OutOfRange { gfn, order });
+        }
+        Ok(level)
+    }
+
+    /// Puts in place of the entry for `gfn` at `target` what `new` makes of it.
+    fn replace(
+        &mut self,
+        gfn: Gfn,
+        target: Level,
+        new: impl FnOnce(Option<Leaf>) -> Result<Option<Leaf>, P2mError>,
+    ) -> Result<Flush, P2mError> {
+        let order = target.order();
+        let spot = self.walk(gfn, target);
+        let old = match spot.slot {
+            Slot::Hole => None,
+            Slot::Leaf(leaf) => {
+                let offset = (gfn.0 & ((1 << spot.level.order()) - 1)) >> order << order;
+                Some(Leaf { mfn: Mfn(leaf.mfn.0 + offset), ..leaf })
+            }
+            Slot::Table(_) => return Err(P2mError::Finer { gfn, order }),
+        };
+        let new = new(old)?;
+        if new == old {
+            // Also the answer for a page already mapped so: the caller gets its frame back as replaced.
+            return Ok(Flush { old: old.map(|leaf| entry(leaf, order)), ..Flush::NOTHING });
+        }
+        let table = self.open(spot, target, gfn)?;
+        self.memory.write(table, target.index(gfn), new.map_or(0, |leaf| self.format.leaf(leaf, target)));
+
+        let Some(old) = old else { return Ok(Flush::NOTHING) };
+        let retired = if new.is_none() { self.prune(gfn, target) } else { Default::default() };
+        Ok(Flush { scope: Scope::Range { gfn, order }, old: Some(entry(old, order)), retired })
+    }
+
+    /// Makes the tables between a hole or leaf and `target`; a leaf is split into leaves that map the same. Returns
+    /// the table that holds the entry at `target`.
+    fn open(&mut self, spot: Spot, target: Level, gfn: Gfn) -> Result<Mfn, P2mError> {
+        let reserve = self.reserve(spot.level.tables_down_to(target))?;
+        let Spot { mut table, mut level, mut slot } = spot;
+        for new in reserve.into_iter().flatten() {
+            let Some(below) = level.below() else { break };
+            let part = match slot {
+                Slot::Leaf(leaf) => Some(self.fill(new, leaf, below, gfn)),
+                Slot::Hole | Slot::Table(_) => None,
+            };
+            self.memory.write(table, level.index(gfn), self.format.table(new));
+            self.tables += 1;
+            table = new;
+            level = below;
+            slot = part.map_or(Slot::Hole, Slot::Leaf);
+        }
+        Ok(table)
+    }
+
+    /// Fills a table of `level` with the parts of a larger leaf; returns the part that maps `gfn`.
+    fn fill(&self, table: Mfn, leaf: Leaf, level: Level, gfn: Gfn) -> Leaf {
+        let part = |index: usize| Leaf { mfn: Mfn(leaf.mfn.0 + ((index as u64) << level.order())), ..leaf };
+        for index in 0..ENTRIES {
+            self.memory.write(table, index, self.format.leaf(part(index), level));
+        }
+        part(level.index(gfn))
+    }
+
+    /// Allocates `count` tables, or none.
+    fn reserve(&self, count: usize) -> Result<Reserve, P2mError> {
+        let mut reserve = Reserve::default();
+        for place in reserve.iter_mut().take(count) {
+            *place = self.memory.alloc();
+            if place.is_none() {
+                reserve.into_iter().flatten().for_each(|table| self.memory.free(table));
+                return Err(P2mError::NoTable);
+            }
+        }
+        Ok(reserve)
+    }
+}
+
+fn entry(leaf: Leaf, order: u32) -> Entry {
+    Entry { mfn: leaf.mfn, order, kind: leaf.kind, access: leaf.access }
+}

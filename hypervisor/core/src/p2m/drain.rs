@@ -1,0 +1,60 @@
+//! Emptying an address space in steps, when its domain is torn down.
+//!
+//! The caller guarantees that no CPU or IOMMU uses the tree any more and has flushed what they cached of it, so tables
+//! are freed at once and no token is needed. Between steps the p2m lock may be released; lookups stay correct.
+
+use super::format::{Format, Level, Slot};
+use super::kind::Entry;
+use super::memory::TableMemory;
+use super::{ENTRIES, P2m};
+use crate::frame::Gfn;
+
+/// How far a drain has come. Start with `Drain::default()`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drain {
+    next: u64,
+}
+
+/// Whether a drain is through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Progress {
+    /// There may be more: call again.
+    More,
+    /// Nothing is mapped, and the root is the only table left.
+    Done,
+}
+
+impl<F: Format, T: TableMemory> P2m<F, T> {
+    /// Removes mappings in ascending order and gives each to `on_leaf` with its first guest frame.
+    ///
+    /// Looks at `budget` entries (holes count too) and goes on from there with the next call. Mappings that were added
+    /// behind the cursor meanwhile are not seen: the owner stops adding before it drains.
+    pub fn drain(
+        &mut self,
+        cursor: &mut Drain,
+        budget: usize,
+        mut on_leaf: impl FnMut(Gfn, Entry),
+    ) -> Progress {
+        for _ in 0..budget {
+            let gfn = Gfn(cursor.next);
+            if !self.in_range(gfn, 0) {
+                return Progress::Done;
+            }
+            let spot = self.walk(gfn, Level::PAGE);
+            let order = spot.level.order();
+            if let Slot::Leaf(leaf) = spot.slot {
+                self.memory.write(spot.table, spot.level.index(gfn), 0);
+                let first = Gfn(gfn.0 >> order << order);
+                on_leaf(first, Entry { mfn: leaf.mfn, order, kind: leaf.kind, access: leaf.access });
+            }
+            if spot.level.index(gfn) == ENTRIES - 1 {
+                for table in self.prune(gfn, spot.level).into_iter().flatten() {
+                    self.memory.free(table);
+                }
+            }
+            cursor.next = ((gfn.0 >> order) + 1) << order;
+        }
+        Progress::More
+    }
+}

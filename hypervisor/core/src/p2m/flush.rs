@@ -1,0 +1,91 @@
+//! What a change left behind in the hardware's caches.
+//!
+//! Invariant: the frame and the tables that a change removed come out of a [`Flush`] only through
+//! [`P2m::flushed`], which is called after the flush.
+
+use super::format::{Format, Level};
+use super::kind::Entry;
+use super::memory::TableMemory;
+use super::{ENTRIES, P2m};
+use crate::frame::{Gfn, Mfn};
+
+/// Which cached translations may be stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// None: hardware does not cache absent entries.
+    Nothing,
+    /// Those of `1 << order` guest frames, and the paging-structure caches above them.
+    Range {
+        /// The first of the frames.
+        gfn: Gfn,
+        /// log2 of their number.
+        order: u32,
+    },
+}
+
+/// What must be flushed, on every CPU and IOMMU that uses the tree, before the old frame may be reused.
+///
+/// Collect several, flush once, then hand each to [`P2m::flushed`]. A token that is dropped leaks its tables.
+#[must_use = "flush, then pass the token to `P2m::flushed`"]
+#[derive(Debug)]
+pub struct Flush {
+    pub(super) scope: Scope,
+    pub(super) old: Option<Entry>,
+    pub(super) retired: [Option<Mfn>; Level::MAX_BELOW_ROOT],
+}
+
+impl Flush {
+    pub(super) const NOTHING: Self =
+        Self { scope: Scope::Nothing, old: None, retired: [None; Level::MAX_BELOW_ROOT] };
+
+    /// Which cached translations may be stale.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Whether any cached translation may be stale.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.scope != Scope::Nothing
+    }
+}
+
+impl<F: Format, T: TableMemory> P2m<F, T> {
+    /// Ends a change after its flush: frees the tables it emptied and returns the mapping it removed, if any.
+    ///
+    /// The entry's order is that of the change: when a run was cut out of a larger page, the run alone is returned.
+    pub fn flushed(&self, flush: Flush) -> Option<Entry> {
+        for table in flush.retired.into_iter().flatten() {
+            self.memory.free(table);
+        }
+        flush.old
+    }
+
+    /// Unlinks the tables on the way to `gfn` that have become empty, the lowest first.
+    pub(super) fn prune(&mut self, gfn: Gfn, from: Level) -> [Option<Mfn>; Level::MAX_BELOW_ROOT] {
+        let mut retired = [None; Level::MAX_BELOW_ROOT];
+        let mut slots = retired.iter_mut();
+        let mut level = from;
+        while level < self.format.root_level() {
+            let Some(parent) = Level::of_order(level.order() + 9) else { break };
+            let spot = self.walk(gfn, parent);
+            let super::Slot::Table(table) = spot.slot else { break };
+            if spot.level != parent || !self.is_empty(table, level.index(gfn)) {
+                break;
+            }
+            let Some(slot) = slots.next() else { break };
+            self.memory.write(spot.table, parent.index(gfn), 0);
+            self.tables -= 1;
+            *slot = Some(table);
+            level = parent;
+        }
+        retired
+    }
+
+    /// Whether no entry is in use; `index` is known to be free. Looks at the neighbours first, so that giving back a
+    /// table page by page, in either direction, costs a few reads per page.
+    fn is_empty(&self, table: Mfn, index: usize) -> bool {
+        (1..ENTRIES).all(|distance| self.memory.read(table, index ^ distance) == 0)
+    }
+}

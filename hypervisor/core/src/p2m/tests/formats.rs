@@ -1,0 +1,73 @@
+//! The bits of each format.
+
+use crate::frame::Mfn;
+use crate::p2m::{Access, Ept, Format, Leaf, Level, Npt, PageType, Slot};
+
+const KINDS: [PageType; 6] = [
+    PageType::Ram,
+    PageType::RamReadOnly,
+    PageType::MmioDirect,
+    PageType::Foreign,
+    PageType::GrantMapped { writable: false },
+    PageType::GrantMapped { writable: true },
+];
+const ACCESSES: [Access; 4] = [Access::READ, Access::READ_WRITE, Access::READ_EXECUTE, Access::ALL];
+
+fn round_trips(format: &impl Format) {
+    for level in [Level::PAGE, Level::MEGA, Level::GIGA] {
+        for kind in KINDS {
+            for access in ACCESSES {
+                let leaf = Leaf { mfn: Mfn(0xa_4000_0000), kind, access };
+                assert_eq!(format.decode(format.leaf(leaf, level), level), Slot::Leaf(leaf));
+            }
+        }
+    }
+    for level in [Level::MEGA, Level::GIGA, Level::TOP] {
+        let table = Mfn(0xf_ffff_ffff);
+        assert_eq!(format.decode(format.table(table), level), Slot::Table(table));
+        assert_eq!(format.decode(0, level), Slot::Hole);
+    }
+}
+
+#[test]
+fn entries_round_trip() {
+    round_trips(&Npt { giant_pages: true });
+    round_trips(&Ept { giant_pages: true });
+}
+
+#[test]
+fn nested_paging_entries_are_long_mode_entries() {
+    let npt = Npt { giant_pages: true };
+    let leaf = Leaf { mfn: Mfn(0x1200), kind: PageType::Ram, access: Access::ALL };
+    assert_eq!(npt.leaf(leaf, Level::PAGE), 0x120_0067);
+    assert_eq!(npt.leaf(leaf, Level::MEGA), 0x120_00e7);
+    let read_only = Leaf { access: Access::READ, ..leaf };
+    assert_eq!(npt.leaf(read_only, Level::PAGE), 0x8000_0000_0120_0065);
+    assert_eq!(npt.table(Mfn(0x34)), 0x3_4027);
+}
+
+#[test]
+fn ept_entries_hold_the_memory_type() {
+    let ept = Ept { giant_pages: true };
+    let leaf = Leaf { mfn: Mfn(0x1200), kind: PageType::Ram, access: Access::ALL };
+    assert_eq!(ept.leaf(leaf, Level::PAGE), 0x120_0337);
+    assert_eq!(ept.leaf(leaf, Level::MEGA), 0x120_03b7);
+    let mmio = Leaf { kind: PageType::MmioDirect, access: Access::READ_WRITE, ..leaf };
+    assert_eq!(ept.leaf(mmio, Level::PAGE), 0x20_0000_0120_0303);
+    assert_eq!(ept.table(Mfn(0x34)), 0x3_4107);
+}
+
+#[test]
+fn software_bits_that_name_no_type_are_a_hole() {
+    let raw = (0xf << 52) | 0x1067;
+    assert_eq!(Npt { giant_pages: true }.decode(raw, Level::PAGE), Slot::Hole);
+}
+
+#[test]
+fn types_limit_access() {
+    assert_eq!(PageType::Ram.limit(Access::ALL), Access::ALL);
+    assert_eq!(PageType::RamReadOnly.limit(Access::ALL), Access::READ_EXECUTE);
+    assert_eq!(PageType::Foreign.limit(Access::ALL), Access::READ_WRITE);
+    assert_eq!(PageType::GrantMapped { writable: false }.limit(Access::ALL), Access::READ);
+    assert_eq!(PageType::GrantMapped { writable: true }.limit(Access::READ), Access::READ);
+}
