@@ -1,0 +1,91 @@
+//! x86: Xen's CPUID leaves and MSR, CPUID and MSR values as the tools pass them (`public/arch-x86/cpuid.h`,
+//! `public/arch-x86/xen.h`).
+
+use crate::layout::{constants, flags, structs};
+
+constants! {
+    /// The leaf with the signature and the highest leaf. If another interface sits here, Xen's leaves start at
+    /// the next multiple of 0x100.
+    CPUID_FIRST_LEAF: u32 = 0x4000_0000, "XEN_CPUID_FIRST_LEAF";
+    /// EAX of this leaf: version, major in the high half.
+    CPUID_LEAF_VERSION: u32 = 0x4000_0001, "XEN_CPUID_LEAF(1)";
+    /// EAX: hypercall pages, EBX: the MSR that installs one, ECX: [`CpuidFeatures1`].
+    CPUID_LEAF_HYPERCALL: u32 = 0x4000_0002, "XEN_CPUID_LEAF(2)";
+    /// Time: sub-leaf 0 mode and frequency, 1 scale and offset, 2 the host's frequency in kHz.
+    CPUID_LEAF_TIME: u32 = 0x4000_0003, "XEN_CPUID_LEAF(3)";
+    /// EAX: [`CpuidHvmFeatures`], EBX: vCPU id, ECX: domain id.
+    CPUID_LEAF_HVM: u32 = 0x4000_0004, "XEN_CPUID_LEAF(4)";
+    /// Only for PV guests.
+    CPUID_LEAF_PV: u32 = 0x4000_0005, "XEN_CPUID_LEAF(5)";
+    /// "XenV".
+    CPUID_SIGNATURE_EBX: u32 = 0x566e_6558, "XEN_CPUID_SIGNATURE_EBX";
+    /// "MMXe".
+    CPUID_SIGNATURE_ECX: u32 = 0x6558_4d4d, "XEN_CPUID_SIGNATURE_ECX";
+    /// "nVMM".
+    CPUID_SIGNATURE_EDX: u32 = 0x4d4d_566e, "XEN_CPUID_SIGNATURE_EDX";
+    /// How many leaves there are beyond the first.
+    CPUID_MAX_NUM_LEAVES: u32 = 5, "XEN_CPUID_MAX_NUM_LEAVES";
+    /// [`CpuidLeaf::subleaf`] of a leaf that has no sub-leaves.
+    CPUID_NO_SUBLEAF: u32 = 0xffff_ffff, "XEN_CPUID_NO_SUBLEAF";
+}
+
+/// The MSR that installs a hypercall page, as EBX of [`CPUID_LEAF_HYPERCALL`] announces it. Writing a page's
+/// guest-physical address, with the page's index in the low bits, fills that page.
+pub const MSR_HYPERCALL: u32 = 0x4000_0000;
+
+/// The same where the Viridian leaves come first.
+pub const MSR_HYPERCALL_VIRIDIAN: u32 = 0x4000_0200;
+
+flags! {
+    /// ECX of [`CPUID_LEAF_HYPERCALL`].
+    struct CpuidFeatures1: u32 {
+        /// `MMU_PT_UPDATE_PRESERVE_AD` works.
+        const MMU_PT_UPDATE_PRESERVE_AD = 1 << 0, "XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD";
+    }
+
+    /// EAX of [`CPUID_LEAF_HVM`].
+    struct CpuidHvmFeatures: u32 {
+        /// APIC register accesses cost little.
+        const APIC_ACCESS_VIRT = 1 << 0, "XEN_HVM_CPUID_APIC_ACCESS_VIRT";
+        /// x2APIC accesses cost little.
+        const X2APIC_VIRT = 1 << 1, "XEN_HVM_CPUID_X2APIC_VIRT";
+        /// Memory mapped from other domains can be reached by devices.
+        const IOMMU_MAPPINGS = 1 << 2, "XEN_HVM_CPUID_IOMMU_MAPPINGS";
+        /// EBX is the vCPU id.
+        const VCPU_ID_PRESENT = 1 << 3, "XEN_HVM_CPUID_VCPU_ID_PRESENT";
+        /// ECX is the domain id.
+        const DOMID_PRESENT = 1 << 4, "XEN_HVM_CPUID_DOMID_PRESENT";
+        /// MSI and I/O APIC destinations have 15 bits.
+        const EXT_DEST_ID = 1 << 5, "XEN_HVM_CPUID_EXT_DEST_ID";
+        /// Per-vCPU upcall vectors work with bound physical interrupts.
+        const UPCALL_VECTOR = 1 << 6, "XEN_HVM_CPUID_UPCALL_VECTOR";
+    }
+}
+
+structs! {
+    /// One CPUID leaf of a policy.
+    struct CpuidLeaf = "struct xen_cpuid_leaf" {
+        /// EAX on input.
+        leaf: u32,
+        /// ECX on input, or [`CPUID_NO_SUBLEAF`].
+        subleaf: u32,
+        /// EAX on output.
+        a: u32,
+        /// EBX on output.
+        b: u32,
+        /// ECX on output.
+        c: u32,
+        /// EDX on output.
+        d: u32,
+    }
+
+    /// One MSR of a policy.
+    struct MsrEntry = "struct xen_msr_entry" {
+        /// The MSR's number.
+        idx: u32,
+        /// Zero.
+        flags: u32,
+        /// Its value.
+        val: u64,
+    }
+}
