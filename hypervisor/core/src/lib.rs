@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod cpuid;
 pub mod frame;
 pub mod frames;
 pub mod ids;

@@ -1,0 +1,149 @@
+//! What CPUID tells a guest.
+//!
+//! A [`Policy`] is worked out once per domain from the host's leaves and holds every answer; a lookup is an index
+//! and at most a patch with the vCPU's own state. It is shared by the domain's vCPUs and changes only before the
+//! domain first runs.
+
+use crate::ids::{DomId, VcpuId};
+
+mod build;
+mod features;
+mod table;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod xen;
+mod xstate;
+
+pub use table::{BeyondLimit, Entry, NO_SUBLEAF};
+pub use xen::{HYPERCALL_PAGE_MSR, TimeLeaf, XEN_LEAVES};
+
+use topology::Topology;
+use xen::XenLeaves;
+use xstate::XState;
+
+/// EAX, EBX, ECX, EDX.
+pub type Regs = [u32; 4];
+
+/// Leaves 0 to 0xd.
+const BASIC_LEAVES: usize = 0xe;
+/// The first extended leaf.
+const EXTENDED: u32 = 0x8000_0000;
+/// Leaves 0x80000000 to 0x80000021.
+const EXTENDED_LEAVES: usize = 0x22;
+
+const CR4_OSXSAVE: u64 = 1 << 18;
+const CR4_PKE: u64 = 1 << 22;
+
+/// The CPU that the host has.
+pub trait HostCpuid {
+    /// CPUID with `leaf` in EAX and `subleaf` in ECX.
+    fn leaf(&self, leaf: u32, subleaf: u32) -> Regs;
+}
+
+/// What a domain is to see.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The domain, told in the Xen leaves.
+    pub domain: DomId,
+    /// The most vCPUs it can have.
+    pub vcpus: u32,
+    /// XCR0 bits that may be offered: those whose state the vCPU switch saves.
+    pub xcr0_limit: u64,
+    /// Offer XSAVES (with no supervisor state): the backend lets it through.
+    pub xsaves: bool,
+    /// Offer x2APIC mode.
+    pub x2apic: bool,
+    /// TSC_AUX is switched with the vCPU, so RDTSCP and RDPID can be offered.
+    pub tsc_aux: bool,
+    /// The guest's TSC never changes its rate: no emulation, no migration.
+    pub invariant_tsc: bool,
+    /// `SPEC_CTRL` and `PRED_CMD` are the guest's own.
+    pub speculation_controls: bool,
+    /// Foreign memory that the domain maps gets IOMMU mappings.
+    pub iommu_mappings: bool,
+    /// The most physical address bits to show.
+    pub physical_bits: u8,
+    /// The time leaf.
+    pub time: TimeLeaf,
+}
+
+/// The vCPU state that answers depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Vcpu {
+    /// The vCPU.
+    pub id: VcpuId,
+    /// Its APIC id.
+    pub apic_id: u32,
+    /// CR4 as the guest sees it.
+    pub cr4: u64,
+    /// XCR0.
+    pub xcr0: u64,
+}
+
+impl Vcpu {
+    const BOOT: Self = Self { id: VcpuId(0), apic_id: 0, cr4: 0, xcr0: 1 };
+}
+
+/// One domain's answers.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    basic: [Regs; BASIC_LEAVES],
+    extended: [Regs; EXTENDED_LEAVES],
+    /// Leaf 4.
+    caches: [Regs; 8],
+    /// Leaf 7.
+    structured: [Regs; 2],
+    xstate: XState,
+    topology: Topology,
+    xen: XenLeaves,
+}
+
+impl Policy {
+    /// The answer to CPUID on `vcpu`. Leaves that do not exist are all zero.
+    #[must_use]
+    pub fn query(&self, leaf: u32, subleaf: u32, vcpu: &Vcpu) -> Regs {
+        if let Some(regs) = self.basic.get(leaf as usize) {
+            if leaf > self.basic[0][0] {
+                return [0; 4];
+            }
+            return match leaf {
+                1 => {
+                    let [eax, ebx, ecx, edx] = *regs;
+                    let osxsave = ecx & features::XSAVE != 0 && vcpu.cr4 & CR4_OSXSAVE != 0;
+                    let dynamic = if osxsave { features::OSXSAVE } else { 0 };
+                    [eax, ebx | vcpu.apic_id << 24, ecx | dynamic, edx]
+                }
+                4 => self.caches.get(subleaf as usize).copied().unwrap_or_default(),
+                7 => {
+                    let mut regs = self.structured.get(subleaf as usize).copied().unwrap_or_default();
+                    if subleaf == 0 && regs[2] & features::PKU != 0 && vcpu.cr4 & CR4_PKE != 0 {
+                        regs[2] |= features::OSPKE;
+                    }
+                    regs
+                }
+                0xb => self.topology.extended(subleaf, vcpu.apic_id),
+                0xd => self.xstate.leaf(subleaf, vcpu.xcr0),
+                _ => *regs,
+            };
+        }
+        match leaf & 0xffff_0000 {
+            XEN_LEAVES => self.xen.leaf(leaf - XEN_LEAVES, subleaf, vcpu),
+            EXTENDED if leaf <= self.extended[0][0] => {
+                self.extended.get((leaf - EXTENDED) as usize).copied().unwrap_or_default()
+            }
+            _ => [0; 4],
+        }
+    }
+
+    /// The XCR0 bits that the guest may set; XSETBV with others is #GP.
+    #[must_use]
+    pub const fn xcr0_allowed(&self) -> u64 {
+        self.xstate.allowed()
+    }
+
+    /// Replaces the time leaf, when the domain's TSC is set up anew.
+    pub const fn set_time(&mut self, time: TimeLeaf) {
+        self.xen.time = time;
+    }
+}

@@ -1,0 +1,220 @@
+use super::*;
+use crate::vlapic::apic_id;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::vec::Vec;
+
+/// A CPU of which a test knows a few leaves.
+struct Host(HashMap<(u32, u32), Regs>);
+
+impl HostCpuid for Host {
+    fn leaf(&self, leaf: u32, subleaf: u32) -> Regs {
+        self.0.get(&(leaf, subleaf)).copied().unwrap_or([0; 4])
+    }
+}
+
+/// A CPU with every feature bit set, known to science or not.
+struct Everything(&'static [u8; 12]);
+
+impl HostCpuid for Everything {
+    fn leaf(&self, leaf: u32, subleaf: u32) -> Regs {
+        let word = |i: usize| u32::from_le_bytes(self.0[i..i + 4].try_into().unwrap());
+        match (leaf, subleaf) {
+            (0, _) => [0x20, word(0), word(8), word(4)],
+            (EXTENDED, _) => [0x8000_0028, word(0), word(8), word(4)],
+            (7, 0) => [2, u32::MAX, u32::MAX, u32::MAX],
+            (4, 4..) => [0; 4],
+            (0x8000_0008, _) => [0x0000_3030, u32::MAX, u32::MAX, u32::MAX],
+            (0xd, 0) => [0x602e7, 0x2b08, 0x2b08, 0],
+            (0xd, 2) => [256, 576, 0, 0],
+            (0xd, 5) => [64, 1088, 0, 0],
+            (0xd, 6) => [512, 1152, 0, 0],
+            (0xd, 7) => [1024, 1664, 0, 0],
+            (0xd, 9) => [8, 2688, 0, 0],
+            _ => [u32::MAX; 4],
+        }
+    }
+}
+
+const AMD: Everything = Everything(b"AuthenticAMD");
+const INTEL: Everything = Everything(b"GenuineIntel");
+
+fn config(vcpus: u32) -> Config {
+    Config {
+        domain: DomId(7),
+        vcpus,
+        xcr0_limit: u64::MAX,
+        xsaves: true,
+        x2apic: true,
+        tsc_aux: true,
+        invariant_tsc: false,
+        speculation_controls: false,
+        iommu_mappings: false,
+        physical_bits: 40,
+        time: TimeLeaf {
+            reliable: true,
+            guest_khz: 2_000_000,
+            host_khz: 2_000_000,
+            mul: 0x8000_0000,
+            shift: -1,
+            ..TimeLeaf::default()
+        },
+    }
+}
+
+fn vcpu(n: u32) -> Vcpu {
+    Vcpu { id: VcpuId(n), apic_id: apic_id(VcpuId(n)), cr4: 0, xcr0: 1 }
+}
+
+#[test]
+fn what_is_not_virtualized_is_hidden() {
+    for host in [AMD, INTEL] {
+        let policy = Policy::new(&host, &config(2));
+        let [_, _, ecx, edx] = policy.query(1, 0, &vcpu(0));
+        for (hidden, name) in [(3, "MONITOR"), (5, "VMX"), (6, "SMX"), (15, "PDCM"), (27, "OSXSAVE")] {
+            assert_eq!(ecx >> hidden & 1, 0, "{name}");
+        }
+        for (shown, name) in [(17, "PCID"), (21, "x2APIC"), (24, "TSC deadline"), (26, "XSAVE"), (31, "HV")] {
+            assert_eq!(ecx >> shown & 1, 1, "{name}");
+        }
+        for (shown, name) in [(4, "TSC"), (7, "MCE"), (9, "APIC"), (12, "MTRR"), (16, "PAT"), (28, "HTT")] {
+            assert_eq!(edx >> shown & 1, 1, "{name}");
+        }
+        let [_, ebx, ecx, edx] = policy.query(7, 0, &vcpu(0));
+        assert_eq!(ebx >> 7 & 1, 1, "SMEP");
+        assert_eq!(ebx >> 20 & 1, 1, "SMAP");
+        assert_eq!(ebx & (1 << 2 | 1 << 4 | 1 << 11 | 1 << 14), 0, "SGX, TSX, MPX");
+        assert_eq!(ecx & (1 << 16 | 1 << 4), 0, "LA57, OSPKE");
+        assert_eq!(edx >> 26, 0, "speculation controls need their MSRs");
+        let [_, _, ecx, edx] = policy.query(0x8000_0001, 0, &vcpu(0));
+        assert_eq!(ecx & (1 << 2 | 1 << 22), 0, "SVM, TOPOEXT");
+        assert_eq!(edx & (1 << 20 | 1 << 26 | 1 << 27 | 1 << 29), 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29);
+        assert_eq!(policy.query(0x8000_0007, 0, &vcpu(0)), [0; 4]);
+        assert_eq!(policy.query(0x8000_0008, 0, &vcpu(0))[0], 0x3028);
+        for empty in [5, 0xa, 0xe, 0x14, 0x8000_000a, 0x8000_001e, 0x8000_001f, 0x8000_0022, 0xc000_0000] {
+            assert_eq!(policy.query(empty, 0, &vcpu(0)), [0; 4], "{empty:#x}");
+        }
+    }
+}
+
+#[test]
+fn rdtscp_follows_tsc_aux() {
+    let policy = Policy::new(&AMD, &Config { tsc_aux: false, ..config(1) });
+    assert_eq!(policy.query(0x8000_0001, 0, &vcpu(0))[3] >> 27 & 1, 0);
+    assert_eq!(policy.query(7, 0, &vcpu(0))[2] >> 22 & 1, 0);
+    assert_eq!(policy.query(0x4000_0003, 0, &vcpu(0))[0], 0b010);
+}
+
+#[test]
+fn the_vcpu_shows_through() {
+    let policy = Policy::new(&AMD, &config(4));
+    let mut v = vcpu(3);
+    assert_eq!(policy.query(1, 0, &v)[1] >> 16, 6 << 8 | 8);
+    v.cr4 = CR4_OSXSAVE | CR4_PKE;
+    assert_eq!(policy.query(1, 0, &v)[2] >> 27 & 1, 1);
+    assert_eq!(policy.query(7, 0, &v)[2] >> 4 & 1, 1);
+    assert_eq!(policy.query(0xb, 0, &v), [1, 1, 0x100, 6]);
+    assert_eq!(policy.query(0xb, 1, &v), [3, 4, 0x201, 6]);
+    assert_eq!(policy.query(0xb, 2, &v), [0, 0, 2, 6]);
+    assert_eq!(policy.query(0x8000_0008, 0, &v)[2], 3 | 3 << 12);
+}
+
+#[test]
+fn extended_state_sizes() {
+    let policy = Policy::new(&INTEL, &config(1));
+    assert_eq!(policy.xcr0_allowed(), 0x2e7);
+    let at = |xcr0| policy.query(0xd, 0, &Vcpu { xcr0, ..vcpu(0) });
+    assert_eq!(at(1), [0x2e7, 576, 2696, 0]);
+    assert_eq!(at(7)[1], 832);
+    assert_eq!(at(0x2e7)[1], 2696);
+    let compacted = policy.query(0xd, 1, &Vcpu { xcr0: 0x207, ..vcpu(0) });
+    assert_eq!(compacted, [0xf, 576 + 256 + 8, 0, 0]);
+    assert_eq!(policy.query(0xd, 17, &vcpu(0)), [0; 4]);
+    assert_eq!(policy.query(0xd, u32::MAX, &vcpu(0)), [0; 4]);
+}
+
+#[test]
+fn features_go_with_their_state() {
+    let policy = Policy::new(&INTEL, &Config { xcr0_limit: 0b111, ..config(1) });
+    assert_eq!(policy.xcr0_allowed(), 7);
+    let [_, ebx, ecx, _] = policy.query(7, 0, &vcpu(0));
+    assert_eq!((ebx >> 5 & 1, ebx >> 16 & 1, ecx >> 3 & 1), (1, 0, 0));
+    let policy = Policy::new(&INTEL, &Config { xcr0_limit: 0, ..config(1) });
+    assert_eq!(policy.query(1, 0, &vcpu(0))[2] & (1 << 26 | 1 << 28), 0);
+    assert_eq!(policy.query(0xd, 0, &vcpu(0)), [0; 4]);
+}
+
+#[test]
+fn xen_leaves() {
+    let policy = Policy::new(&AMD, &Config { iommu_mappings: true, ..config(2) });
+    let [max, b, c, d] = policy.query(0x4000_0000, 0, &vcpu(1));
+    let name: Vec<u8> = [b, c, d].iter().flat_map(|w| w.to_le_bytes()).collect();
+    assert_eq!((max, name.as_slice()), (0x4000_0004, b"XenVMMXenVMM".as_slice()));
+    assert_eq!(policy.query(0x4000_0001, 0, &vcpu(1)), [0x4_0011, 0, 0, 0]);
+    assert_eq!(policy.query(0x4000_0002, 0, &vcpu(1)), [1, 0x4000_0000, 0, 0]);
+    assert_eq!(policy.query(0x4000_0003, 0, &vcpu(1)), [0b110, 0, 2_000_000, 0]);
+    assert_eq!(policy.query(0x4000_0003, 1, &vcpu(1)), [0, 0, 0x8000_0000, 0xff]);
+    assert_eq!(policy.query(0x4000_0003, 2, &vcpu(1)), [2_000_000, 0, 0, 0]);
+    assert_eq!(policy.query(0x4000_0004, 0, &vcpu(1)), [0x5e, 1, 7, 0]);
+    assert_eq!(policy.query(0x4000_0005, 0, &vcpu(1)), [0; 4]);
+    assert_eq!(policy.query(0x4000_0100, 0, &vcpu(1)), [0; 4]);
+}
+
+#[test]
+fn a_small_old_cpu_still_gets_its_apic() {
+    let vendor = u32::from_le_bytes(*b"Genu");
+    let host = Host(HashMap::from([((0, 0), [2, vendor, 0, 0]), ((1, 0), [0x663, 0x800, 0, 0x0383_fbff])]));
+    let policy = Policy::new(&host, &config(1));
+    assert_eq!(policy.query(0, 0, &vcpu(0))[0], 0xb);
+    assert_eq!(policy.query(7, 0, &vcpu(0)), [0; 4]);
+    assert_eq!(policy.query(EXTENDED, 0, &vcpu(0)), [0; 4]);
+    assert_eq!(policy.query(0xb, 0, &vcpu(0))[3], 0);
+}
+
+#[test]
+fn the_list_says_the_same_and_restricts() {
+    let mut policy = Policy::new(&INTEL, &config(2));
+    let entries: Vec<Entry> = policy.entries().collect();
+    assert!(entries.iter().any(|e| e.leaf == 0xd && e.subleaf == 9));
+    for e in &entries {
+        let subleaf = if e.subleaf == NO_SUBLEAF { 0 } else { e.subleaf };
+        assert_eq!(policy.query(e.leaf, subleaf, &Vcpu::BOOT), e.regs);
+        policy.restrict(e).unwrap();
+    }
+    assert_eq!(policy.entries().collect::<Vec<_>>(), entries, "its own list changes nothing");
+
+    let no_avx =
+        Entry { leaf: 1, subleaf: NO_SUBLEAF, regs: [0, 0, !(1 << 12 | 1 << 28 | 1 << 29), u32::MAX] };
+    policy.restrict(&no_avx).unwrap();
+    assert_eq!(policy.xcr0_allowed(), 0x203);
+    assert_eq!(policy.query(7, 0, &vcpu(0))[1] >> 5 & 1, 0, "no AVX2 without AVX");
+    let nothing = Entry { leaf: 1, subleaf: NO_SUBLEAF, regs: [0; 4] };
+    policy.restrict(&nothing).unwrap();
+    assert_eq!(policy.query(1, 0, &vcpu(0))[2], 1 << 21 | 1 << 31);
+    let too_far = Entry { leaf: 0, subleaf: NO_SUBLEAF, regs: [0x20, 0, 0, 0] };
+    assert_eq!(policy.restrict(&too_far), Err(BeyondLimit { leaf: 0, subleaf: NO_SUBLEAF }));
+}
+
+proptest! {
+    #[test]
+    fn any_query_is_answered(leaf: u32, subleaf: u32, cr4: u64, xcr0: u64, vcpus: u32) {
+        let policy = Policy::new(&AMD, &config(vcpus));
+        let v = Vcpu { cr4, xcr0, ..vcpu(0) };
+        let _ = policy.query(leaf, subleaf, &v);
+        let _ = policy.query(leaf & 0x8000_003f, subleaf & 0x3f, &v);
+    }
+
+    #[test]
+    fn no_host_breaks_the_build(words: [u32; 16], leaf in 0u32..0x40, subleaf in 0u32..0x40) {
+        struct Noise([u32; 16]);
+        impl HostCpuid for Noise {
+            fn leaf(&self, leaf: u32, subleaf: u32) -> Regs {
+                core::array::from_fn(|i| self.0[(leaf as usize * 7 + subleaf as usize * 3 + i) % 16])
+            }
+        }
+        let policy = Policy::new(&Noise(words), &config(3));
+        let _ = policy.query(leaf, subleaf, &vcpu(0));
+        let _ = policy.query(leaf | EXTENDED, subleaf, &vcpu(0));
+        prop_assert!(policy.entries().count() < 100);
+    }
+}
