@@ -11,12 +11,15 @@ extern crate alloc;
 extern crate std;
 
 pub mod cpuid;
+pub mod evtchn;
+pub mod fallible;
 pub mod frame;
 pub mod frames;
 pub mod ids;
 pub mod machine;
 pub mod p2m;
 pub mod page;
+pub mod pair;
 pub mod refusal;
 pub mod sync;
 pub mod vlapic;

@@ -1,0 +1,156 @@
+//! From an event's cause to the vCPU that must be told.
+
+use super::channel::State;
+use super::vcpu::{Woken, info_at};
+use super::{EventChannels, EvtchnError, Raised, Virq, two_level};
+use crate::ids::{DomId, Port, VcpuId};
+use crate::page::GuestPage;
+
+/// Who must be told of an event. The caller does it after it has dropped the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[must_use = "a vCPU that is not told sleeps on"]
+pub struct Wake {
+    /// This vCPU has a new upcall to take: unblock it, interrupt it if it runs elsewhere.
+    pub upcall: Option<VcpuId>,
+    /// There are more: call [`EventChannels::next_woken`] until it has none.
+    pub more: bool,
+}
+
+impl Wake {
+    /// Nobody.
+    pub const NOBODY: Self = Self { upcall: None, more: false };
+}
+
+/// Where an event goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// It stayed in the domain and is delivered.
+    Delivered(Wake),
+    /// It goes to another domain: call [`EventChannels::deliver`] there, with this domain's lock dropped.
+    Remote {
+        /// The receiver.
+        dom: DomId,
+        /// Its port.
+        port: Port,
+    },
+}
+
+impl<P: GuestPage> EventChannels<P> {
+    /// Sends an event through `port` (`EVTCHNOP_send`), as far as this domain's lock reaches.
+    ///
+    /// An event for a port that nobody is connected to yet is dropped.
+    ///
+    /// # Errors
+    /// [`EvtchnError::NotOpen`], or [`EvtchnError::WrongKind`] for a port that only the hypervisor raises.
+    pub fn route(&mut self, port: Port) -> Result<Route, EvtchnError> {
+        match self.ports.open(port)?.state {
+            State::Interdomain { remote, remote_port } if remote == self.dom => {
+                Ok(Route::Delivered(self.raise(remote_port)))
+            }
+            State::Interdomain { remote, remote_port } => {
+                Ok(Route::Remote { dom: remote, port: remote_port })
+            }
+            State::Ipi => Ok(Route::Delivered(self.raise(port))),
+            State::Unbound { .. } => Ok(Route::Delivered(Wake::NOBODY)),
+            State::Pirq { .. } | State::Virq { .. } | State::Free | State::Reserved => {
+                Err(EvtchnError::WrongKind(port))
+            }
+        }
+    }
+
+    /// Second step of a send: the event arrives at `port` from the other end `from`.
+    ///
+    /// If the port is no longer connected to `from`, the event is dropped (see the module's text on races).
+    pub fn deliver(&mut self, from: (DomId, Port), port: Port) -> Wake {
+        let connected = State::Interdomain { remote: from.0, remote_port: from.1 };
+        match self.ports.get(port) {
+            Some(channel) if channel.state == connected => self.raise(port),
+            _ => Wake::NOBODY,
+        }
+    }
+
+    /// Raises a virtual interrupt. A global one ignores `vcpu`. Nobody hears it if the guest has not bound it.
+    pub fn raise_virq(&mut self, virq: Virq, vcpu: VcpuId) -> Wake {
+        let at = if virq.is_global() { VcpuId(0) } else { vcpu };
+        match self.virq_slot(virq, at) {
+            Some(&mut Some(port)) => self.raise(port),
+            _ => Wake::NOBODY,
+        }
+    }
+
+    /// Raises a physical interrupt; `None` if the guest has not bound it.
+    pub fn raise_pirq(&mut self, pirq: u32) -> Option<Wake> {
+        let port = (*self.pirqs.get(pirq as usize)?)?;
+        Some(self.raise(port))
+    }
+
+    /// Clears the port's mask and delivers what came while it was set (`EVTCHNOP_unmask`).
+    ///
+    /// # Errors
+    /// [`EvtchnError::NotOpen`].
+    pub fn unmask(&mut self, port: Port) -> Result<Wake, EvtchnError> {
+        let channel = self.ports.open_mut(port)?;
+        let vcpu = channel.vcpu;
+        let raised = match &mut self.fifo {
+            Some(fifo) => fifo.unmask(port, channel),
+            None => {
+                two_level::unmask(&self.shared, self.layout, info_at(&self.shared, &self.vcpus, vcpu), port)
+            }
+        };
+        Ok(self.wake(port, vcpu, raised))
+    }
+
+    /// Whether the port has an event that the guest has not taken.
+    #[must_use]
+    pub fn is_pending(&self, port: Port) -> bool {
+        match (&self.fifo, self.ports.get(port)) {
+            (Some(fifo), Some(channel)) => fifo.is_pending(port, channel),
+            (None, Some(_)) => two_level::is_pending(&self.shared, self.layout, port),
+            (_, None) => false,
+        }
+    }
+
+    /// Whether the guest has masked the port.
+    #[must_use]
+    pub fn is_masked(&self, port: Port) -> bool {
+        match &self.fifo {
+            Some(fifo) => fifo.is_masked(port),
+            None => two_level::is_masked(&self.shared, self.layout, port),
+        }
+    }
+
+    /// Sets a port pending in the guest's pages and finds out who must know.
+    pub(super) fn raise(&mut self, port: Port) -> Wake {
+        let Some(channel) = self.ports.get_mut(port) else { return Wake::NOBODY };
+        let vcpu = channel.vcpu;
+        let raised = match &mut self.fifo {
+            Some(fifo) => fifo.set_pending(port, channel),
+            None => {
+                let info = info_at(&self.shared, &self.vcpus, vcpu);
+                two_level::set_pending(&self.shared, self.layout, info, port)
+            }
+        };
+        self.wake(port, vcpu, raised)
+    }
+
+    fn wake(&mut self, port: Port, vcpu: VcpuId, raised: Raised) -> Wake {
+        let upcall = if raised.notify { self.mark_upcall(vcpu) } else { None };
+        let more = raised.edge && self.pollers != 0 && self.wake_pollers(port);
+        Wake { upcall, more }
+    }
+
+    /// Hands out the vCPUs of a [`Wake`] that says `more`, one per call.
+    pub fn next_woken(&mut self) -> Option<(VcpuId, Woken)> {
+        let (index, why) = self.vcpus.iter_mut().enumerate().find_map(|(i, v)| Some((i, v.woken.take()?)))?;
+        Some((VcpuId(index as u32), why))
+    }
+
+    /// Notes a vCPU for [`next_woken`](Self::next_woken).
+    pub(super) fn note_woken(&mut self, vcpu: VcpuId, why: Woken) {
+        if let Some(v) = self.vcpus.get_mut(vcpu.index())
+            && v.woken != Some(Woken::Upcall)
+        {
+            v.woken = Some(why);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The operations that only the FIFO ABI has.
+
+use super::fifo::{Fifo, PRIORITIES};
+use super::vcpu::Woken;
+use super::{EventChannels, EvtchnError, LINK_BITS, Wake, two_level};
+use crate::ids::{Port, VcpuId};
+use crate::page::GuestPage;
+
+impl<P: GuestPage> EventChannels<P> {
+    /// Gives a vCPU its control block (`EVTCHNOP_init_control`). The first one switches the domain to the FIFO ABI.
+    /// Returns the width of a LINK field.
+    ///
+    /// Events that are pending at the switch are kept; they show when [`expand_array`](Self::expand_array) gives them
+    /// their words.
+    ///
+    /// # Errors
+    /// [`EvtchnError::BadOffset`], [`EvtchnError::NoVcpu`], [`EvtchnError::ControlBound`], [`EvtchnError::NoMemory`].
+    pub fn init_control(&mut self, vcpu: VcpuId, page: P, offset: u32) -> Result<u8, EvtchnError> {
+        let at = Fifo::<P>::check_offset(offset)?;
+        self.check_vcpu(vcpu)?;
+        if let Some(fifo) = &mut self.fifo {
+            fifo.add_control(vcpu, page, at)?;
+        } else {
+            let mut fifo = Fifo::new(self.vcpus.len())?;
+            fifo.add_control(vcpu, page, at)?;
+            // At most 4096 ports: the 2-level ABI had no more.
+            for port in (0..self.ports.end()).map(Port) {
+                if let Ok(channel) = self.ports.open_mut(port) {
+                    channel.early = two_level::is_pending(&self.shared, self.layout, port);
+                }
+            }
+            self.fifo = Some(fifo);
+        }
+        Ok(LINK_BITS)
+    }
+
+    /// Adds a page of 1024 event words (`EVTCHNOP_expand_array`), and delivers what waited for it.
+    ///
+    /// # Errors
+    /// [`EvtchnError::NotFifo`], [`EvtchnError::ArrayFull`], [`EvtchnError::NoMemory`].
+    pub fn expand_array(&mut self, page: P) -> Result<Wake, EvtchnError> {
+        let fifo = self.fifo.as_mut().ok_or(EvtchnError::NotFifo)?;
+        let ports = fifo.add_array_page(page)?;
+        let mut woken = Wake::NOBODY;
+        for port in ports.map(Port) {
+            if let Ok(channel) = self.ports.open_mut(port)
+                && core::mem::take(&mut channel.early)
+            {
+                let wake = self.raise(port);
+                woken.more |= wake.more || wake.upcall.is_some();
+                if let Some(vcpu) = wake.upcall {
+                    self.note_woken(vcpu, Woken::Upcall);
+                }
+            }
+        }
+        Ok(woken)
+    }
+
+    /// Sets the queue that later events of `port` go to (`EVTCHNOP_set_priority`): 0 is the most urgent, 15 the least.
+    ///
+    /// # Errors
+    /// [`EvtchnError::NotFifo`], [`EvtchnError::BadPriority`], [`EvtchnError::NotOpen`].
+    pub fn set_priority(&mut self, port: Port, priority: u32) -> Result<(), EvtchnError> {
+        if self.fifo.is_none() {
+            return Err(EvtchnError::NotFifo);
+        }
+        let valid = u8::try_from(priority).ok().filter(|p| *p < PRIORITIES);
+        let priority = valid.ok_or(EvtchnError::BadPriority(priority))?;
+        self.ports.open_mut(port)?.priority = priority;
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! What a port is, for the guest or tool that asks, and its vCPU.
+
+use super::channel::State;
+use super::{EventChannels, EvtchnError};
+use crate::ids::{Port, VcpuId};
+use crate::page::GuestPage;
+
+/// A port's status (`EVTCHNOP_status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it is bound to.
+    pub state: State,
+    /// The vCPU that its events interrupt.
+    pub vcpu: VcpuId,
+}
+
+impl<P: GuestPage> EventChannels<P> {
+    /// The port's status. A port that was never opened reads as free.
+    ///
+    /// # Errors
+    /// [`EvtchnError::NotOpen`] for a number that the domain cannot use.
+    pub fn status(&self, port: Port) -> Result<Status, EvtchnError> {
+        match self.ports.get(port) {
+            Some(channel) => Ok(Status { state: channel.state, vcpu: channel.vcpu }),
+            None if port.0 < self.end() => Ok(Status { state: State::Free, vcpu: VcpuId(0) }),
+            None => Err(EvtchnError::NotOpen(port)),
+        }
+    }
+
+    /// The open ports, for diagnostics.
+    pub fn open_ports(&self) -> impl Iterator<Item = (Port, Status)> {
+        (0..self.ports.end()).map(Port).filter_map(|port| {
+            let channel = self.ports.open(port).ok()?;
+            Some((port, Status { state: channel.state, vcpu: channel.vcpu }))
+        })
+    }
+
+    /// Lets events of `port` interrupt `vcpu` (`EVTCHNOP_bind_vcpu`). Returns the physical interrupt behind the port,
+    /// if there is one, so that the caller can move it along.
+    ///
+    /// # Errors
+    /// [`EvtchnError::NoVcpu`], [`EvtchnError::NotOpen`], [`EvtchnError::WrongKind`] for IPIs and per-vCPU VIRQs.
+    pub fn bind_vcpu(&mut self, port: Port, vcpu: VcpuId) -> Result<Option<u32>, EvtchnError> {
+        self.check_vcpu(vcpu)?;
+        let channel = self.ports.open_mut(port)?;
+        let pirq = match channel.state {
+            State::Ipi => return Err(EvtchnError::WrongKind(port)),
+            State::Virq { virq } if !virq.is_global() => return Err(EvtchnError::WrongKind(port)),
+            State::Pirq { pirq } => Some(pirq),
+            _ => None,
+        };
+        channel.vcpu = vcpu;
+        Ok(pirq)
+    }
+}
