@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::image;
 use crate::step;
 use crate::toolchain::{self, BARE, MUSL};
 use crate::workspace::Workspace;
@@ -21,7 +22,10 @@ pub fn all(ws: &Workspace) -> Result<()> {
 fn hypervisor(ws: &Workspace) -> Result<()> {
     step::say("building the hypervisor");
     step::run(cargo_build(ws).args(["-p", "tenon-kernel", "--target", BARE, "--release"]))?;
-    install(&ws.target.join(BARE).join("release/tenon"), &ws.hypervisor())
+    let linked = ws.target.join(BARE).join("release/tenon");
+    let bootable = linked.with_extension("boot");
+    image::link_image(&linked, &bootable)?;
+    install(&bootable, &ws.hypervisor())
 }
 
 fn tools(ws: &Workspace) -> Result<()> {

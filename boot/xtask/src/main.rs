@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 mod apt;
 mod build;
+mod image;
 mod kernels;
 mod packages;
 mod step;

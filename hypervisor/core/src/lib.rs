@@ -10,6 +10,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod boot_line;
+pub mod console_ring;
 pub mod cpuid;
 pub mod evtchn;
 pub mod fallible;
@@ -17,6 +19,8 @@ pub mod frame;
 pub mod frames;
 pub mod ids;
 pub mod machine;
+pub mod memory_map;
+pub mod options;
 pub mod p2m;
 pub mod page;
 pub mod pair;

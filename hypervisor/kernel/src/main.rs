@@ -1,7 +1,12 @@
-//! Tenon on bare metal.
+//! Tenon on bare metal: the machine layer and what runs on it.
 #![no_std]
 #![no_main]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
+#![allow(dead_code, reason = "interfaces land before their users")]
+
+extern crate alloc;
+
+mod boot;
+mod console;
+mod mm;
+mod panic;
+mod start;

@@ -1,0 +1,127 @@
+//! Text on a linear framebuffer.
+//!
+//! The characters are kept beside the pixels, so that scrolling redraws what changed and never reads the
+//! framebuffer, which is slow.
+#![allow(unsafe_code, reason = "writes pixels to a mapped framebuffer")]
+
+use alloc::vec::Vec;
+
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+
+use crate::boot::{FramebufferInfo, PixelField};
+
+const HEIGHT: RasterHeight = RasterHeight::Size16;
+const WEIGHT: FontWeight = FontWeight::Regular;
+
+/// A text screen made of pixels.
+pub struct Framebuffer {
+    info: FramebufferInfo,
+    pixels: *mut u8,
+    shown: Vec<u8>,
+    wanted: Vec<u8>,
+    columns: usize,
+    rows: usize,
+    column: usize,
+    row: usize,
+}
+
+// SAFETY: the pointer is to device memory that is mapped for good; the console's lock orders its users.
+unsafe impl Send for Framebuffer {}
+
+impl Framebuffer {
+    /// A dark screen.
+    ///
+    /// Returns `None` for a format that is not drawn to, or where memory is short.
+    ///
+    /// # Safety
+    /// `pixels` is a mapping, for good, of the whole framebuffer that `info` describes; nobody else writes there.
+    pub unsafe fn new(info: FramebufferInfo, pixels: *mut u8) -> Option<Self> {
+        if !matches!(info.bpp, 16 | 24 | 32) || info.width * u32::from(info.bpp / 8) > info.pitch {
+            return None;
+        }
+        let columns = info.width as usize / get_raster_width(WEIGHT, HEIGHT);
+        let rows = info.height as usize / HEIGHT.val();
+        if columns == 0 || rows == 0 {
+            return None;
+        }
+        let mut cells = [Vec::new(), Vec::new()];
+        for cells in &mut cells {
+            cells.try_reserve_exact(columns * rows).ok()?;
+        }
+        let [mut shown, mut wanted] = cells;
+        // Not a character: the first drawing covers everything.
+        shown.resize(columns * rows, 0);
+        wanted.resize(columns * rows, b' ');
+        let mut screen = Self { info, pixels, shown, wanted, columns, rows, column: 0, row: 0 };
+        screen.redraw();
+        Some(screen)
+    }
+
+    /// Writes text and shows it.
+    pub fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.new_line(),
+                b'\r' => self.column = 0,
+                _ => {
+                    let shown = if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'?' };
+                    if let Some(cell) = self.wanted.get_mut(self.row * self.columns + self.column) {
+                        *cell = shown;
+                    }
+                    self.column += 1;
+                    if self.column == self.columns {
+                        self.new_line();
+                    }
+                }
+            }
+        }
+        self.redraw();
+    }
+
+    fn new_line(&mut self) {
+        self.column = 0;
+        if self.row + 1 < self.rows {
+            self.row += 1;
+            return;
+        }
+        self.wanted.copy_within(self.columns.., 0);
+        let last = (self.rows - 1) * self.columns;
+        self.wanted[last..].fill(b' ');
+    }
+
+    fn redraw(&mut self) {
+        for index in 0..self.wanted.len() {
+            let character = self.wanted[index];
+            if self.shown[index] != character {
+                self.shown[index] = character;
+                self.draw(index % self.columns, index / self.columns, character);
+            }
+        }
+    }
+
+    fn draw(&mut self, column: usize, row: usize, character: u8) {
+        let Some(glyph) = get_raster(char::from(character), WEIGHT, HEIGHT) else { return };
+        for (y, line) in glyph.raster().iter().enumerate() {
+            for (x, intensity) in line.iter().enumerate() {
+                self.pixel(column * glyph.width() + x, row * glyph.height() + y, *intensity);
+            }
+        }
+    }
+
+    fn pixel(&mut self, x: usize, y: usize, intensity: u8) {
+        if x >= self.info.width as usize || y >= self.info.height as usize {
+            return;
+        }
+        let place = |field: PixelField| {
+            let level = u32::from(intensity) >> 8u8.saturating_sub(field.size);
+            level.checked_shl(u32::from(field.position)).unwrap_or(0)
+        };
+        let value = self.info.fields.into_iter().fold(0, |value, field| value | place(field));
+        let bytes = usize::from(self.info.bpp / 8);
+        let offset = y * self.info.pitch as usize + x * bytes;
+        for (i, byte) in value.to_le_bytes().into_iter().take(bytes).enumerate() {
+            // SAFETY: inside the framebuffer: x and y were checked, and a line's pixels fit its pitch.
+            unsafe { self.pixels.add(offset + i).write_volatile(byte) };
+        }
+    }
+}

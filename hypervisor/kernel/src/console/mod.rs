@@ -1,0 +1,115 @@
+//! The console: serial ports, the screen, and a memory of the last bytes.
+//!
+//! Everything written goes to every chosen output and into the ring. One lock guards it all; it is held for the
+//! length of one message and taken by no interrupt handler but the serial port's. A panic breaks the lock.
+#![allow(unsafe_code, reason = "a panic must get through even where the lock is held")]
+
+use core::fmt::{self, Write};
+
+use tenon_core::console_ring::ConsoleRing;
+use tenon_core::options::Options;
+use tenon_core::sync::Lock;
+
+mod framebuffer;
+mod logger;
+mod serial;
+mod vga;
+
+use crate::boot::FramebufferInfo;
+use serial::Serial;
+
+/// Bytes that the ring remembers.
+pub const RING_BYTES: usize = 64 * 1024;
+
+enum Screen {
+    None,
+    Text(vga::TextScreen),
+    Graphics(framebuffer::Framebuffer),
+}
+
+struct Console {
+    ring: ConsoleRing<RING_BYTES>,
+    serial: [Option<Serial>; 2],
+    screen: Screen,
+}
+
+static CONSOLE: Lock<Console> =
+    Lock::new(Console { ring: ConsoleRing::new(), serial: [None, None], screen: Screen::None });
+
+impl Console {
+    fn write(&mut self, bytes: &[u8]) {
+        self.ring.write(bytes);
+        for port in self.serial.iter_mut().flatten() {
+            port.write(bytes);
+        }
+        match &mut self.screen {
+            Screen::None => {}
+            Screen::Text(screen) => screen.write(bytes),
+            Screen::Graphics(screen) => screen.write(bytes),
+        }
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Opens the outputs that the options choose. With a framebuffer, the screen stays dark until
+/// [`init_framebuffer`], which needs memory; the ring keeps what it has to show.
+pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
+    let mut console = CONSOLE.lock();
+    let chosen = [options.console.com1, options.console.com2];
+    for ((slot, config), chosen) in console.serial.iter_mut().zip(options.com).zip(chosen) {
+        *slot = if chosen { Serial::open(&config) } else { None };
+    }
+    if options.console.vga && framebuffer.is_none() {
+        console.screen = Screen::Text(vga::TextScreen::new());
+    }
+    drop(console);
+    logger::init(options);
+}
+
+/// Writes bytes as they are.
+pub fn write(bytes: &[u8]) {
+    CONSOLE.lock().write(bytes);
+}
+
+/// Writes formatted text as it is, in one piece.
+pub fn write_fmt(text: fmt::Arguments<'_>) {
+    // The console's own `write_str` never fails.
+    let _ = CONSOLE.lock().write_fmt(text);
+}
+
+/// Writes formatted text even if the console's lock is held by a CPU that will never release it.
+///
+/// # Safety
+/// All other CPUs are stopped or past caring: the output may be garbled.
+pub unsafe fn write_fmt_emergency(text: fmt::Arguments<'_>) {
+    const PATIENCE: u32 = 10_000_000;
+    for _ in 0..PATIENCE {
+        if let Some(mut console) = CONSOLE.try_lock() {
+            let _ = console.write_fmt(text);
+            return;
+        }
+        core::hint::spin_loop();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CONSOLE.force_unlock() };
+    write_fmt(text);
+}
+
+/// The next byte that somebody typed on a serial port, if there is one.
+#[must_use]
+pub fn poll_input() -> Option<u8> {
+    CONSOLE.lock().serial.iter_mut().flatten().find_map(Serial::receive)
+}
+
+/// Copies remembered bytes from position `from` on; returns the position after the last one and their number.
+/// Positions count all bytes ever written.
+#[must_use]
+pub fn read_ring(from: u64, into: &mut [u8]) -> (u64, usize) {
+    CONSOLE.lock().ring.read(from, into)
+}
