@@ -1,4 +1,8 @@
 //! What the tools of domain 0 share.
 #![warn(missing_docs)]
 
+pub mod builder;
 pub mod config;
+pub mod console;
+pub mod xen;
+pub mod xs_client;

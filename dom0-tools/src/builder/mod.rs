@@ -1,0 +1,5 @@
+//! The domain builder: from a guest file to a running guest.
+
+pub mod acpi;
+pub mod layout;
+pub mod start_info;

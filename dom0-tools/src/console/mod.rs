@@ -1,0 +1,3 @@
+//! The console daemon.
+
+pub mod ring;
