@@ -75,7 +75,9 @@ macro_rules! modules {
 
 /// Everything.
 pub const MODULES: &[Module] = {
-    use crate::{arch, elfnote, event_channel, features, hvm, memory, sched, start_info, vcpu, version, xen};
+    use crate::io::{blkif, console, netif, ring, xenbus, xs_wire};
+    use crate::{arch, elfnote, event_channel, features, grant_table, hvm, memory, physdev, platform};
+    use crate::{sched, start_info, vcpu, version, xen};
     modules! {
         xen: [xen::LAYOUTS] [xen::CONSTANTS, xen::FLAGS];
         arch: [arch::LAYOUTS] [arch::CONSTANTS, arch::FLAGS];
@@ -90,6 +92,20 @@ pub const MODULES: &[Module] = {
         start_info: [start_info::LAYOUTS] [start_info::CONSTANTS];
         vcpu: [vcpu::LAYOUTS] [vcpu::CONSTANTS, vcpu::FLAGS];
         version: [version::LAYOUTS] [version::CONSTANTS];
+        grant_table: [grant_table::LAYOUTS, grant_table::ENTRY_LAYOUTS]
+            [grant_table::CONSTANTS, grant_table::FLAGS, grant_table::ENTRY_FLAGS];
+        physdev: [physdev::LAYOUTS, physdev::PCI_LAYOUTS]
+            [physdev::CONSTANTS, physdev::FLAGS, physdev::PCI_CONSTANTS, physdev::PCI_FLAGS];
+        platform: [platform::LAYOUTS, platform::CPU_LAYOUTS, platform::EFI_LAYOUTS, platform::FW_LAYOUTS,
+            platform::PM_LAYOUTS]
+            [platform::CONSTANTS, platform::FLAGS, platform::CPU_CONSTANTS, platform::CPU_FLAGS,
+            platform::EFI_CONSTANTS, platform::FW_CONSTANTS, platform::PM_CONSTANTS, platform::PM_FLAGS];
+        blkif: [blkif::LAYOUTS] [blkif::CONSTANTS, blkif::FLAGS];
+        console: [console::LAYOUTS] [];
+        netif: [netif::LAYOUTS] [netif::CONSTANTS, netif::FLAGS];
+        ring: [] [ring::CONSTANTS];
+        xenbus: [] [xenbus::CONSTANTS];
+        xs_wire: [xs_wire::LAYOUTS] [xs_wire::CONSTANTS, xs_wire::FLAGS];
     }
 };
 
