@@ -15,6 +15,7 @@ pub mod console_ring;
 pub mod cpuid;
 pub mod evtchn;
 pub mod fallible;
+pub mod emulate;
 pub mod frame;
 pub mod frames;
 pub mod ids;
