@@ -28,3 +28,4 @@ pub mod pair;
 pub mod refusal;
 pub mod sync;
 pub mod vlapic;
+pub mod walk;
