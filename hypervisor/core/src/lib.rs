@@ -27,5 +27,6 @@ pub mod page;
 pub mod pair;
 pub mod refusal;
 pub mod sync;
+pub mod vioapic;
 pub mod vlapic;
 pub mod walk;

@@ -73,6 +73,8 @@ struct Pin {
     entry: Entry,
     /// A level-triggered interrupt arrived and the guest has not ended it.
     active: bool,
+    /// The vector that was sent last. The guest may change the entry's before it ends the interrupt.
+    sent: u8,
 }
 
 /// One virtual I/O APIC.
@@ -88,7 +90,7 @@ impl VirtualIoApic {
     /// The counterpart of the real I/O APIC with this id, first GSI and number of pins; every pin masked.
     #[must_use]
     pub fn new(id: u8, first_gsi: u32, pins: usize) -> Self {
-        let pin = Pin { entry: Entry::RESET, active: false };
+        let pin = Pin { entry: Entry::RESET, active: false, sent: 0 };
         Self { id, first_gsi, select: 0, pins: alloc::vec![pin; pins.clamp(1, MAX_PINS)] }
     }
 
@@ -160,7 +162,7 @@ impl VirtualIoApic {
     pub fn end(&mut self, vector: Vector, mut reopen: impl FnMut(Route)) {
         for index in 0..self.pins.len() {
             let pin = &mut self.pins[index];
-            if pin.entry.vector() == vector.0 && pin.entry.remote_irr() {
+            if pin.entry.remote_irr() && (pin.sent == vector.0 || pin.entry.vector() == vector.0) {
                 pin.entry.set_remote_irr(false);
                 pin.active = false;
                 reopen(self.route_of(index));
@@ -175,7 +177,7 @@ impl VirtualIoApic {
     }
 
     fn route_of(&self, index: usize) -> Route {
-        let Pin { entry, active } = self.pins[index];
+        let Pin { entry, active, .. } = self.pins[index];
         Route {
             gsi: self.first_gsi + index as u32,
             message: entry.message(),
@@ -205,6 +207,7 @@ impl Pin {
         }
         let message = self.entry.message()?;
         self.entry.set_remote_irr(true);
+        self.sent = self.entry.vector();
         Some(message)
     }
 }

@@ -75,6 +75,15 @@ fn masking_meanwhile_keeps_the_pin_closed() {
 }
 
 #[test]
+fn a_vector_changed_in_service_still_ends() {
+    let mut apic = VirtualIoApic::new(0, 0, 24);
+    let _ = write_entry(&mut apic, 16, LEVEL_LOW | 0x51, 0);
+    apic.assert(16).unwrap();
+    let _ = write_entry(&mut apic, 16, LEVEL_LOW | 0x61, 0);
+    assert_eq!(ended(&mut apic, 0x51).len(), 1);
+}
+
+#[test]
 fn what_arrived_while_masked_comes_with_the_unmask() {
     let mut apic = VirtualIoApic::new(0, 0, 24);
     let _ = write_entry(&mut apic, 16, 1 << 16 | LEVEL_LOW | 0x51, 0);
