@@ -8,10 +8,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// Longest absolute path in bytes (`XENSTORE_ABS_PATH_MAX`).
-pub const ABS_PATH_MAX: usize = 3072;
-/// Longest relative path in bytes (`XENSTORE_REL_PATH_MAX`).
-pub const REL_PATH_MAX: usize = 2048;
+pub use hypercall_abi::io::xs_wire::{ABS_PATH_MAX, REL_PATH_MAX};
 
 /// The absolute path of a node.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

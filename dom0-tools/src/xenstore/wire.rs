@@ -4,21 +4,22 @@
 //! beyond [`PAYLOAD_MAX`] bytes for a message that has arrived whole.
 
 use hypercall_abi::errno::Errno;
+use hypercall_abi::io::xs_wire;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// Bytes of a header (`struct xsd_sockmsg`).
-pub const HEADER_LEN: usize = 16;
+pub const HEADER_LEN: usize = size_of::<xs_wire::SockMsg>();
 /// Most bytes of a payload (`XENSTORE_PAYLOAD_MAX`); a longer one ends the connection.
-pub const PAYLOAD_MAX: usize = 4096;
+pub const PAYLOAD_MAX: usize = xs_wire::PAYLOAD_MAX;
 
 macro_rules! kinds {
-    ($($name:ident = $number:literal, $what:literal;)*) => {
+    ($($name:ident = $number:ident, $what:literal;)*) => {
         /// The type of a message (`enum xsd_sockmsg_type`).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[repr(u32)]
         pub enum Kind {
-            $(#[doc = $what] $name = $number,)*
+            $(#[doc = $what] $name = xs_wire::$number,)*
         }
 
         impl Kind {
@@ -26,7 +27,7 @@ macro_rules! kinds {
             #[must_use]
             pub fn from_number(number: u32) -> Option<Self> {
                 match number {
-                    $($number => Some(Self::$name),)*
+                    $(xs_wire::$number => Some(Self::$name),)*
                     _ => None,
                 }
             }
@@ -35,28 +36,28 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Control = 0, "A command to the daemon itself.";
-    Directory = 1, "List the children of a node.";
-    Read = 2, "Read a node's value.";
-    GetPerms = 3, "Read a node's permissions.";
-    Watch = 4, "Set a watch.";
-    Unwatch = 5, "Take a watch away.";
-    TransactionStart = 6, "Open a transaction.";
-    TransactionEnd = 7, "Commit or drop a transaction.";
-    Introduce = 8, "Connect to a domain.";
-    Release = 9, "Disconnect from a domain.";
-    GetDomainPath = 10, "Name a domain's home path.";
-    Write = 11, "Write a node's value.";
-    Mkdir = 12, "Make sure that a node is there.";
-    Rm = 13, "Remove a node.";
-    SetPerms = 14, "Set a node's permissions.";
-    WatchEvent = 15, "From the daemon: a watch was triggered.";
-    Error = 16, "From the daemon: a request was refused.";
-    IsDomainIntroduced = 17, "Whether a domain is connected.";
-    Resume = 18, "Report a domain's next shutdown again.";
-    SetTarget = 19, "Give a device model its domain's rights.";
-    ResetWatches = 21, "Drop all watches and transactions of the caller.";
-    DirectoryPart = 22, "List children piecewise.";
+    Control = CONTROL, "A command to the daemon itself.";
+    Directory = DIRECTORY, "List the children of a node.";
+    Read = READ, "Read a node's value.";
+    GetPerms = GET_PERMS, "Read a node's permissions.";
+    Watch = WATCH, "Set a watch.";
+    Unwatch = UNWATCH, "Take a watch away.";
+    TransactionStart = TRANSACTION_START, "Open a transaction.";
+    TransactionEnd = TRANSACTION_END, "Commit or drop a transaction.";
+    Introduce = INTRODUCE, "Connect to a domain.";
+    Release = RELEASE, "Disconnect from a domain.";
+    GetDomainPath = GET_DOMAIN_PATH, "Name a domain's home path.";
+    Write = WRITE, "Write a node's value.";
+    Mkdir = MKDIR, "Make sure that a node is there.";
+    Rm = RM, "Remove a node.";
+    SetPerms = SET_PERMS, "Set a node's permissions.";
+    WatchEvent = WATCH_EVENT, "From the daemon: a watch was triggered.";
+    Error = ERROR, "From the daemon: a request was refused.";
+    IsDomainIntroduced = IS_DOMAIN_INTRODUCED, "Whether a domain is connected.";
+    Resume = RESUME, "Report a domain's next shutdown again.";
+    SetTarget = SET_TARGET, "Give a device model its domain's rights.";
+    ResetWatches = RESET_WATCHES, "Drop all watches and transactions of the caller.";
+    DirectoryPart = DIRECTORY_PART, "List children piecewise.";
 }
 
 /// A message from a client, whole.
