@@ -1,0 +1,123 @@
+//! A version 1 entry in the shared table: flags, domain, frame (`struct grant_entry_v1`).
+//!
+//! The guest owns the entry; the hypervisor sets and clears two bits, by which the guest knows that the entry is in
+//! use. They are set only together with the check that the entry still grants what is asked, in one compare-exchange.
+
+use super::{GrantError, GrantRef};
+use crate::frame::Gfn;
+use crate::ids::DomId;
+use crate::page::GuestPage;
+
+/// Bytes of an entry.
+pub(super) const SIZE: usize = 8;
+
+const TYPE_MASK: u16 = 3;
+const PERMIT_ACCESS: u16 = 1;
+const READONLY: u16 = 1 << 2;
+const READING: u16 = 1 << 3;
+const WRITING: u16 = 1 << 4;
+const CACHE_ATTRIBUTES: u16 = 7 << 5;
+const SUB_PAGE: u16 = 1 << 8;
+
+/// How often the guest may change the entry under our hands before we give up.
+const ATTEMPTS: u32 = 8;
+
+/// What a grant is used for: to read only, or to write as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// How the page is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Through a p2m entry of the other domain.
+    Map,
+    /// By the hypervisor, which copies for the other domain.
+    Copy,
+}
+
+/// What is asked of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Who asks.
+    pub by: DomId,
+    /// What for.
+    pub access: Access,
+    /// How.
+    pub purpose: Purpose,
+}
+
+/// An entry's place.
+#[derive(Debug)]
+pub(super) struct Entry<'a, P> {
+    pub page: &'a P,
+    pub offset: usize,
+    pub gref: GrantRef,
+}
+
+impl<P: GuestPage> Entry<'_, P> {
+    /// Marks the entry as in use, if it grants what is wanted.
+    pub fn mark(&self, wanted: Wanted) -> Result<(), GrantError> {
+        let bits = match wanted.access {
+            Access::Read => READING,
+            Access::Write => READING | WRITING,
+        };
+        let mut word = self.page.load32(self.offset);
+        for _ in 0..ATTEMPTS {
+            self.check(word, wanted)?;
+            match self.page.compare_exchange32(self.offset, word, word | u32::from(bits)) {
+                Ok(_) => return Ok(()),
+                Err(found) => word = found,
+            }
+        }
+        Err(GrantError::Unstable(self.gref))
+    }
+
+    /// Whether the entry's first word grants what is wanted.
+    fn check(&self, word: u32, wanted: Wanted) -> Result<(), GrantError> {
+        let (flags, to) = (word as u16, DomId((word >> 16) as u16));
+        let gref = self.gref;
+        if flags & TYPE_MASK != PERMIT_ACCESS {
+            return Err(GrantError::NoAccess { gref, flags });
+        }
+        if to != wanted.by {
+            return Err(GrantError::NotYours { gref, to });
+        }
+        if wanted.access == Access::Write && flags & READONLY != 0 {
+            return Err(GrantError::ReadOnly(gref));
+        }
+        if wanted.purpose == Purpose::Map && flags & (SUB_PAGE | CACHE_ATTRIBUTES) != 0 {
+            return Err(GrantError::NotMappable { gref, flags });
+        }
+        Ok(())
+    }
+
+    /// The granted frame. The guest must leave it alone while the entry is marked; if it does not, that frame counts
+    /// which the first user saw.
+    pub fn frame(&self) -> Gfn {
+        Gfn(u64::from(self.page.load32(self.offset + 4)))
+    }
+
+    /// Nobody writes any more.
+    pub fn clear_writing(&self) {
+        self.page.fetch_and32(self.offset, !u32::from(WRITING));
+    }
+
+    /// Nobody uses it any more.
+    pub fn clear(&self) {
+        self.page.fetch_and32(self.offset, !u32::from(READING | WRITING));
+    }
+
+    /// The whole entry.
+    pub fn load(&self) -> u64 {
+        self.page.load64(self.offset)
+    }
+
+    pub fn store(&self, entry: u64) {
+        self.page.store64(self.offset, entry);
+    }
+}
