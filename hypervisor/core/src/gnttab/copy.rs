@@ -1,5 +1,8 @@
 //! `GNTTABOP_copy`: which bytes go where.
 
+use hypercall_abi::grant_table::{self as abi, CopyFlags};
+use hypercall_abi::{Abi, xen};
+
 use super::{GrantError, GrantRef};
 use crate::frame::{Gfn, PAGE_SIZE};
 use crate::ids::DomId;
@@ -9,7 +12,7 @@ use crate::ids::DomId;
 pub enum CopyPlace {
     /// A page that `dom` grants to the caller.
     Granted {
-        /// The granting domain, which may be the caller.
+        /// The granting domain; may be `DOMID_SELF`.
         dom: DomId,
         /// Its grant.
         gref: GrantRef,
@@ -27,6 +30,20 @@ pub struct CopyEnd {
     pub offset: u16,
 }
 
+impl CopyEnd {
+    fn decode<A: Abi>(end: &abi::CopyPtr<A>, granted: bool) -> Result<Self, GrantError> {
+        let dom = DomId(end.domid);
+        let place = if granted {
+            CopyPlace::Granted { dom, gref: GrantRef(end.gref()) }
+        } else if end.domid == xen::DOMID_SELF {
+            CopyPlace::Own(Gfn(end.gmfn()))
+        } else {
+            return Err(GrantError::CopyByFrame(dom));
+        };
+        Ok(Self { place, offset: end.offset })
+    }
+}
+
 /// A copy whose both ends lie within their pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRequest {
@@ -36,6 +53,16 @@ pub struct CopyRequest {
 }
 
 impl CopyRequest {
+    /// From the operation's argument.
+    ///
+    /// # Errors
+    /// [`GrantError::PageCrossed`], [`GrantError::CopyByFrame`].
+    pub fn decode<A: Abi>(op: &abi::Copy<A>) -> Result<Self, GrantError> {
+        let source = CopyEnd::decode(&op.source, op.flags.contains(CopyFlags::SOURCE_GREF))?;
+        let dest = CopyEnd::decode(&op.dest, op.flags.contains(CopyFlags::DEST_GREF))?;
+        Self::new(source, dest, op.len)
+    }
+
     /// A copy of `len` bytes.
     ///
     /// # Errors

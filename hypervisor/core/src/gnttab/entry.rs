@@ -3,21 +3,23 @@
 //! The guest owns the entry; the hypervisor sets and clears two bits, by which the guest knows that the entry is in
 //! use. They are set only together with the check that the entry still grants what is asked, in one compare-exchange.
 
+use core::mem::offset_of;
+
+use hypercall_abi::grant_table::{EntryFlags, EntryV1};
+
 use super::{GrantError, GrantRef};
 use crate::frame::Gfn;
 use crate::ids::DomId;
 use crate::page::GuestPage;
 
 /// Bytes of an entry.
-pub(super) const SIZE: usize = 8;
+pub(super) const SIZE: usize = size_of::<EntryV1>();
+const FRAME: usize = offset_of!(EntryV1, frame);
 
-const TYPE_MASK: u16 = 3;
-const PERMIT_ACCESS: u16 = 1;
-const READONLY: u16 = 1 << 2;
-const READING: u16 = 1 << 3;
-const WRITING: u16 = 1 << 4;
-const CACHE_ATTRIBUTES: u16 = 7 << 5;
-const SUB_PAGE: u16 = 1 << 8;
+const CACHE_ATTRIBUTES: EntryFlags = EntryFlags::PWT.union(EntryFlags::PCD).union(EntryFlags::PAT);
+
+// The flags and the domain are one 32-bit word, so that they are checked and marked together.
+const _: () = assert!(offset_of!(EntryV1, flags) == 0 && offset_of!(EntryV1, domid) == 2);
 
 /// How often the guest may change the entry under our hands before we give up.
 const ATTEMPTS: u32 = 8;
@@ -63,13 +65,13 @@ impl<P: GuestPage> Entry<'_, P> {
     /// Marks the entry as in use, if it grants what is wanted.
     pub fn mark(&self, wanted: Wanted) -> Result<(), GrantError> {
         let bits = match wanted.access {
-            Access::Read => READING,
-            Access::Write => READING | WRITING,
+            Access::Read => EntryFlags::READING,
+            Access::Write => EntryFlags::READING | EntryFlags::WRITING,
         };
         let mut word = self.page.load32(self.offset);
         for _ in 0..ATTEMPTS {
             self.check(word, wanted)?;
-            match self.page.compare_exchange32(self.offset, word, word | u32::from(bits)) {
+            match self.page.compare_exchange32(self.offset, word, word | u32::from(bits.bits())) {
                 Ok(_) => return Ok(()),
                 Err(found) => word = found,
             }
@@ -79,19 +81,19 @@ impl<P: GuestPage> Entry<'_, P> {
 
     /// Whether the entry's first word grants what is wanted.
     fn check(&self, word: u32, wanted: Wanted) -> Result<(), GrantError> {
-        let (flags, to) = (word as u16, DomId((word >> 16) as u16));
+        let (flags, to) = (EntryFlags::from_bits_retain(word as u16), DomId((word >> 16) as u16));
         let gref = self.gref;
-        if flags & TYPE_MASK != PERMIT_ACCESS {
-            return Err(GrantError::NoAccess { gref, flags });
+        if flags & EntryFlags::TYPE_MASK != EntryFlags::PERMIT_ACCESS {
+            return Err(GrantError::NoAccess { gref, flags: flags.bits() });
         }
         if to != wanted.by {
             return Err(GrantError::NotYours { gref, to });
         }
-        if wanted.access == Access::Write && flags & READONLY != 0 {
+        if wanted.access == Access::Write && flags.contains(EntryFlags::READONLY) {
             return Err(GrantError::ReadOnly(gref));
         }
-        if wanted.purpose == Purpose::Map && flags & (SUB_PAGE | CACHE_ATTRIBUTES) != 0 {
-            return Err(GrantError::NotMappable { gref, flags });
+        if wanted.purpose == Purpose::Map && flags.intersects(EntryFlags::SUB_PAGE | CACHE_ATTRIBUTES) {
+            return Err(GrantError::NotMappable { gref, flags: flags.bits() });
         }
         Ok(())
     }
@@ -99,17 +101,17 @@ impl<P: GuestPage> Entry<'_, P> {
     /// The granted frame. The guest must leave it alone while the entry is marked; if it does not, that frame counts
     /// which the first user saw.
     pub fn frame(&self) -> Gfn {
-        Gfn(u64::from(self.page.load32(self.offset + 4)))
+        Gfn(u64::from(self.page.load32(self.offset + FRAME)))
     }
 
     /// Nobody writes any more.
     pub fn clear_writing(&self) {
-        self.page.fetch_and32(self.offset, !u32::from(WRITING));
+        self.page.fetch_and32(self.offset, !u32::from(EntryFlags::WRITING.bits()));
     }
 
     /// Nobody uses it any more.
     pub fn clear(&self) {
-        self.page.fetch_and32(self.offset, !u32::from(READING | WRITING));
+        self.page.fetch_and32(self.offset, !u32::from((EntryFlags::READING | EntryFlags::WRITING).bits()));
     }
 
     /// The whole entry.

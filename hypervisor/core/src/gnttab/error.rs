@@ -3,6 +3,7 @@
 use core::fmt;
 
 use hypercall_abi::errno::Errno;
+use hypercall_abi::grant_table as abi;
 
 use super::{GrantRef, Handle};
 use crate::fallible::NoMemory;
@@ -114,19 +115,19 @@ impl From<NoSlot> for GrantError {
 }
 
 impl GrantError {
-    /// The value for a `status` field (`GNTST_*`, `public/grant_table.h`).
+    /// The value for a `status` field (`GNTST_*`).
     #[must_use]
     pub const fn status(self) -> i16 {
         match self {
-            Self::NoDomain(_) => -2,
-            Self::BadRef { .. } | Self::MapsNothing => -3,
-            Self::BadHandle(_) => -4,
-            Self::WrongAddress { .. } | Self::Misaligned(_) => -5,
-            Self::CopyByFrame(_) => -8,
-            Self::BadFrame(_) => -9,
-            Self::PageCrossed { .. } => -10,
-            Self::InUse(_) => -12,
-            Self::TooManyPins(_) | Self::NoMemory | Self::NoHandle { .. } => -13,
+            Self::NoDomain(_) => abi::STATUS_BAD_DOMAIN,
+            Self::BadRef { .. } | Self::MapsNothing => abi::STATUS_BAD_GNTREF,
+            Self::BadHandle(_) => abi::STATUS_BAD_HANDLE,
+            Self::WrongAddress { .. } | Self::Misaligned(_) => abi::STATUS_BAD_VIRT_ADDR,
+            Self::CopyByFrame(_) => abi::STATUS_PERMISSION_DENIED,
+            Self::BadFrame(_) => abi::STATUS_BAD_PAGE,
+            Self::PageCrossed { .. } => abi::STATUS_BAD_COPY_ARG,
+            Self::InUse(_) => abi::STATUS_EAGAIN,
+            Self::TooManyPins(_) | Self::NoMemory | Self::NoHandle { .. } => abi::STATUS_NO_SPACE,
             Self::NoAccess { .. }
             | Self::NotYours { .. }
             | Self::ReadOnly(_)
@@ -137,7 +138,7 @@ impl GrantError {
             | Self::NoVersion2
             | Self::BadVersion(_)
             | Self::ParavirtualOnly
-            | Self::CacheOp(_) => -1,
+            | Self::CacheOp(_) => abi::STATUS_GENERAL_ERROR,
         }
     }
 }

@@ -38,7 +38,7 @@ pub use copy::{CopyEnd, CopyPlace, CopyRequest};
 pub use entry::{Access, Purpose, Wanted};
 pub use error::GrantError;
 pub use maptrack::{MapTrack, Mapping};
-pub use request::{CacheFlush, MapRequest, unmap_at};
+pub use request::{CacheFlush, MapRequest, UnmapRequest};
 pub use table::{ENTRIES_PER_FRAME, GrantTable, Size, VERSION};
 
 /// A grant reference: the index of an entry in a domain's table.

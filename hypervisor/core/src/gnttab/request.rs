@@ -1,20 +1,19 @@
-//! The arguments of map and cache-flush operations, checked.
+//! The arguments of the map, unmap and cache-flush operations, checked.
+
+use hypercall_abi::grant_table::{self as abi, CacheOps, MapFlags};
 
 use super::entry::Access;
-use super::{GrantError, GrantRef};
+use super::{GrantError, GrantRef, Handle};
 use crate::frame::{Gaddr, Gfn, PAGE_SIZE};
-
-const MAP_DEVICE: u32 = 1 << 0;
-const MAP_HOST: u32 = 1 << 1;
-const MAP_READONLY: u32 = 1 << 2;
-
-const CACHE_CLEAN: u32 = 1 << 0;
-const CACHE_INVAL: u32 = 1 << 1;
-const CACHE_SOURCE_GREF: u32 = 1 << 31;
+use crate::ids::DomId;
 
 /// A mapping that a domain with a p2m may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapRequest {
+    /// The domain that grants; may be `DOMID_SELF`.
+    pub granter: DomId,
+    /// Its grant.
+    pub gref: GrantRef,
     /// To read, or to write too.
     pub access: Access,
     /// Where the page shall appear.
@@ -22,36 +21,49 @@ pub struct MapRequest {
 }
 
 impl MapRequest {
-    /// From `host_addr` and `flags` of the argument (`GNTMAP_*`).
+    /// From the operation's argument.
     ///
     /// # Errors
     /// [`GrantError::MapsNothing`], [`GrantError::MapFlags`], [`GrantError::Misaligned`].
-    pub const fn new(host_addr: u64, flags: u32) -> Result<Self, GrantError> {
-        if flags & (MAP_DEVICE | MAP_HOST) == 0 {
+    pub const fn new(op: &abi::MapGrantRef) -> Result<Self, GrantError> {
+        if !op.flags.intersects(MapFlags::DEVICE_MAP.union(MapFlags::HOST_MAP)) {
             return Err(GrantError::MapsNothing);
         }
-        if flags & !MAP_READONLY != MAP_HOST {
-            return Err(GrantError::MapFlags(flags));
+        let read_only = op.flags.contains(MapFlags::READONLY);
+        if op.flags.difference(MapFlags::READONLY).bits() != MapFlags::HOST_MAP.bits() {
+            return Err(GrantError::MapFlags(op.flags.bits()));
         }
-        let addr = Gaddr(host_addr);
+        let addr = Gaddr(op.host_addr);
         if addr.offset() != 0 {
-            return Err(GrantError::Misaligned(host_addr));
+            return Err(GrantError::Misaligned(op.host_addr));
         }
-        let access = if flags & MAP_READONLY != 0 { Access::Read } else { Access::Write };
-        Ok(Self { access, at: addr.frame() })
+        let access = if read_only { Access::Read } else { Access::Write };
+        Ok(Self { granter: DomId(op.dom), gref: GrantRef(op.gref), access, at: addr.frame() })
     }
 }
 
-/// Where `host_addr` of an unmap says the mapping is; `None` for 0, which asks for nothing.
-///
-/// # Errors
-/// [`GrantError::Misaligned`].
-pub const fn unmap_at(host_addr: u64) -> Result<Option<Gfn>, GrantError> {
-    let addr = Gaddr(host_addr);
-    match host_addr {
-        0 => Ok(None),
-        _ if addr.offset() != 0 => Err(GrantError::Misaligned(host_addr)),
-        _ => Ok(Some(addr.frame())),
+/// A mapping that shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmapRequest {
+    /// The mapping.
+    pub handle: Handle,
+    /// Where the caller says it is.
+    pub at: Gfn,
+}
+
+impl UnmapRequest {
+    /// From the operation's argument; `None` if it asks for nothing, having no host address. The device address is
+    /// ignored: there are no device mappings.
+    ///
+    /// # Errors
+    /// [`GrantError::Misaligned`].
+    pub const fn new(op: &abi::UnmapGrantRef) -> Result<Option<Self>, GrantError> {
+        let addr = Gaddr(op.host_addr);
+        match op.host_addr {
+            0 => Ok(None),
+            _ if addr.offset() != 0 => Err(GrantError::Misaligned(op.host_addr)),
+            _ => Ok(Some(Self { handle: Handle(op.handle), at: addr.frame() })),
+        }
     }
 }
 
@@ -68,24 +80,25 @@ pub enum CacheFlush {
 }
 
 impl CacheFlush {
-    /// From the argument's union (`which`), `offset`, `length` and `op`.
+    /// From the operation's argument.
     ///
     /// # Errors
     /// [`GrantError::PageCrossed`], [`GrantError::CacheOp`].
-    pub const fn new(which: u64, offset: u16, length: u16, op: u32) -> Result<Self, GrantError> {
-        if offset as usize >= PAGE_SIZE || offset as usize + length as usize > PAGE_SIZE {
-            return Err(GrantError::PageCrossed { offset, len: length });
+    pub const fn new(op: &abi::CacheFlush) -> Result<Self, GrantError> {
+        let (offset, len) = (op.offset, op.length);
+        if offset as usize >= PAGE_SIZE || offset as usize + len as usize > PAGE_SIZE {
+            return Err(GrantError::PageCrossed { offset, len });
         }
-        if op & !(CACHE_CLEAN | CACHE_INVAL | CACHE_SOURCE_GREF) != 0 {
-            return Err(GrantError::CacheOp(op));
+        if !CacheOps::all().contains(op.op) {
+            return Err(GrantError::CacheOp(op.op.bits()));
         }
-        if length == 0 || op & (CACHE_CLEAN | CACHE_INVAL) == 0 {
+        if len == 0 || !op.op.intersects(CacheOps::CLEAN.union(CacheOps::INVAL)) {
             return Ok(Self::Nothing);
         }
-        Ok(if op & CACHE_SOURCE_GREF != 0 {
-            Self::Granted(GrantRef(which as u32))
+        Ok(if op.op.contains(CacheOps::SOURCE_GREF) {
+            Self::Granted(GrantRef(op.a as u32))
         } else {
-            Self::Page(Gaddr(which).frame())
+            Self::Page(Gaddr(op.a).frame())
         })
     }
 }

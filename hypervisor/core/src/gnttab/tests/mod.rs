@@ -1,5 +1,6 @@
 //! Grants: single rules, a model under random operations, hostile guests, a full heap.
 
+mod arguments;
 mod model;
 mod rules;
 

@@ -4,10 +4,7 @@ use std::vec::Vec;
 use super::{Frame, PERMIT, READING, READONLY, REF, Ram, Table, WRITING, flags, grant, table, want};
 use crate::fallible::fail_after;
 use crate::frame::Gfn;
-use crate::gnttab::{
-    Access, CacheFlush, CopyEnd, CopyPlace, CopyRequest, GrantError, GrantRef, Handle, MapRequest, MapTrack,
-    Mapping, Purpose, Size, Wanted, unmap_at,
-};
+use crate::gnttab::{Access, GrantError, GrantRef, Handle, MapTrack, Mapping, Purpose, Size, Wanted};
 use crate::ids::DomId;
 use crate::page::{GuestPage, TestPage};
 
@@ -186,37 +183,6 @@ fn granted_pages_outlive_their_domain() {
     assert_eq!(t.grow(TestPage::default()), Err(GrantError::NoDomain(DomId(1))));
     pins.drain(..).for_each(|pin| t.release(pin));
     assert_eq!(ram.lent(), 0);
-}
-
-#[test]
-fn copies_stay_in_their_pages() {
-    let end = |offset| CopyEnd { place: CopyPlace::Own(Gfn(1)), offset };
-    let copy = CopyRequest::new(end(96), end(0), 4000).unwrap();
-    assert_eq!((copy.source().offset, copy.dest().offset, copy.len()), (96, 0, 4000));
-    assert!(CopyRequest::new(end(4096), end(0), 0).unwrap().is_empty());
-    for (source, dest, len) in [(97, 0, 4000), (0, 4095, 2), (u16::MAX, 0, u16::MAX), (0, 4097, 0)] {
-        let error = CopyRequest::new(end(source), end(dest), len).unwrap_err();
-        assert_eq!(error.status(), -10);
-    }
-}
-
-#[test]
-fn map_and_flush_arguments_are_checked() {
-    let at = Gfn(0x12);
-    assert_eq!(MapRequest::new(0x12000, 2), Ok(MapRequest { access: Access::Write, at }));
-    assert_eq!(MapRequest::new(0x12000, 6), Ok(MapRequest { access: Access::Read, at }));
-    assert_eq!(MapRequest::new(0x12000, 4), Err(GrantError::MapsNothing));
-    for flags in [1, 3, 0x12, 0xa, 0x1_0002] {
-        assert_eq!(MapRequest::new(0x12000, flags), Err(GrantError::MapFlags(flags)));
-    }
-    assert_eq!(MapRequest::new(0x12008, 2), Err(GrantError::Misaligned(0x12008)));
-    assert_eq!((unmap_at(0), unmap_at(0x12000)), (Ok(None), Ok(Some(at))));
-    assert_eq!(unmap_at(1), Err(GrantError::Misaligned(1)));
-    assert_eq!(CacheFlush::new(0x12345, 0, 4096, 1), Ok(CacheFlush::Page(at)));
-    assert_eq!(CacheFlush::new(7, 8, 8, 1 << 31 | 2), Ok(CacheFlush::Granted(GrantRef(7))));
-    assert_eq!(CacheFlush::new(7, 8, 0, 1), Ok(CacheFlush::Nothing));
-    assert_eq!(CacheFlush::new(0, 1, 4096, 1), Err(GrantError::PageCrossed { offset: 1, len: 4096 }));
-    assert_eq!(CacheFlush::new(0, 0, 1, 4), Err(GrantError::CacheOp(4)));
 }
 
 #[test]
