@@ -65,6 +65,15 @@ structs! {
         pxm: u32,
     }
 
+    /// Sets a CPU's frequency.
+    struct ChangeFreq = "struct xenpf_change_freq" {
+        /// Zero.
+        flags: u32,
+        cpu: u32,
+        /// Hertz.
+        freq: u64,
+    }
+
     /// Parks CPUs.
     struct CoreParking = "struct xenpf_core_parking" {
         /// `CORE_PARKING_*`.
