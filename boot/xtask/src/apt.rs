@@ -13,14 +13,14 @@ use anyhow::{Context, Result, bail};
 use crate::step;
 
 /// Debian's name of an architecture.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
     Amd64,
     I386,
 }
 
 impl Arch {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
             Self::I386 => "i386",

@@ -1,14 +1,14 @@
 //! `cargo xtask build`: the hypervisor, the tools of domain 0, the init programs and the test guests.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::image;
 use crate::step;
-use crate::toolchain::{self, BARE, MUSL};
+use crate::toolchain::{self, BARE, MUSL, MUSL32};
 use crate::workspace::Workspace;
 
 /// Builds everything into `target/dist`.
@@ -42,6 +42,35 @@ fn guests(ws: &Workspace) -> Result<()> {
     step::say("building the small test guests");
     step::run(cargo_build(ws).args(["-p", "test-guests", "--bins", "--target", BARE, "--release"]))?;
     install_binaries(&source, &ws.target.join(BARE).join("release"), &ws.dist().join("guests"))
+}
+
+/// The static init programs of the initrds.
+pub struct Inits {
+    pub dom0: PathBuf,
+    pub guest: PathBuf,
+    /// For 32-bit kernels, which run no 64-bit programs.
+    pub guest_i386: PathBuf,
+}
+
+/// Builds the init programs; they go into images only, not into `dist`.
+pub fn inits(ws: &Workspace) -> Result<Inits> {
+    toolchain::ensure(&[MUSL, MUSL32], &[])?;
+    step::say("building the init programs");
+    for (target, programs) in [(MUSL, &["dom0-init", "guest-init"][..]), (MUSL32, &["guest-init"])] {
+        let mut build = cargo_build(ws);
+        build.args(["-p", "boot-init", "--target", target, "--profile", "tools"]);
+        // The 32-bit target's own linker would be a 32-bit gcc; the linker of the toolchain does as well.
+        if target == MUSL32 {
+            build.env("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+        }
+        step::run(build.args(programs.iter().flat_map(|program| ["--bin", program])))?;
+    }
+    let built = |target: &str, name: &str| ws.target.join(target).join("tools").join(name);
+    Ok(Inits {
+        dom0: built(MUSL, "dom0-init"),
+        guest: built(MUSL, "guest-init"),
+        guest_i386: built(MUSL32, "guest-init"),
+    })
 }
 
 fn cargo_build(ws: &Workspace) -> Command {

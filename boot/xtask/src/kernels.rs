@@ -35,6 +35,10 @@ impl Series {
         }
     }
 
+    pub fn arch(self) -> Arch {
+        self.meta_package().0
+    }
+
     fn meta_package(self) -> (Arch, &'static str) {
         match self {
             Self::V6_1 => (Arch::Amd64, "linux-image-amd64"),

@@ -1,12 +1,17 @@
 //! `cargo xtask`: the one tool of the workspace. Builds, makes images, runs and tests whole machines.
 
-#![allow(dead_code)]
 mod apt;
 mod build;
+mod checks;
 mod image;
+mod images;
 mod kernels;
+mod kit;
 mod packages;
+mod run;
 mod step;
+mod terminal;
+mod test;
 mod toolchain;
 mod workspace;
 
@@ -32,11 +37,15 @@ enum Verb {
     Build,
     /// Install the Debian packages that the other verbs need, and fetch Debian's kernels.
     Setup,
+    /// Boot a machine, create a guest in it, and give the user domain 0's shell.
+    Run(run::RunArgs),
+    /// Run every check and every machine test; the last line is the sum.
+    Test(test::TestArgs),
 }
 
 fn main() -> ExitCode {
     let ws = Workspace::locate();
-    match perform(&ws, Cli::parse().verb) {
+    match perform(ws, Cli::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -45,10 +54,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(ws: &Workspace, verb: Verb) -> Result<()> {
+fn perform(ws: Workspace, verb: Verb) -> Result<()> {
     match verb {
-        Verb::Build => build::all(ws),
-        Verb::Setup => setup(ws),
+        Verb::Build => build::all(&ws),
+        Verb::Setup => setup(&ws),
+        Verb::Run(args) => run::run(ws, &args),
+        Verb::Test(args) => test::test(ws, &args),
     }
 }
 

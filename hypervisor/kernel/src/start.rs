@@ -1,12 +1,10 @@
 //! What the machine is for.
 
-use crate::boot::BootInfo;
+use tenon_core::options::Options;
 
 /// The boot CPU, once the machine layer is up.
-pub fn boot_cpu(info: &'static BootInfo) -> ! {
-    for module in &info.modules {
-        log::info!("module at {} of {} bytes: {}", module.start, module.len, module.command_line);
-    }
+pub fn boot_cpu(_options: &Options<'_>) -> ! {
+    log::info!("nothing to run yet");
     loop {
         x86_64::instructions::hlt();
     }

@@ -11,9 +11,6 @@
 //! tails, which are kept on this side.
 
 use alloc::vec::Vec;
-use core::mem::offset_of;
-
-use hypercall_abi::event_channel::{self as abi, FifoControlBlock};
 
 use super::channel::{Channel, QueueId};
 use super::{EvtchnError, Raised};
@@ -22,21 +19,23 @@ use crate::frame::PAGE_SIZE;
 use crate::ids::{Port, VcpuId};
 use crate::page::GuestPage;
 
-const PENDING: u32 = 1 << abi::FIFO_PENDING;
-const MASKED: u32 = 1 << abi::FIFO_MASKED;
-const LINKED: u32 = 1 << abi::FIFO_LINKED;
-const LINK_MASK: u32 = abi::FIFO_LINK_MASK;
+const PENDING: u32 = 1 << 31;
+const MASKED: u32 = 1 << 30;
+const LINKED: u32 = 1 << 29;
+/// Width of a LINK field (`EVTCHN_FIFO_LINK_BITS`), which a guest learns from `init_control`.
+pub const LINK_BITS: u8 = 17;
+const LINK_MASK: u32 = (1 << LINK_BITS) - 1;
 
 /// One past the highest port of the FIFO ABI.
-pub const PORTS: u32 = abi::FIFO_NR_CHANNELS;
+pub const PORTS: u32 = 1 << LINK_BITS;
 /// Priorities, and queues of a vCPU.
-const QUEUES: usize = abi::FIFO_MAX_QUEUES as usize;
+pub const PRIORITIES: u8 = 16;
 /// Event words in an array page.
 pub const WORDS_PER_PAGE: u32 = (PAGE_SIZE / 4) as u32;
 
-const CONTROL_SIZE: usize = size_of::<FifoControlBlock>();
-const READY: usize = offset_of!(FifoControlBlock, ready);
-const HEADS: usize = offset_of!(FifoControlBlock, head);
+/// Bytes of a control block: the ready word, a reserved word, the heads.
+const CONTROL_SIZE: usize = 8 + 4 * PRIORITIES as usize;
+const HEADS: usize = 8;
 
 /// A vCPU's control block, and where its queues end.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ struct Control<P> {
     page: P,
     offset: usize,
     /// The last port put in each queue. Port 0 is none.
-    tails: [Port; QUEUES],
+    tails: [Port; PRIORITIES as usize],
 }
 
 /// The FIFO state of a domain.
@@ -74,7 +73,7 @@ impl<P: GuestPage> Fifo<P> {
         if slot.is_some() {
             return Err(EvtchnError::ControlBound(vcpu));
         }
-        *slot = Some(Control { page, offset, tails: [Port(0); QUEUES] });
+        *slot = Some(Control { page, offset, tails: [Port(0); PRIORITIES as usize] });
         Ok(())
     }
 
@@ -176,7 +175,7 @@ impl<P: GuestPage> Fifo<P> {
         let Some(Some(control)) = self.controls.get(queue.vcpu.index()) else { return false };
         control.page.store32(control.offset + HEADS + 4 * usize::from(queue.priority), port.0);
         let ready = 1 << queue.priority;
-        control.page.fetch_or32(control.offset + READY, ready) & ready == 0
+        control.page.fetch_or32(control.offset, ready) & ready == 0
     }
 
     fn tail(&mut self, queue: QueueId) -> Option<&mut Port> {

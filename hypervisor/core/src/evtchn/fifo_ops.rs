@@ -1,10 +1,8 @@
 //! The operations that only the FIFO ABI has.
 
-use hypercall_abi::event_channel::{FIFO_LINK_BITS, FIFO_PRIORITY_MIN};
-
-use super::fifo::Fifo;
+use super::fifo::{Fifo, PRIORITIES};
 use super::vcpu::Woken;
-use super::{EventChannels, EvtchnError, Wake, two_level};
+use super::{EventChannels, EvtchnError, LINK_BITS, Wake, two_level};
 use crate::ids::{Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -33,7 +31,7 @@ impl<P: GuestPage> EventChannels<P> {
             }
             self.fifo = Some(fifo);
         }
-        Ok(FIFO_LINK_BITS as u8)
+        Ok(LINK_BITS)
     }
 
     /// Adds a page of 1024 event words (`EVTCHNOP_expand_array`), and delivers what waited for it.
@@ -66,10 +64,9 @@ impl<P: GuestPage> EventChannels<P> {
         if self.fifo.is_none() {
             return Err(EvtchnError::NotFifo);
         }
-        if priority > FIFO_PRIORITY_MIN {
-            return Err(EvtchnError::BadPriority(priority));
-        }
-        self.ports.open_mut(port)?.priority = priority as u8;
+        let valid = u8::try_from(priority).ok().filter(|p| *p < PRIORITIES);
+        let priority = valid.ok_or(EvtchnError::BadPriority(priority))?;
+        self.ports.open_mut(port)?.priority = priority;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use core::panic::PanicInfo;
 
-pub mod symbols;
+mod symbols;
 
 use crate::console;
 

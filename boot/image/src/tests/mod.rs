@@ -1,7 +1,0 @@
-//! Synthetic kernels, whole and damaged.
-
-mod build;
-mod damage;
-mod images;
-mod layouts;
-mod packed;

@@ -1,0 +1,99 @@
+//! The first process of domain 0: modules, file systems, daemons, then a shell or a scenario.
+//!
+//! Words of the kernel command line: `tenon.run=NAME` runs `/scenarios/NAME` and powers off,
+//! `tenon.agent=PORT` serves the harness on a serial port, `tenon.modules=a,b` loads more drivers.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use boot_init::supervise::{self, Service, Supervisor};
+use boot_init::{agent, cmdline, cpus, kernel_release, memory_mib, mounts, power, uptime};
+use rustix::system::RebootCommand;
+
+/// What the tools and the back ends need of the kernel.
+const MODULES: [&str; 5] = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs"];
+
+/// Daemons, in the order of starting. Each runs in the foreground and may be killed at any time.
+const DAEMONS: [&str; 2] = ["tenon-xenstored", "tenon-consoled"];
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    power::act_on_name(args.first().map_or("", String::as_str));
+    if let [_, verb, port] = args.as_slice()
+        && verb == "agent"
+    {
+        return agent::serve(port);
+    }
+    power::obey_signals()?;
+    mounts::basic()?;
+    println!(
+        "dom0: userspace, kernel {}, cpus {}, memory {} MiB, uptime {} s",
+        kernel_release(),
+        cpus(),
+        memory_mib(),
+        uptime()
+    );
+    complain(load(&MODULES));
+    complain(mounts::xenfs());
+    let mut supervisor = Supervisor::default();
+    for daemon in DAEMONS {
+        let path = format!("/usr/sbin/{daemon}");
+        if Path::new(&path).exists() {
+            supervisor.start(Service::new(daemon, Command::new(path)));
+        }
+    }
+    if let Some(more) = cmdline::value("tenon.modules") {
+        complain(load(&more.split(',').collect::<Vec<_>>()));
+    }
+    println!("dom0: up, uptime {} s", uptime());
+    if let Some(scenario) = cmdline::value("tenon.run") {
+        run_scenario(&scenario);
+    }
+    if let Some(port) = cmdline::value("tenon.agent") {
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["agent", &port]);
+        supervisor.start(Service::new("agent", command));
+    }
+    supervisor.start(supervise::shell(&boot_init::console()).context("cannot open the console")?);
+    supervisor.run()
+}
+
+/// Runs the commands of a scenario file, one per line, up to the first that fails; then switches off.
+fn run_scenario(name: &str) -> ! {
+    let path = format!("/scenarios/{name}");
+    let verdict = match fs::read_to_string(&path) {
+        Ok(commands) => commands
+            .lines()
+            .try_for_each(run_step)
+            .map_or_else(|e| format!("failed: {e}"), |()| "passed".into()),
+        Err(error) => format!("failed: {path}: {error}"),
+    };
+    println!("dom0: scenario {name} {verdict}");
+    power::now(RebootCommand::PowerOff)
+}
+
+fn run_step(command: &str) -> Result<(), String> {
+    println!("dom0: $ {command}");
+    let status = Command::new("/bin/sh").args(["-c", command]).env("PATH", agent::PATH).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command}: {status}")),
+        Err(error) => Err(format!("{command}: {error}")),
+    }
+}
+
+fn load(modules: &[&str]) -> Result<()> {
+    let status = Command::new("/sbin/modprobe").arg("-a").args(modules).env("PATH", agent::PATH).status();
+    let status = status.context("cannot start modprobe")?;
+    anyhow::ensure!(status.success(), "modprobe {}: {status}", modules.join(" "));
+    Ok(())
+}
+
+/// A part that fails is told and lived without: a shell in a half-started domain 0 is worth having.
+fn complain(result: Result<()>) {
+    if let Err(error) = result {
+        println!("dom0: {error:#}");
+    }
+}

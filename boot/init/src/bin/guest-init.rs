@@ -1,0 +1,30 @@
+//! The first process of a guest: reports that userspace is up, then does what `guest.run=` says.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use boot_init::supervise::{self, Supervisor};
+use boot_init::{cmdline, cpus, kernel_release, memory_mib, mounts, power, uptime};
+use rustix::system::RebootCommand;
+
+fn main() -> Result<()> {
+    power::act_on_name(&std::env::args().next().unwrap_or_default());
+    power::obey_signals()?;
+    mounts::basic()?;
+    println!(
+        "guest: userspace up, kernel {}, cpus {}, memory {} MiB, uptime {} s",
+        kernel_release(),
+        cpus(),
+        memory_mib(),
+        uptime()
+    );
+    match cmdline::value("guest.run").as_deref() {
+        Some("poweroff") => power::now(RebootCommand::PowerOff),
+        Some("reboot") => power::now(RebootCommand::Restart),
+        Some("crash") => fs::write("/proc/sysrq-trigger", "c").context("cannot crash the kernel")?,
+        _ => {}
+    }
+    let mut supervisor = Supervisor::default();
+    supervisor.start(supervise::shell(&boot_init::console()).context("cannot open the console")?);
+    supervisor.run()
+}

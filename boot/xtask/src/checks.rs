@@ -1,0 +1,156 @@
+//! The checks that need no machine: format, lints, documentation, and the tests that run on the host.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use machine_tests::runner::Summary;
+
+use crate::packages::{self, Need};
+use crate::step;
+use crate::toolchain::{self, BARE};
+use crate::workspace::Workspace;
+
+/// One check and its name for `--only`.
+pub struct Check {
+    pub name: &'static str,
+    pub run: fn(&Workspace) -> Result<Summary>,
+}
+
+/// Every check, the quick ones first.
+pub const ALL: [Check; 8] = [
+    Check { name: "fmt", run: fmt },
+    Check { name: "clippy-host", run: clippy_host },
+    Check { name: "clippy-bare", run: clippy_bare },
+    Check { name: "doc", run: doc },
+    Check { name: "host-tests", run: host_tests },
+    Check { name: "abi-headers", run: abi_headers },
+    Check { name: "loom", run: loom },
+    Check { name: "miri", run: miri },
+];
+
+/// Crates that exist for bare metal only.
+const BARE_CRATES: [(&str, &str); 2] =
+    [("tenon-kernel", "hypervisor/kernel"), ("test-guests", "tests/guests")];
+
+/// A check without tests inside counts as one.
+const ONE: Summary = Summary { passed: 1, failed: 0 };
+
+fn fmt(ws: &Workspace) -> Result<Summary> {
+    step::run(cargo(ws).args(["fmt", "--all", "--check"]))?;
+    Ok(ONE)
+}
+
+fn clippy_host(ws: &Workspace) -> Result<Summary> {
+    step::run(cargo(ws).args(["clippy", "--all-targets", "--", "-D", "warnings"]))?;
+    Ok(ONE)
+}
+
+fn clippy_bare(ws: &Workspace) -> Result<Summary> {
+    toolchain::ensure(&[BARE], &["clippy"])?;
+    for (package, path) in BARE_CRATES {
+        if ws.root.join(path).join("Cargo.toml").exists() {
+            step::run(cargo(ws).args(["clippy", "-p", package, "--target", BARE, "--", "-D", "warnings"]))?;
+        }
+    }
+    Ok(ONE)
+}
+
+fn doc(ws: &Workspace) -> Result<Summary> {
+    step::run(cargo(ws).args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    let kernel = ["doc", "--no-deps", "-p", "tenon-kernel", "--target", BARE, "--document-private-items"];
+    step::run(cargo(ws).args(kernel).env("RUSTDOCFLAGS", "-D warnings"))?;
+    Ok(ONE)
+}
+
+fn host_tests(ws: &Workspace) -> Result<Summary> {
+    counted(cargo(ws).args(["test", "--no-fail-fast"]))
+}
+
+/// The header comparison again by itself, because among the host tests it may lack the headers.
+fn abi_headers(ws: &Workspace) -> Result<Summary> {
+    packages::ensure(&[Need::AbiHeaders])?;
+    let summary = counted(cargo(ws).args(["test", "-p", "hypercall-abi", "--test", "headers"]))?;
+    if summary.passed == 0 {
+        bail!("no test compared anything");
+    }
+    Ok(summary)
+}
+
+/// The models of the lock-free parts: tests whose names contain `loom`.
+fn loom(ws: &Workspace) -> Result<Summary> {
+    if !mentions(&ws.root.join("hypervisor/core/src"), "loom::")? {
+        return Ok(Summary::default());
+    }
+    let mut cargo = cargo(ws);
+    cargo.args(["test", "-p", "tenon-core", "--lib", "--release"]);
+    cargo.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", ws.target.join("loom"));
+    counted(&mut cargo)
+}
+
+/// The core under Miri. Property tests run few cases: what counts here is undefined behaviour, and
+/// the host tests look at the rest.
+fn miri(ws: &Workspace) -> Result<Summary> {
+    let mut cargo = toolchain::nightly_cargo(&["miri", "rust-src"])?;
+    cargo.current_dir(&ws.root).args(["miri", "test", "-p", "tenon-core", "-p", "hypercall-abi", "--lib"]);
+    cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "2");
+    cargo.env("CARGO_TARGET_DIR", ws.target.join("miri"));
+    counted(&mut cargo)
+}
+
+fn cargo(ws: &Workspace) -> Command {
+    let mut cargo = toolchain::cargo();
+    cargo.current_dir(&ws.root);
+    cargo
+}
+
+/// Runs a test command, shows its output, and adds up the `test result:` lines.
+fn counted(command: &mut Command) -> Result<Summary> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let mut summary = Summary::default();
+    let output = child.stdout.take().context("the output was asked for")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        if let Some(result) = line.strip_prefix("test result: ") {
+            summary.passed += number_before(result, " passed");
+            summary.failed += number_before(result, " failed");
+        }
+        println!("{line}");
+    }
+    let status = child.wait()?;
+    if !status.success() && summary.failed == 0 {
+        bail!("cargo failed ({status})");
+    }
+    Ok(summary)
+}
+
+fn number_before(text: &str, word: &str) -> usize {
+    let Some((before, _)) = text.split_once(word) else { return 0 };
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Whether any file below `dir` contains `text`.
+fn mentions(dir: &Path, text: &str) -> Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let found =
+            if path.is_dir() { mentions(&path, text)? } else { fs::read_to_string(&path)?.contains(text) };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_before;
+
+    #[test]
+    fn result_lines_are_counted() {
+        let line = "FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!((number_before(line, " passed"), number_before(line, " failed")), (12, 3));
+    }
+}

@@ -1,0 +1,8 @@
+//! What machines boot: initrds and GRUB images.
+
+mod busybox;
+mod cpio;
+pub mod initrd;
+pub mod iso;
+mod modules;
+mod scenarios;

@@ -1,0 +1,90 @@
+//! Everything that a machine is started with, made once per run of xtask.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use machine_tests::{Config, Dom0Files, Hypervisor, Images};
+
+use crate::images::{initrd, iso};
+use crate::kernels::{self, Series};
+use crate::packages::{self, Need};
+use crate::workspace::Workspace;
+use crate::{build, step};
+
+/// The built programs, the kernels and the initrds.
+pub struct Kit {
+    ws: Workspace,
+    logs: PathBuf,
+    dom0: Vec<(&'static str, Dom0Files)>,
+    /// Instead of the built hypervisor.
+    hypervisor: Option<PathBuf>,
+}
+
+/// What to put in.
+pub struct Wanted<'a> {
+    pub needs: &'a [Need],
+    /// Kernels of domain 0, each with an initrd of its own.
+    pub dom0: &'a [Series],
+    /// Kernels that guests can run.
+    pub guests: &'a [Series],
+    /// Use this file as domain 0's kernel.
+    pub kernel: Option<&'a Path>,
+    /// Use this file as the hypervisor.
+    pub hypervisor: Option<&'a Path>,
+}
+
+impl Kit {
+    /// Installs, fetches, builds and packs what is wanted.
+    pub fn assemble(ws: Workspace, wanted: &Wanted<'_>) -> Result<Self> {
+        packages::ensure(wanted.needs)?;
+        let mut guests = Vec::new();
+        for series in wanted.guests {
+            guests.push((*series, kernels::fetch(&ws, *series)?));
+        }
+        build::all(&ws)?;
+        let inits = build::inits(&ws)?;
+        let mut dom0 = Vec::new();
+        for series in wanted.dom0 {
+            let kernel = kernels::fetch(&ws, *series)?;
+            step::say(format!("packing domain 0's initrd for kernel {}", kernel.release));
+            let initrd = initrd::dom0(&ws, &inits, &kernel, &guests)?;
+            let kernel = wanted.kernel.map_or(kernel.vmlinuz, Path::to_path_buf);
+            dom0.push((series.name(), Dom0Files { kernel, initrd }));
+        }
+        let logs = ws.logs();
+        fs::create_dir_all(&logs)?;
+        Ok(Self { ws, logs, dom0, hypervisor: wanted.hypervisor.map(Path::to_path_buf) })
+    }
+}
+
+impl Images for Kit {
+    fn hypervisor(&self, which: Hypervisor) -> Result<PathBuf> {
+        match (which, &self.hypervisor) {
+            (_, Some(file)) => Ok(file.clone()),
+            (Hypervisor::Tenon, None) => Ok(self.ws.hypervisor()),
+            (Hypervisor::Xen, None) => bail!("stock Xen is not part of this kit"),
+        }
+    }
+
+    fn dom0(&self, kernel: &str) -> Result<Dom0Files> {
+        let found = self.dom0.iter().find(|(name, _)| *name == kernel);
+        found.map(|(_, files)| files.clone()).with_context(|| format!("this kit has no kernel {kernel}"))
+    }
+
+    fn iso(&self, name: &str, config: &Config) -> Result<PathBuf> {
+        let dom0 = self.dom0(config.kernel)?;
+        let entry = iso::Entry {
+            hypervisor: &self.hypervisor(config.hypervisor)?,
+            options: &config.hypervisor_options(),
+            kernel: &dom0.kernel,
+            cmdline: &config.kernel_cmdline(),
+            initrd: &dom0.initrd,
+        };
+        iso::make(&self.ws, &name.replace('/', "-"), &entry)
+    }
+
+    fn logs(&self) -> &Path {
+        &self.logs
+    }
+}

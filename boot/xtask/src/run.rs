@@ -1,0 +1,115 @@
+//! `cargo xtask run`: the main job. Everything is set up and built, a machine boots, a guest comes up
+//! in it, and the user gets domain 0's shell. Without a terminal the machine is switched off instead.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use machine_tests::{Boot, Config, Hypervisor, Machine};
+
+use crate::kernels::Series;
+use crate::kit::{Kit, Wanted};
+use crate::packages::Need;
+use crate::step;
+use crate::workspace::Workspace;
+
+#[derive(Args)]
+pub struct RunArgs {
+    /// Start by UEFI (OVMF) instead of BIOS (SeaBIOS).
+    #[arg(long, conflicts_with = "direct")]
+    uefi: bool,
+    /// Let QEMU load the hypervisor (multiboot1), without GRUB.
+    #[arg(long)]
+    direct: bool,
+    /// CPUs of the machine.
+    #[arg(long, default_value_t = 2)]
+    cpus: u32,
+    /// Memory of the machine in MiB.
+    #[arg(long, default_value_t = 4096)]
+    memory: u32,
+    /// Domain 0's kernel: a bzImage. Debian's 6.1 is the default.
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// More arguments for QEMU, separated by spaces.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    qemu_args: Option<String>,
+    /// More options for the hypervisor.
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    options: Option<String>,
+    /// Use this hypervisor instead of the built one.
+    #[arg(long, value_name = "FILE")]
+    hypervisor: Option<PathBuf>,
+    /// The hypervisor of --hypervisor is stock Xen: only domain 0 comes up, Xen's tools are not there.
+    #[arg(long, requires = "hypervisor")]
+    xen: bool,
+}
+
+/// The prompt of busybox's shell for root in `/`.
+const PROMPT: &str = "/ # ";
+
+pub fn run(ws: Workspace, args: &RunArgs) -> Result<()> {
+    let kit = Kit::assemble(
+        ws,
+        &Wanted {
+            needs: &[Need::Images, Need::Qemu],
+            dom0: &[Series::V6_1],
+            guests: &[Series::V6_1],
+            kernel: args.kernel.as_deref(),
+            hypervisor: args.hypervisor.as_deref(),
+        },
+    )?;
+    let mut machine = Machine::start(&kit, "run", config(args))?;
+    step::say(format!("the machine runs; its logs are in {}", kit_logs(&kit)));
+    let up = guest_comes_up(&mut machine, args.xen);
+    if std::io::stdin().is_terminal() && up.is_ok() {
+        return crate::terminal::hand_over(machine);
+    }
+    up.with_context(|| format!("the guest did not come up\n{}", machine.last_words()))?;
+    step::say("no terminal: switching off");
+    machine.type_in("poweroff\n")?;
+    machine.expect_end(Duration::from_secs(60))?;
+    step::say("the guest came up and the machine has switched itself off");
+    Ok(())
+}
+
+fn kit_logs(kit: &Kit) -> String {
+    use machine_tests::Images;
+    kit.logs().join("run").display().to_string()
+}
+
+fn config(args: &RunArgs) -> Config {
+    let boot = if args.uefi {
+        Boot::Uefi
+    } else if args.direct {
+        Boot::Direct
+    } else {
+        Boot::Bios
+    };
+    let mut config = Config::new(args.cpus).memory_mib(args.memory).boot(boot);
+    if args.xen {
+        config.hypervisor = Hypervisor::Xen;
+    }
+    config = config.option(args.options.as_deref().unwrap_or_default());
+    config = config.qemu(args.qemu_args.as_deref().unwrap_or_default().split_whitespace());
+    config.agent = false;
+    config.show = true;
+    config
+}
+
+/// Does by hand, on the console, what a user would do first.
+fn guest_comes_up(machine: &mut Machine, xen: bool) -> Result<()> {
+    machine.expect("dom0: up", Duration::from_secs(300))?;
+    machine.expect_prompt(PROMPT, Duration::from_secs(60))?;
+    if xen {
+        return Ok(());
+    }
+    machine.type_in("tenon create /etc/tenon/guest.cfg\n")?;
+    machine.expect_prompt(PROMPT, Duration::from_secs(120))?;
+    machine.type_in("tenon console guest\n")?;
+    machine.expect("guest: userspace up", Duration::from_secs(180))?;
+    machine.type_in("\x1d")?;
+    machine.expect_prompt(PROMPT, Duration::from_secs(60))?;
+    Ok(())
+}

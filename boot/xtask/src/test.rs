@@ -1,0 +1,103 @@
+//! `cargo xtask test`: every check, then every machine scenario, then one line with the sum.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use machine_tests::Images;
+use machine_tests::runner::{self, Emulator, Scenario, Summary};
+use machine_tests::scenarios;
+
+use crate::checks::{self, Check};
+use crate::kernels::Series;
+use crate::kit::{Kit, Wanted};
+use crate::packages::Need;
+use crate::step;
+use crate::workspace::Workspace;
+
+#[derive(Args)]
+pub struct TestArgs {
+    /// Run only what has this in its name; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Run the long soaks, too.
+    #[arg(long)]
+    full: bool,
+    /// Print the names and run nothing.
+    #[arg(long)]
+    list: bool,
+    /// CPUs of this machine to use for emulators.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+pub fn test(ws: Workspace, args: &TestArgs) -> Result<()> {
+    let wanted =
+        |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only.as_str()));
+    let checks: Vec<&Check> = checks::ALL.iter().filter(|check| wanted(check.name)).collect();
+    let mut machines = scenarios::all();
+    machines.retain(|scenario| wanted(&scenario.name) && (args.full || args.list || !scenario.long));
+    if args.list {
+        let names = checks.iter().map(|check| check.name);
+        for name in names.chain(machines.iter().map(|scenario| scenario.name.as_str())) {
+            println!("{name}");
+        }
+        return Ok(());
+    }
+    if checks.is_empty() && machines.is_empty() {
+        bail!("no test has such a name; `cargo xtask test --list` shows all");
+    }
+    let started = Instant::now();
+    let mut total = Summary::default();
+    let mut failures = Vec::new();
+    for check in checks {
+        let sum = perform(check, &ws);
+        add(&mut total, sum, check.name, &mut failures);
+    }
+    if !machines.is_empty() {
+        let sum = boot_machines(ws, machines, args.jobs)?;
+        add(&mut total, sum, "machines", &mut failures);
+    }
+    println!("took {} s", started.elapsed().as_secs());
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if !failures.is_empty() {
+        bail!("failed: {}", failures.join(", "));
+    }
+    Ok(())
+}
+
+fn perform(check: &Check, ws: &Workspace) -> Summary {
+    step::say(format!("check: {}", check.name));
+    let started = Instant::now();
+    let sum = (check.run)(ws).unwrap_or_else(|error| {
+        println!("{}: {error:#}", check.name);
+        Summary { passed: 0, failed: 1 }
+    });
+    let seconds = started.elapsed().as_secs();
+    println!("check {} ... {} passed, {} failed ({seconds} s)", check.name, sum.passed, sum.failed);
+    sum
+}
+
+fn add(total: &mut Summary, sum: Summary, name: &'static str, failures: &mut Vec<&'static str>) {
+    total.passed += sum.passed;
+    total.failed += sum.failed;
+    if sum.failed > 0 {
+        failures.push(name);
+    }
+}
+
+fn boot_machines(ws: Workspace, machines: Vec<Scenario>, jobs: Option<usize>) -> Result<Summary> {
+    let mut needs = vec![Need::Images, Need::Qemu];
+    if machines.iter().any(|scenario| scenario.emulator == Emulator::Bochs) {
+        needs.push(Need::Bochs);
+    }
+    let dom0: Vec<Series> = Series::ALL
+        .into_iter()
+        .filter(|series| machines.iter().any(|m| m.config.kernel == series.name()))
+        .collect();
+    let wanted = Wanted { needs: &needs, dom0: &dom0, guests: &Series::ALL, kernel: None, hypervisor: None };
+    let kit = Kit::assemble(ws, &wanted)?;
+    let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    step::say(format!("{} machine tests, logs in {}", machines.len(), kit.logs().display()));
+    Ok(runner::run(&kit, machines, jobs))
+}

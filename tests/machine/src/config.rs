@@ -1,0 +1,143 @@
+//! What a machine is made of.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+/// How the hypervisor gets loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// QEMU's own multiboot1 loader.
+    Direct,
+    /// GRUB on SeaBIOS, multiboot2.
+    Bios,
+    /// GRUB on OVMF, multiboot2.
+    Uefi,
+}
+
+/// Which hypervisor is on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hypervisor {
+    Tenon,
+    /// Stock Xen 4.17, to compare with.
+    Xen,
+}
+
+impl Hypervisor {
+    /// The options that every machine needs.
+    fn options(self) -> &'static str {
+        match self {
+            Self::Tenon => "console=com1 com1=115200,8n1 loglvl=all noreboot",
+            // Its PVH domain 0 wants an IOMMU, and QEMU's shares no page tables with the CPU's.
+            Self::Xen => "console=com1 com1=115200,8n1 dom0=pvh iommu=no-sharept",
+        }
+    }
+}
+
+/// A machine to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub hypervisor: Hypervisor,
+    pub boot: Boot,
+    pub cpus: u32,
+    pub memory_mib: u32,
+    /// Domain 0's kernel: "6.1" or "6.12".
+    pub kernel: &'static str,
+    /// `dom0_mem=` and the like, after the options that every machine has.
+    pub options: String,
+    /// Words for domain 0's kernel, after the console's.
+    pub cmdline: String,
+    /// More arguments for QEMU.
+    pub qemu_args: Vec<String>,
+    /// Time counts instructions: one CPU, repeatable to the instruction almost.
+    pub icount: bool,
+    /// The harness works through domain 0's second serial port.
+    pub agent: bool,
+    /// Show the console on our standard output.
+    pub show: bool,
+}
+
+impl Config {
+    /// The usual machine: loaded by QEMU, 4 GiB, kernel 6.1, an agent to work with.
+    pub fn new(cpus: u32) -> Self {
+        Self {
+            hypervisor: Hypervisor::Tenon,
+            boot: Boot::Direct,
+            cpus,
+            memory_mib: 4096,
+            kernel: "6.1",
+            options: "dom0_mem=1024M".into(),
+            cmdline: String::new(),
+            qemu_args: Vec::new(),
+            icount: false,
+            agent: true,
+            show: false,
+        }
+    }
+
+    pub fn boot(mut self, boot: Boot) -> Self {
+        self.boot = boot;
+        self
+    }
+
+    pub fn kernel(mut self, kernel: &'static str) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    pub fn memory_mib(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// Adds hypervisor options.
+    pub fn option(mut self, options: &str) -> Self {
+        self.options = format!("{} {options}", self.options);
+        self
+    }
+
+    /// Adds words to domain 0's command line.
+    pub fn word(mut self, word: &str) -> Self {
+        self.cmdline = format!("{} {word}", self.cmdline);
+        self
+    }
+
+    /// Adds arguments of QEMU.
+    pub fn qemu<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.qemu_args.extend(args.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// The hypervisor's whole command line.
+    pub fn hypervisor_options(&self) -> String {
+        format!("{} {}", self.hypervisor.options(), self.options.trim()).trim().to_owned()
+    }
+
+    /// The whole command line of domain 0's kernel.
+    pub fn kernel_cmdline(&self) -> String {
+        let agent = if self.agent { " tenon.agent=ttyS1" } else { "" };
+        format!("console=hvc0 earlyprintk=xen{agent} {}", self.cmdline.trim()).trim().to_owned()
+    }
+}
+
+/// The files of a domain 0.
+#[derive(Clone, Debug)]
+pub struct Dom0Files {
+    pub kernel: PathBuf,
+    pub initrd: PathBuf,
+}
+
+/// Where machines get their files from.
+pub trait Images: Sync {
+    /// The hypervisor, as an ELF32 file that QEMU loads.
+    fn hypervisor(&self, which: Hypervisor) -> Result<PathBuf>;
+
+    /// Domain 0's kernel and initrd.
+    fn dom0(&self, kernel: &str) -> Result<Dom0Files>;
+
+    /// A GRUB image with this configuration's command lines; `name` is unique to the machine.
+    fn iso(&self, name: &str, config: &Config) -> Result<PathBuf>;
+
+    /// A directory for the logs of machines.
+    fn logs(&self) -> &Path;
+}

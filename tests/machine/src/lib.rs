@@ -1,0 +1,16 @@
+//! Whole machines under an emulator: starting them, talking to them, and the scenarios they must pass.
+//!
+//! Nothing here sleeps for a time: every wait is for an event and has a deadline. The caller makes the
+//! images ([`Images`]) and picks the scenarios; `cargo xtask test` and `cargo xtask run` are the callers.
+
+pub mod bochs;
+pub mod channel;
+pub mod config;
+pub mod dom0;
+pub mod machine;
+pub mod qemu;
+pub mod runner;
+pub mod scenarios;
+
+pub use config::{Boot, Config, Dom0Files, Hypervisor, Images};
+pub use machine::Machine;
