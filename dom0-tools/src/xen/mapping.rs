@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "mmap, and copies to and from memory that another domain shares")]
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU32;
 
@@ -26,11 +27,20 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     fn reserve(privcmd: &Privcmd, pages: usize, call: &'static str) -> Result<Self, XenError> {
+        Self::of_device(privcmd.mapping_device(), pages, 0, call)
+    }
+
+    /// Maps `pages` pages of a device file from `offset` (in bytes) on, readable and writable.
+    pub(super) fn of_device(
+        device: &File,
+        pages: usize,
+        offset: u64,
+        call: &'static str,
+    ) -> Result<Self, XenError> {
         let len = pages.max(1) * PAGE as usize;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        let device = privcmd.mapping_device();
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let start = unsafe { mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, device, 0) }
+        let start = unsafe { mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, device, offset) }
             .map_err(|e| XenError::new(call, e))?;
         match NonNull::new(start.cast()) {
             Some(start) => Ok(Self { start, len }),

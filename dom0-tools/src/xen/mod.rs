@@ -1,6 +1,9 @@
 //! Xen's interfaces as a process of domain 0 reaches them, through Linux's device files.
 
+mod device;
 pub mod error;
+pub mod evtchn;
+pub mod gntdev;
 pub mod guest;
 pub mod hypercall;
 pub mod mapping;
@@ -8,3 +11,4 @@ pub mod memory;
 pub mod pages;
 pub mod privcmd;
 pub mod version;
+pub mod xenbus_backend;
