@@ -27,6 +27,33 @@ constants! {
     CPUID_MAX_NUM_LEAVES: u32 = 5, "XEN_CPUID_MAX_NUM_LEAVES";
     /// [`CpuidLeaf::subleaf`] of a leaf that has no sub-leaves.
     CPUID_NO_SUBLEAF: u32 = 0xffff_ffff, "XEN_CPUID_NO_SUBLEAF";
+
+    /// Word of a feature set: CPUID leaf 1 EDX.
+    FEATURESET_1D: usize = 0, "XEN_X86_FEATURE_FPU / 32";
+    /// Word of a feature set: CPUID leaf 1 ECX.
+    FEATURESET_1C: usize = 1, "XEN_X86_FEATURE_SSE3 / 32";
+    /// Word of a feature set: CPUID leaf 0x80000001 EDX.
+    FEATURESET_E1D: usize = 2, "XEN_X86_FEATURE_SYSCALL / 32";
+    /// Word of a feature set: CPUID leaf 0x80000001 ECX.
+    FEATURESET_E1C: usize = 3, "XEN_X86_FEATURE_LAHF_LM / 32";
+    /// Word of a feature set: CPUID leaf 0xd sub-leaf 1 EAX.
+    FEATURESET_DA1: usize = 4, "XEN_X86_FEATURE_XSAVEOPT / 32";
+    /// Word of a feature set: CPUID leaf 7 EBX.
+    FEATURESET_7B0: usize = 5, "XEN_X86_FEATURE_FSGSBASE / 32";
+    /// Word of a feature set: CPUID leaf 7 ECX.
+    FEATURESET_7C0: usize = 6, "XEN_X86_FEATURE_PREFETCHWT1 / 32";
+    /// Word of a feature set: CPUID leaf 0x80000007 EDX.
+    FEATURESET_E7D: usize = 7, "XEN_X86_FEATURE_ITSC / 32";
+    /// Word of a feature set: CPUID leaf 0x80000008 EBX.
+    FEATURESET_E8B: usize = 8, "XEN_X86_FEATURE_CLZERO / 32";
+    /// Word of a feature set: CPUID leaf 7 EDX.
+    FEATURESET_7D0: usize = 9, "XEN_X86_FEATURE_AVX512_4VNNIW / 32";
+    /// Word of a feature set: CPUID leaf 7 sub-leaf 1 EAX.
+    FEATURESET_7A1: usize = 10, "XEN_X86_FEATURE_AVX_VNNI / 32";
+    /// Word of a feature set: CPUID leaf 0x80000021 EAX.
+    FEATURESET_E21A: usize = 11, "XEN_X86_FEATURE_LFENCE_DISPATCH / 32";
+    /// Word of a feature set: CPUID leaf 7 sub-leaf 1 EBX.
+    FEATURESET_7B1: usize = 12, "XEN_X86_FEATURE_INTEL_PPIN / 32";
 }
 
 /// The MSR that installs a hypercall page, as EBX of [`CPUID_LEAF_HYPERCALL`] announces it. Writing a page's

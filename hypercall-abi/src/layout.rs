@@ -75,7 +75,11 @@ macro_rules! modules {
 
 /// Everything.
 pub const MODULES: &[Module] = {
-    use crate::{arch, elfnote, event_channel, features, hvm, memory, sched, start_info, vcpu, version, xen};
+    use crate::io::{blkif, console, netif, ring, xenbus, xs_wire};
+    use crate::{
+        arch, domctl, elfnote, event_channel, features, grant_table, hvm, memory, physdev, platform,
+    };
+    use crate::{sched, start_info, sysctl, vcpu, version, xen};
     modules! {
         xen: [xen::LAYOUTS] [xen::CONSTANTS, xen::FLAGS];
         arch: [arch::LAYOUTS] [arch::CONSTANTS, arch::FLAGS];
@@ -83,24 +87,47 @@ pub const MODULES: &[Module] = {
         event_channel: [event_channel::LAYOUTS, event_channel::FIFO_LAYOUTS]
             [event_channel::CONSTANTS, event_channel::FIFO_CONSTANTS, event_channel::FLAGS];
         features: [] [features::CONSTANTS];
-        hvm: [hvm::OP_LAYOUTS, hvm::VCPU_LAYOUTS]
-            [hvm::OP_CONSTANTS, hvm::PARAM_CONSTANTS, hvm::PARAM_FLAGS, hvm::VCPU_CONSTANTS];
+        hvm: [hvm::OP_LAYOUTS, hvm::SAVE_LAYOUTS, hvm::VCPU_LAYOUTS]
+            [hvm::OP_CONSTANTS, hvm::PARAM_CONSTANTS, hvm::PARAM_FLAGS, hvm::SAVE_CONSTANTS, hvm::SAVE_FLAGS,
+            hvm::VCPU_CONSTANTS];
         memory: [memory::LAYOUTS, memory::MAP_LAYOUTS] [memory::CONSTANTS, memory::FLAGS];
         sched: [sched::LAYOUTS] [sched::CONSTANTS];
         start_info: [start_info::LAYOUTS] [start_info::CONSTANTS];
         vcpu: [vcpu::LAYOUTS] [vcpu::CONSTANTS, vcpu::FLAGS];
         version: [version::LAYOUTS] [version::CONSTANTS];
+        grant_table: [grant_table::LAYOUTS, grant_table::ENTRY_LAYOUTS]
+            [grant_table::CONSTANTS, grant_table::FLAGS, grant_table::ENTRY_FLAGS];
+        physdev: [physdev::LAYOUTS, physdev::PCI_LAYOUTS]
+            [physdev::CONSTANTS, physdev::FLAGS, physdev::PCI_CONSTANTS, physdev::PCI_FLAGS];
+        platform: [platform::LAYOUTS, platform::CPU_LAYOUTS, platform::EFI_LAYOUTS, platform::FW_LAYOUTS,
+            platform::PM_LAYOUTS]
+            [platform::CONSTANTS, platform::FLAGS, platform::CPU_CONSTANTS, platform::CPU_FLAGS,
+            platform::EFI_CONSTANTS, platform::FW_CONSTANTS, platform::PM_CONSTANTS, platform::PM_FLAGS];
+        domctl: [domctl::LAYOUTS, domctl::CONTEXT_LAYOUTS, domctl::DEVICE_LAYOUTS, domctl::DOMAIN_LAYOUTS,
+            domctl::MEMORY_LAYOUTS, domctl::VCPU_LAYOUTS]
+            [domctl::CONSTANTS, domctl::CONTEXT_FLAGS, domctl::DEVICE_CONSTANTS, domctl::DEVICE_FLAGS,
+            domctl::DOMAIN_CONSTANTS, domctl::DOMAIN_FLAGS, domctl::MEMORY_CONSTANTS, domctl::MEMORY_FLAGS,
+            domctl::VCPU_CONSTANTS, domctl::VCPU_FLAGS];
+        sysctl: [sysctl::LAYOUTS, sysctl::HOST_LAYOUTS, sysctl::PM_LAYOUTS, sysctl::TOPOLOGY_LAYOUTS]
+            [sysctl::CONSTANTS, sysctl::HOST_CONSTANTS, sysctl::HOST_FLAGS, sysctl::PM_CONSTANTS,
+            sysctl::TOPOLOGY_CONSTANTS];
+        blkif: [blkif::LAYOUTS] [blkif::CONSTANTS, blkif::FLAGS];
+        console: [console::LAYOUTS] [];
+        netif: [netif::LAYOUTS] [netif::CONSTANTS, netif::FLAGS];
+        ring: [] [ring::CONSTANTS];
+        xenbus: [] [xenbus::CONSTANTS];
+        xs_wire: [xs_wire::LAYOUTS] [xs_wire::CONSTANTS, xs_wire::FLAGS];
     }
 };
 
 /// Defines structures, proves them free of padding and records their layout.
 ///
 /// `struct Name = "struct c_name" { field: Type = "c.path", … }`: the C path of a field is its own name unless
-/// given. A structure with `<A>` exists in both data models.
+/// given. A structure with `<A>` exists in both data models, one with `in X64` or `in X32` is compared only there.
 macro_rules! structs {
     ($(
         $(#[$meta:meta])*
-        struct $name:ident $(<$abi:ident>)? = $c:literal {
+        struct $name:ident $(<$abi:ident>)? = $c:literal $(in $model:ident)? {
             $($(#[$fmeta:meta])* $field:ident: $ty:ty $(= $cfield:literal)?,)*
         }
     )*) => {
@@ -143,7 +170,7 @@ macro_rules! structs {
         )*
 
         pub(crate) const LAYOUTS: &[&[crate::layout::Struct]] =
-            &[$($crate::layout::entries!($c, $name $(<$abi>)?),)*];
+            &[$($crate::layout::entries!($c, $name $(<$abi>)? $($model)?),)*];
     };
 }
 
@@ -172,6 +199,9 @@ macro_rules! no_padding {
 macro_rules! entries {
     ($c:literal, $name:ident) => {
         &[$crate::layout::entry!($c, $name, $name, Both)]
+    };
+    ($c:literal, $name:ident $model:ident) => {
+        &[$crate::layout::entry!($c, $name, $name, $model)]
     };
     ($c:literal, $name:ident <$abi:ident>) => {
         &[

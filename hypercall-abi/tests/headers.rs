@@ -31,6 +31,7 @@ const PROLOGUE: &str = "\
 #include <xen/domctl.h>
 #include <xen/sysctl.h>
 #include <xen/arch-x86/cpuid.h>
+#include <xen/arch-x86/cpufeatureset.h>
 #include <xen/arch-x86/hvm/start_info.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/hvm_vcpu.h>
