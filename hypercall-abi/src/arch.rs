@@ -54,6 +54,16 @@ constants! {
     FEATURESET_E21A: usize = 11, "XEN_X86_FEATURE_LFENCE_DISPATCH / 32";
     /// Word of a feature set: CPUID leaf 7 sub-leaf 1 EBX.
     FEATURESET_7B1: usize = 12, "XEN_X86_FEATURE_INTEL_PPIN / 32";
+    /// Word of a feature set: CPUID leaf 7 sub-leaf 2 EDX.
+    FEATURESET_7D2: usize = 13, "XEN_X86_FEATURE_INTEL_PSFD / 32";
+    /// Word of a feature set: CPUID leaf 7 sub-leaf 1 EDX.
+    FEATURESET_7D1: usize = 15, "XEN_X86_FEATURE_CET_SSS / 32";
+    /// Word of a feature set: MSR 0x10a, low half.
+    FEATURESET_M10AL: usize = 16, "XEN_X86_FEATURE_RDCL_NO / 32";
+    /// Word of a feature set: MSR 0x10a, high half.
+    FEATURESET_M10AH: usize = 17, "XEN_X86_FEATURE_ITS_NO / 32";
+    /// Word of a feature set: CPUID leaf 0x80000021 ECX.
+    FEATURESET_E21C: usize = 18, "XEN_X86_FEATURE_TSA_SQ_NO / 32";
 }
 
 /// The MSR that installs a hypercall page, as EBX of [`CPUID_LEAF_HYPERCALL`] announces it. Writing a page's

@@ -23,6 +23,8 @@ pub mod errno;
 pub mod event_channel;
 pub mod features;
 pub mod grant_table;
+#[cfg(all(feature = "guest", target_arch = "x86_64"))]
+pub mod guest;
 pub mod hvm;
 pub mod io;
 pub mod memory;
