@@ -104,10 +104,10 @@ pub const MODULES: &[Module] = {
             [platform::CONSTANTS, platform::FLAGS, platform::CPU_CONSTANTS, platform::CPU_FLAGS,
             platform::EFI_CONSTANTS, platform::FW_CONSTANTS, platform::PM_CONSTANTS, platform::PM_FLAGS];
         domctl: [domctl::LAYOUTS, domctl::CONTEXT_LAYOUTS, domctl::DEVICE_LAYOUTS, domctl::DOMAIN_LAYOUTS,
-            domctl::MEMORY_LAYOUTS, domctl::VCPU_LAYOUTS]
+            domctl::MEMORY_LAYOUTS, domctl::SCHED_LAYOUTS, domctl::VCPU_LAYOUTS]
             [domctl::CONSTANTS, domctl::CONTEXT_FLAGS, domctl::DEVICE_CONSTANTS, domctl::DEVICE_FLAGS,
             domctl::DOMAIN_CONSTANTS, domctl::DOMAIN_FLAGS, domctl::MEMORY_CONSTANTS, domctl::MEMORY_FLAGS,
-            domctl::VCPU_CONSTANTS, domctl::VCPU_FLAGS];
+            domctl::SCHED_CONSTANTS, domctl::SCHED_FLAGS, domctl::VCPU_CONSTANTS, domctl::VCPU_FLAGS];
         sysctl: [sysctl::LAYOUTS, sysctl::HOST_LAYOUTS, sysctl::PM_LAYOUTS, sysctl::TOPOLOGY_LAYOUTS]
             [sysctl::CONSTANTS, sysctl::HOST_CONSTANTS, sysctl::HOST_FLAGS, sysctl::PM_CONSTANTS,
             sysctl::TOPOLOGY_CONSTANTS];

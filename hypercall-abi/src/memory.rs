@@ -1,7 +1,7 @@
 //! Memory of domains (`public/memory.h`): `memory_op(op, argument)`.
 //!
-//! A long operation returns with the number of extents done in the op's bits from [`EXTENT_SHIFT`] up; the
-//! caller's next call goes on there.
+//! An operation on many extents may be interrupted and entered again; the op's bits from [`EXTENT_SHIFT`] up say
+//! how many extents were done before. Callers start with 0 there.
 
 mod map;
 mod numbers;

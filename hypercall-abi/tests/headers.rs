@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hypercall_abi::errno::Errno;
+use hypercall_abi::io::blkif;
 use hypercall_abi::layout::{Constant, MODULES, Model, Struct};
 
 /// The headers in question. `__XEN_TOOLS__` opens what only tools may use, and selects the latest interface.
@@ -119,6 +120,13 @@ fn assertions(model: Model) -> Assertions {
                 all.check(&format!("XEN_{name} == {value}"), &format!("errno::{name} is not {value}"));
             }
         }
+        for (c, text) in [
+            ("XEN_IO_PROTO_ABI_X86_32", blkif::PROTO_X86_32),
+            ("XEN_IO_PROTO_ABI_X86_64", blkif::PROTO_X86_64),
+        ] {
+            let condition = format!("__builtin_strcmp({c}, \"{text}\") == 0");
+            all.check(&condition, &format!("{c} is not {text}"));
+        }
     }
     all
 }
@@ -151,12 +159,12 @@ fn compile(model: Model, flag: &str, minimum: usize) {
 
 #[test]
 fn matches_the_64_bit_headers() {
-    compile(Model::X64, "-m64", 400);
+    compile(Model::X64, "-m64", 3000);
 }
 
 #[test]
 fn matches_the_32_bit_headers() {
-    compile(Model::X32, "-m32", 100);
+    compile(Model::X32, "-m32", 2000);
 }
 
 #[test]

@@ -87,7 +87,8 @@ constants! {
     RESOURCE_GRANT_TABLE_ID_STATUS: u32 = 1, "XENMEM_resource_grant_table_id_status";
 }
 
-/// Where the extents done so far begin in the op of a call that goes on (`MEMOP_EXTENT_SHIFT` in Xen).
+/// Where the number of extents done before begins in the op. In no public header, but fixed: the numbers of
+/// operations stay below `1 << EXTENT_SHIFT`.
 pub const EXTENT_SHIFT: u32 = 6;
 
 flags! {
