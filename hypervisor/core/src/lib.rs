@@ -27,3 +27,5 @@ pub mod pair;
 pub mod refusal;
 pub mod sync;
 pub mod vlapic;
+pub mod vpci;
+pub mod walk;

@@ -1,0 +1,221 @@
+//! Domain 0's PCI configuration space: the hardware's, but for what makes interrupts.
+//!
+//! The guest reads back the MSI and MSI-X messages that it wrote; the hardware gets messages of Tenon's choice,
+//! which the kernel writes when a [`Effect::Bind`] asks for it. MSI-X tables lie in the functions' memory, so
+//! their pages are followed through BAR and command register writes and trapped.
+//!
+//! Functions are looked at when the guest first reaches them. The kernel keeps the whole behind one lock.
+
+use alloc::vec::Vec;
+
+use crate::frame::{Gfn, Maddr};
+
+mod address;
+mod bar;
+mod function;
+mod msi;
+mod msix;
+#[cfg(test)]
+mod tests;
+
+pub use address::{AddressPort, Bdf, Ecam, Register, Size};
+
+use function::Function;
+
+/// The machine's configuration space.
+pub trait ConfigSpace {
+    /// Reads. All ones where there is no function, and beyond byte 255 if the bus has no way there.
+    fn read(&self, bdf: Bdf, offset: u16, size: Size) -> u32;
+    /// Writes.
+    fn write(&mut self, bdf: Bdf, offset: u16, size: Size, value: u32);
+}
+
+/// A run of page frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// The first.
+    pub first: Gfn,
+    /// How many.
+    pub count: u64,
+}
+
+/// Where the hardware keeps a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In the MSI capability.
+    Capability {
+        /// Offset of the capability.
+        at: u16,
+        /// It has the upper half of the address.
+        is_64bit: bool,
+    },
+    /// In this 16-byte entry of an MSI-X table: address, data, mask (bit 0 of the last word).
+    Table(Maddr),
+}
+
+impl Location {
+    /// Writes `address` and `data` into an MSI capability and switches it on. True if that is what this is;
+    /// table entries are memory, which the kernel writes.
+    pub fn program(&self, bdf: Bdf, address: u64, data: u32, hw: &mut impl ConfigSpace) -> bool {
+        match *self {
+            Self::Capability { at, is_64bit } => {
+                msi::program(bdf, at, is_64bit, address, data, hw);
+                true
+            }
+            Self::Table(_) => false,
+        }
+    }
+}
+
+/// What a write asks of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Make this interrupt of the device the message that the guest wrote, then open it in the hardware.
+    Bind {
+        /// The device.
+        bdf: Bdf,
+        /// Number of the interrupt within the device.
+        entry: u16,
+        /// The guest's message address.
+        address: u64,
+        /// The guest's message data.
+        data: u32,
+        /// Where the hardware's message goes.
+        location: Location,
+    },
+    /// Close a table entry in the hardware.
+    Mask {
+        /// The device.
+        bdf: Bdf,
+        /// Number of the interrupt within the device.
+        entry: u16,
+        /// The entry.
+        location: Location,
+    },
+    /// Open a table entry in the hardware; its message is still the one bound last.
+    Unmask {
+        /// The device.
+        bdf: Bdf,
+        /// Number of the interrupt within the device.
+        entry: u16,
+        /// The entry.
+        location: Location,
+    },
+    /// The device's MSI or MSI-X was switched off: every binding is gone.
+    Unbind {
+        /// The device.
+        bdf: Bdf,
+    },
+    /// Make the guest's accesses to these pages exit, to [`VirtualPci::read_table`] and `write_table`.
+    Trap(Frames),
+    /// Let the guest reach these pages again, but for those that are still [`VirtualPci::is_trapped`].
+    Untrap(Frames),
+}
+
+/// The functions of the machine, as domain 0 sees them.
+#[derive(Clone, Debug, Default)]
+pub struct VirtualPci {
+    /// In the order of their names.
+    functions: Vec<Function>,
+    denied: Vec<Bdf>,
+}
+
+impl VirtualPci {
+    /// Hides the functions in `denied`, which Tenon keeps.
+    #[must_use]
+    pub const fn new(denied: Vec<Bdf>) -> Self {
+        Self { functions: Vec::new(), denied }
+    }
+
+    /// Reads configuration space. All ones where the guest is to see nothing.
+    pub fn read(
+        &mut self,
+        at: Register,
+        size: Size,
+        hw: &mut impl ConfigSpace,
+        effects: &mut impl FnMut(Effect),
+    ) -> u32 {
+        if self.denied.contains(&at.bdf) {
+            return size.ones();
+        }
+        match self.function(at.bdf, hw, effects) {
+            Some(function) => function.read(at.offset, size, hw),
+            None => hw.read(at.bdf, at.offset, size),
+        }
+    }
+
+    /// Writes configuration space. Writes to what the guest does not see are dropped.
+    pub fn write(
+        &mut self,
+        at: Register,
+        size: Size,
+        value: u32,
+        hw: &mut impl ConfigSpace,
+        effects: &mut impl FnMut(Effect),
+    ) {
+        if self.denied.contains(&at.bdf) {
+            return;
+        }
+        if let Some(function) = self.function(at.bdf, hw, effects) {
+            function.write(at.offset, size, value, hw, effects);
+        }
+    }
+
+    /// Forgets a function that was removed or reset behind the guest's back.
+    pub fn forget(&mut self, bdf: Bdf, effects: &mut impl FnMut(Effect)) {
+        if let Ok(index) = self.functions.binary_search_by_key(&bdf, |f| f.bdf) {
+            let function = self.functions.remove(index);
+            effects(Effect::Unbind { bdf });
+            if let Some(frames) = function.msix.as_ref().and_then(msix::Msix::frames) {
+                effects(Effect::Untrap(frames));
+            }
+        }
+    }
+
+    /// Reads 1 to 8 bytes at a machine address in a trapped page. `None`: not a table entry, read the hardware.
+    #[must_use]
+    pub fn read_table(&self, at: Maddr, bytes: u64) -> Option<u64> {
+        let value = self.functions.iter().find_map(|f| f.msix.as_ref()?.read_table(at.0))?;
+        let unused = 64 - 8 * bytes.clamp(1, 8);
+        Some(value << unused >> unused)
+    }
+
+    /// Writes at a machine address in a trapped page. False: not a table entry, write the hardware.
+    pub fn write_table(
+        &mut self,
+        at: Maddr,
+        bytes: u64,
+        value: u64,
+        effects: &mut impl FnMut(Effect),
+    ) -> bool {
+        self.functions.iter_mut().any(|f| {
+            let bdf = f.bdf;
+            f.msix.as_mut().is_some_and(|m| m.write_table(bdf, at.0, bytes, value, effects))
+        })
+    }
+
+    /// Whether a function's table lies in this page.
+    #[must_use]
+    pub fn is_trapped(&self, frame: Gfn) -> bool {
+        let holds = |frames: Frames| frame.0.checked_sub(frames.first.0).is_some_and(|n| n < frames.count);
+        self.functions.iter().filter_map(|f| f.msix.as_ref()?.frames()).any(holds)
+    }
+
+    /// The state of a function, looked at now if it never was.
+    fn function(
+        &mut self,
+        bdf: Bdf,
+        hw: &mut impl ConfigSpace,
+        effects: &mut impl FnMut(Effect),
+    ) -> Option<&mut Function> {
+        let index = match self.functions.binary_search_by_key(&bdf, |f| f.bdf) {
+            Ok(index) => index,
+            Err(index) => {
+                self.functions.try_reserve(1).ok()?;
+                self.functions.insert(index, Function::discover(bdf, hw, effects)?);
+                index
+            }
+        };
+        self.functions.get_mut(index)
+    }
+}

@@ -1,0 +1,142 @@
+//! The MSI capability as the guest sees it (PCI Local Bus 3.0, 6.8.1). It offers one message.
+
+use super::{Bdf, ConfigSpace, Effect, Location, Size};
+
+const ENABLE: u16 = 1 << 0;
+const IS_64BIT: u16 = 1 << 7;
+const MASKABLE: u16 = 1 << 8;
+
+/// The guest's copy of the capability: reads come from it, writes go to it, and what follows goes to the kernel.
+#[derive(Clone, Debug)]
+pub(super) struct Msi {
+    at: u16,
+    image: [u8; 24],
+    writable: [u8; 24],
+    is_64bit: bool,
+    maskable: bool,
+}
+
+#[derive(PartialEq, Eq)]
+struct State {
+    enabled: bool,
+    address: u64,
+    data: u16,
+    masked: bool,
+}
+
+impl Msi {
+    pub(super) fn new(bdf: Bdf, at: u16, hw: &mut impl ConfigSpace) -> Self {
+        let header = hw.read(bdf, at, Size::Dword);
+        let control = (header >> 16) as u16;
+        if control & ENABLE != 0 {
+            // What firmware left on points at nobody.
+            hw.write(bdf, at + 2, Size::Word, u32::from(control & !ENABLE));
+        }
+        let (is_64bit, maskable) = (control & IS_64BIT != 0, control & MASKABLE != 0);
+        let mut msi = Self { at, image: [0; 24], writable: [0; 24], is_64bit, maskable };
+        let shown = header & 0xffff | u32::from(control & (IS_64BIT | MASKABLE)) << 16;
+        msi.image[..4].copy_from_slice(&shown.to_le_bytes());
+        msi.writable[2] = ENABLE as u8;
+        let data = msi.data_at();
+        msi.writable[4..8].copy_from_slice(&[0xfc, 0xff, 0xff, 0xff]);
+        msi.writable[8..data].fill(0xff);
+        msi.writable[data..data + 2].fill(0xff);
+        if maskable {
+            msi.writable[data + 4] = 1;
+        }
+        msi
+    }
+
+    const fn data_at(&self) -> usize {
+        if self.is_64bit { 12 } else { 8 }
+    }
+
+    const fn length(&self) -> u16 {
+        self.data_at() as u16 + if self.maskable { 12 } else { 4 }
+    }
+
+    /// Whether the aligned `offset` is one of its registers.
+    pub(super) const fn covers(&self, offset: u16) -> bool {
+        offset >= self.at && offset - self.at < self.length()
+    }
+
+    /// Reads the register at the aligned `offset`. The pending bits are the hardware's.
+    pub(super) fn read(&self, bdf: Bdf, offset: u16, hw: &impl ConfigSpace) -> u32 {
+        let at = usize::from(offset - self.at);
+        if at == self.data_at() + 8 {
+            return hw.read(bdf, offset, Size::Dword) & 1;
+        }
+        self.word(at)
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        match self.image.get(at..at + 4) {
+            Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
+            _ => 0,
+        }
+    }
+
+    fn state(&self) -> State {
+        let data = self.data_at();
+        let high = if self.is_64bit { self.word(8) } else { 0 };
+        State {
+            enabled: self.image[2] & ENABLE as u8 != 0,
+            address: u64::from(self.word(4)) | u64::from(high) << 32,
+            data: self.word(data) as u16,
+            masked: self.maskable && self.image[data + 4] & 1 != 0,
+        }
+    }
+
+    pub(super) fn write(
+        &mut self,
+        bdf: Bdf,
+        offset: u16,
+        size: Size,
+        value: u32,
+        hw: &mut impl ConfigSpace,
+        effects: &mut impl FnMut(Effect),
+    ) {
+        let before = self.state();
+        let at = usize::from(offset - self.at);
+        let bytes = value.to_le_bytes();
+        let span = at..at + usize::from(size.bytes());
+        let (Some(image), Some(mask)) = (self.image.get_mut(span.clone()), self.writable.get(span)) else {
+            return;
+        };
+        for ((byte, mask), new) in image.iter_mut().zip(mask).zip(bytes) {
+            *byte = *byte & !mask | new & mask;
+        }
+        let after = self.state();
+        if before.masked != after.masked {
+            hw.write(bdf, self.at + self.data_at() as u16 + 4, Size::Dword, u32::from(after.masked));
+        }
+        match (before.enabled, after.enabled) {
+            (true, false) => {
+                let control = hw.read(bdf, self.at + 2, Size::Word) as u16;
+                hw.write(bdf, self.at + 2, Size::Word, u32::from(control & !ENABLE));
+                effects(Effect::Unbind { bdf });
+            }
+            (was, true) if !was || before.address != after.address || before.data != after.data => {
+                let location = Location::Capability { at: self.at, is_64bit: self.is_64bit };
+                let (address, data) = (after.address, u32::from(after.data));
+                effects(Effect::Bind { bdf, entry: 0, address, data, location });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes the message that Tenon chose into the hardware's capability at `at` and switches it on.
+pub(super) fn program(bdf: Bdf, at: u16, is_64bit: bool, address: u64, data: u32, hw: &mut impl ConfigSpace) {
+    hw.write(bdf, at + 4, Size::Dword, address as u32);
+    let data_at = if is_64bit {
+        hw.write(bdf, at + 8, Size::Dword, (address >> 32) as u32);
+        at + 12
+    } else {
+        at + 8
+    };
+    hw.write(bdf, data_at, Size::Word, data & 0xffff);
+    // One message, whatever was enabled before.
+    let control = hw.read(bdf, at + 2, Size::Word) as u16 & !0x70;
+    hw.write(bdf, at + 2, Size::Word, u32::from(control | ENABLE));
+}
