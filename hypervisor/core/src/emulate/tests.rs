@@ -1,0 +1,293 @@
+use super::*;
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
+use proptest::prelude::*;
+use std::vec::Vec;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Cpu {
+    gpr: [u64; 16],
+    rip: u64,
+    rflags: u64,
+}
+
+impl Registers for Cpu {
+    fn gpr(&self, register: Gpr) -> u64 {
+        self.gpr[register.index()]
+    }
+    fn set_gpr(&mut self, register: Gpr, value: u64) {
+        self.gpr[register.index()] = value;
+    }
+    fn rip(&self) -> u64 {
+        self.rip
+    }
+    fn set_rip(&mut self, rip: u64) {
+        self.rip = rip;
+    }
+    fn rflags(&self) -> u64 {
+        self.rflags
+    }
+    fn set_rflags(&mut self, rflags: u64) {
+        self.rflags = rflags;
+    }
+}
+
+/// A device register, and memory that answers with its offset.
+#[derive(Default)]
+struct Device {
+    value: u64,
+    writes: Vec<(Width, u64)>,
+    stores: Vec<(Segment, u64, u64)>,
+    loaded_from: Option<Segment>,
+    fails: bool,
+}
+
+impl Bus for Device {
+    type Error = ();
+    fn read(&mut self, _: Width) -> Result<u64, ()> {
+        if self.fails { Err(()) } else { Ok(self.value) }
+    }
+    fn write(&mut self, width: Width, value: u64) -> Result<(), ()> {
+        assert_eq!(value & !width.mask(), 0);
+        self.writes.push((width, value));
+        if self.fails { Err(()) } else { Ok(()) }
+    }
+    fn load(&mut self, segment: Segment, offset: u64, width: Width) -> Result<u64, ()> {
+        self.loaded_from = Some(segment);
+        Ok(offset & width.mask())
+    }
+    fn store(&mut self, segment: Segment, offset: u64, _: Width, value: u64) -> Result<(), ()> {
+        self.stores.push((segment, offset, value));
+        Ok(())
+    }
+}
+
+fn cpu() -> Cpu {
+    Cpu { gpr: core::array::from_fn(|i| 0x1111_1111_1111_1111 * i as u64), rip: 0x1000, rflags: 2 }
+}
+
+fn run(bytes: &[u8], code: CodeSize, value: u64, is_write: bool) -> (Cpu, Device) {
+    let (mut cpu, mut device) = (cpu(), Device { value, ..Device::default() });
+    let instruction = decode(bytes, code).unwrap();
+    assert_eq!(usize::from(instruction.length()), bytes.len());
+    execute(&instruction, &mut cpu, &mut device, is_write).unwrap();
+    (cpu, device)
+}
+
+use CodeSize::{Bits16, Bits32, Bits64};
+use Width::{Byte, Dword, Qword, Word};
+
+#[test]
+fn loads() {
+    let v = 0xffee_ddcc_bbaa_9988;
+    // (bytes, register, its value afterwards)
+    for (bytes, register, expected) in [
+        (&[0x8b, 0x00][..], 0, 0xbbaa_9988),                   // mov eax,[rax]
+        (&[0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0], 0, v),         // mov rax,[abs32]
+        (&[0x66, 0x8b, 0x48, 0x10], 1, 0x1111_1111_1111_9988), // mov cx,[rax+16]
+        (&[0x8a, 0x60, 0x01], 0, 0x8800),                      // mov ah,[rax+1]
+        (&[0x40, 0x8a, 0x60, 0x01], 4, 0x4444_4444_4444_4488), // mov spl,[rax+1]
+        (&[0x44, 0x8b, 0x80, 0, 1, 0, 0], 8, 0xbbaa_9988),     // mov r8d,[rax+256]
+        (&[0x0f, 0xb6, 0x08], 1, 0x88),                        // movzx ecx,byte [rax]
+        (&[0x0f, 0xb7, 0x08], 1, 0x9988),                      // movzx ecx,word [rax]
+        (&[0x48, 0x0f, 0xbe, 0x08], 1, 0xffff_ffff_ffff_ff88), // movsx rcx,byte [rax]
+        (&[0x0f, 0xbf, 0x08], 1, 0xffff_9988),                 // movsx ecx,word [rax]
+        (&[0x48, 0x63, 0x08], 1, 0xffff_ffff_bbaa_9988),       // movsxd rcx,dword [rax]
+        (&[0xa1, 1, 2, 3, 4, 5, 6, 7, 8], 0, 0xbbaa_9988),     // mov eax,[moffs64]
+    ] {
+        let (cpu, _) = run(bytes, Bits64, v, false);
+        assert_eq!(cpu.gpr[register], expected, "{bytes:x?}");
+        assert_eq!(cpu.rip, 0x1000 + bytes.len() as u64);
+    }
+    assert_eq!(run(&[0xa1, 1, 2, 3, 4], Bits32, v, false).0.gpr[0], 0xbbaa_9988);
+    assert_eq!(run(&[0x8b, 0x0e, 1, 2], Bits16, v, false).0.gpr[1], 0x1111_1111_1111_9988);
+}
+
+#[test]
+fn stores() {
+    for (bytes, expected) in [
+        (&[0x89, 0x08][..], (Dword, 0x1111_1111)),
+        (&[0x48, 0x89, 0x08], (Qword, 0x1111_1111_1111_1111)),
+        (&[0x66, 0x89, 0x08], (Word, 0x1111)),
+        (&[0x88, 0x38], (Byte, 0x33)),
+        (&[0xc6, 0x00, 0xfe], (Byte, 0xfe)),
+        (&[0xc7, 0x00, 4, 3, 2, 0x81], (Dword, 0x8102_0304)),
+        (&[0x48, 0xc7, 0x00, 4, 3, 2, 0x81], (Qword, 0xffff_ffff_8102_0304)),
+        (&[0x66, 0xc7, 0x00, 4, 3], (Word, 0x0304)),
+        (&[0x0f, 0xc3, 0x08], (Dword, 0x1111_1111)),
+        (&[0xa3, 1, 2, 3, 4, 5, 6, 7, 8], (Dword, 0)),
+    ] {
+        assert_eq!(run(bytes, Bits64, 0, true).1.writes, [expected], "{bytes:x?}");
+    }
+}
+
+#[test]
+fn read_modify_write() {
+    for (bytes, value, written, carry, zero) in [
+        (&[0x81, 0x08, 0, 0, 1, 0][..], 1, Some(0x1_0001), false, false), // or dword [rax],0x10000
+        (&[0x83, 0x20, 0xfe], 1, Some(0), false, true),                   // and dword [rax],-2
+        (&[0x80, 0x30, 0xff], 0x0f, Some(0xf0), false, false),            // xor byte [rax],-1
+        (&[0x83, 0x28, 0x02], 1, Some(0xffff_ffff), true, false),         // sub dword [rax],2
+        (&[0x01, 0x08], 0xf000_0000, Some(0x0111_1111), true, false),     // add [rax],ecx
+        (&[0x83, 0x38, 0x05], 5, None, false, true),                      // cmp dword [rax],5
+        (&[0xf7, 0x00, 1, 0, 0, 0], 2, None, false, true),                // test dword [rax],1
+        (&[0x85, 0x08], 0x10, None, false, false),                        // test [rax],ecx
+        (&[0xff, 0x00], 0xffff_ffff, Some(0), false, true),               // inc dword [rax]
+        (&[0xfe, 0x08], 1, Some(0), false, true),                         // dec byte [rax]
+        (&[0xf7, 0x10], 0, Some(0xffff_ffff), false, false),              // not dword [rax]
+        (&[0xf0, 0x0f, 0xba, 0x28, 0x05], 0, Some(0x20), false, false),   // lock bts dword [rax],5
+        (&[0x0f, 0xa3, 0x08], 0x0002_0000, None, true, false),            // bt [rax],ecx (bit 17)
+    ] {
+        let (cpu, device) = run(bytes, Bits64, value, true);
+        assert_eq!(device.writes.first().map(|w| w.1), written, "{bytes:x?}");
+        assert_eq!(cpu.rflags & 1 != 0, carry, "carry of {bytes:x?}");
+        assert_eq!(cpu.rflags & 0x40 != 0, zero, "zero of {bytes:x?}");
+    }
+    let (cpu, device) = run(&[0x87, 0x08], Bits64, 7, true);
+    assert_eq!((cpu.gpr[1], device.writes.as_slice()), (7, &[(Dword, 0x1111_1111)][..]));
+    let (cpu, _) = run(&[0x23, 0x08], Bits64, 0xf0, false);
+    assert_eq!(cpu.gpr[1], 0x10);
+}
+
+#[test]
+fn string_operations_do_one_element() {
+    let code = [0xf3, 0xa5]; // rep movsd
+    let mut cpu = cpu();
+    cpu.gpr[1] = 2;
+    (cpu.gpr[6], cpu.gpr[7]) = (0x100, 0x200);
+    let mut device = Device { value: 9, ..Device::default() };
+    let instruction = decode(&code, Bits64).unwrap();
+    execute(&instruction, &mut cpu, &mut device, true).unwrap();
+    assert_eq!((cpu.gpr[1], cpu.gpr[6], cpu.gpr[7], cpu.rip), (1, 0x104, 0x204, 0x1000));
+    execute(&instruction, &mut cpu, &mut device, false).unwrap();
+    assert_eq!((cpu.gpr[1], cpu.gpr[6], cpu.gpr[7], cpu.rip), (0, 0x108, 0x208, 0x1002));
+    assert_eq!((device.writes.as_slice(), device.loaded_from), (&[(Dword, 0x100)][..], Some(Segment::Ds)));
+    assert_eq!(device.stores, [(Segment::Es, 0x204, 9)]);
+    cpu.rip = 0x1000;
+    execute(&instruction, &mut cpu, &mut device, true).unwrap();
+    assert_eq!((cpu.gpr[1], cpu.rip, device.writes.len()), (0, 0x1002, 1));
+
+    cpu.rflags |= DIRECTION_FLAG;
+    execute(&decode(&[0xaa], Bits64).unwrap(), &mut cpu, &mut device, true).unwrap();
+    assert_eq!((cpu.gpr[7], device.writes.last()), (0x207, Some(&(Byte, 0))));
+}
+
+const DIRECTION_FLAG: u64 = 1 << 10;
+
+#[test]
+fn refusals_have_names() {
+    assert_eq!(decode(&[0x8b], Bits64), Err(Unsupported::Truncated));
+    assert_eq!(decode(&[], Bits64), Err(Unsupported::Truncated));
+    assert_eq!(decode(&[0x66; 20], Bits64), Err(Unsupported::TooLong));
+    assert_eq!(decode(&[0x8b, 0xc0], Bits64), Err(Unsupported::NoMemoryOperand(0x8b)));
+    assert_eq!(decode(&[0x0f, 0x10, 0x00], Bits64), Err(Unsupported::Opcode(0x0f10)));
+    assert_eq!(decode(&[0xff, 0x30], Bits64), Err(Unsupported::Opcode(0xff)));
+}
+
+#[test]
+fn lengths() {
+    for (bytes, what, length) in [
+        (&[0x0f, 0xa2, 0xff][..], Exiting::Cpuid, 2),
+        (&[0x66, 0x48, 0x0f, 0xa2], Exiting::Cpuid, 4),
+        (&[0x0f, 0x01, 0xd9], Exiting::Vmmcall, 3),
+        (&[0x0f, 0x01, 0xc1], Exiting::Vmcall, 3),
+        (&[0xf4], Exiting::Hlt, 1),
+        (&[0x0f, 0x32], Exiting::Rdmsr, 2),
+        (&[0x3e, 0x0f, 0x30], Exiting::Wrmsr, 3),
+        (&[0x0f, 0x08], Exiting::Invd, 2),
+        (&[0xe6, 0x80], Exiting::PortIo, 2),
+        (&[0x66, 0xef], Exiting::PortIo, 2),
+        (&[0xf3, 0x6e], Exiting::PortIo, 2),
+        (&[0x0f, 0x01, 0xd1], Exiting::Xsetbv, 3),
+        (&[0x0f, 0x31], Exiting::Rdtsc, 2),
+        (&[0x0f, 0x01, 0xf9], Exiting::Rdtscp, 3),
+        (&[0xf3, 0x90], Exiting::Pause, 2),
+        (&[0x0f, 0x01, 0x7c, 0x24, 0x08], Exiting::Invlpg, 5),
+        (&[0x44, 0x0f, 0x22, 0xc0], Exiting::ControlRegister, 4),
+        (&[0x0f, 0x23, 0xf8], Exiting::DebugRegister, 3),
+    ] {
+        assert_eq!(identify(bytes, Bits64), Some((what, length)), "{bytes:x?}");
+        assert_eq!(length_of(what, bytes, Bits64), Some(length), "{bytes:x?}");
+        let other = if what == Exiting::Hlt { Exiting::Invd } else { Exiting::Hlt };
+        assert_eq!(length_of(other, bytes, Bits64), None);
+    }
+    assert_eq!(identify(&[0x90], Bits64), None);
+    assert_eq!(identify(&[0x0f], Bits64), None);
+}
+
+#[test]
+fn a_failing_bus_changes_nothing() {
+    for bytes in [&[0x8b, 0x00][..], &[0x89, 0x08], &[0xff, 0x00], &[0x87, 0x08], &[0xf3, 0xab], &[0xad]] {
+        let mut device = Device { fails: true, ..Device::default() };
+        let mut after = cpu();
+        assert_eq!(execute(&decode(bytes, Bits64).unwrap(), &mut after, &mut device, true), Err(()));
+        assert_eq!(after, cpu(), "{bytes:x?}");
+    }
+}
+
+fn code_size() -> impl Strategy<Value = CodeSize> {
+    prop_oneof![Just(Bits16), Just(Bits32), Just(Bits64)]
+}
+
+/// Bytes that are an instruction more often than plain noise is.
+fn likely() -> impl Strategy<Value = Vec<u8>> {
+    let prefix = prop::sample::select(&[0x66u8, 0x67, 0xf0, 0xf3, 0x2e, 0x65, 0x48, 0x44, 0x4f][..]);
+    let opcode = prop_oneof![
+        any::<u8>().prop_map(|b| [b].to_vec()),
+        any::<u8>().prop_map(|b| [0x0f, b].to_vec()),
+        Just([0x0f, 0x01].to_vec()),
+    ];
+    (prop::collection::vec(prefix, 0..3), opcode, prop::collection::vec(any::<u8>(), 0..14))
+        .prop_map(|(p, o, rest)| [p, o, rest].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// What we accept, an independent decoder accepts too, with the same length and the same memory operand.
+    #[test]
+    fn agrees_with_iced(bytes in likely(), code in code_size()) {
+        let bits = match code { Bits16 => 16, Bits32 => 32, Bits64 => 64 };
+        let theirs = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
+        // LOCK on an instruction that forbids it is #UD before the access, so its emulation is never reached.
+        if theirs.is_invalid() && bytes.contains(&0xf0) {
+            return Ok(());
+        }
+        if let Ok(ours) = decode(&bytes, code) {
+            prop_assert!(!theirs.is_invalid(), "{bytes:x?}: we say {ours:?}");
+            prop_assert_eq!(usize::from(ours.length()), theirs.len(), "{:x?}", bytes);
+            prop_assert_eq!(ours.width().bytes() as usize, theirs.memory_size().size(), "{:x?} {:?}", bytes, theirs);
+prop_assert!(!ours.repeat || theirs.has_rep_prefix() || theirs.has_repne_prefix());
+        }
+        if let Some((what, length)) = identify(&bytes, code) && !theirs.is_invalid() {
+            prop_assert_eq!(usize::from(length), theirs.len(), "{:?} {:x?}", what, bytes);
+            prop_assert_eq!(what == Exiting::Cpuid, theirs.mnemonic() == Mnemonic::Cpuid);
+            prop_assert_eq!(what == Exiting::Rdtscp, theirs.mnemonic() == Mnemonic::Rdtscp);
+            prop_assert_eq!(what == Exiting::Invlpg, theirs.mnemonic() == Mnemonic::Invlpg);
+        }
+    }
+
+    /// Every plain move from and to memory that iced knows, we know.
+    #[test]
+    fn no_plain_move_is_refused(bytes in likely(), code in code_size()) {
+        let bits = match code { Bits16 => 16, Bits32 => 32, Bits64 => 64 };
+        let theirs = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
+        let wanted = matches!(theirs.mnemonic(), Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::And
+            | Mnemonic::Or | Mnemonic::Xor | Mnemonic::Add | Mnemonic::Sub | Mnemonic::Cmp | Mnemonic::Test);
+        let kinds = [theirs.op0_kind(), theirs.op1_kind()];
+        let segment = [theirs.op0_register(), theirs.op1_register()].iter().any(|r| r.is_segment_register());
+        if wanted && kinds.contains(&OpKind::Memory) && !segment {
+            prop_assert!(decode(&bytes, code).is_ok(), "{theirs:?} {bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..20), code in code_size(), value: u64,
+                          gpr: [u64; 16], rflags: u64, is_write: bool) {
+        let _ = identify(&bytes, code);
+        if let Ok(instruction) = decode(&bytes, code) {
+            let mut cpu = Cpu { gpr, rip: u64::MAX, rflags };
+            let mut device = Device { value, ..Device::default() };
+            let _ = execute(&instruction, &mut cpu, &mut device, is_write);
+        }
+    }
+}
