@@ -5,4 +5,5 @@ pub mod builder;
 pub mod config;
 pub mod console;
 pub mod xen;
+pub mod xenstore;
 pub mod xs_client;

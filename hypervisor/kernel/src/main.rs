@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod boot;
 mod console;
+mod cpu;
 mod mm;
 mod panic;
 mod start;

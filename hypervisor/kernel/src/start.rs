@@ -1,10 +1,12 @@
 //! What the machine is for.
 
-use tenon_core::options::Options;
+use crate::boot::BootInfo;
 
 /// The boot CPU, once the machine layer is up.
-pub fn boot_cpu(_options: &Options<'_>) -> ! {
-    log::info!("nothing to run yet");
+pub fn boot_cpu(info: &'static BootInfo) -> ! {
+    for module in &info.modules {
+        log::info!("module at {} of {} bytes: {}", module.start, module.len, module.command_line);
+    }
     loop {
         x86_64::instructions::hlt();
     }

@@ -1,9 +1,11 @@
 //! One end of an event channel.
 
+use hypercall_abi::event_channel as abi;
+
 use crate::ids::{DomId, Port, VcpuId};
 
-/// The priority a port starts with (`EVTCHN_FIFO_PRIORITY_DEFAULT`); 0 is the highest, 15 the lowest.
-pub const DEFAULT_PRIORITY: u8 = 7;
+/// The priority a port starts with; 0 is the highest, 15 the lowest.
+const DEFAULT_PRIORITY: u8 = abi::FIFO_PRIORITY_DEFAULT as u8;
 
 /// What a port is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

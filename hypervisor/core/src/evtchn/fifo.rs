@@ -11,6 +11,9 @@
 //! tails, which are kept on this side.
 
 use alloc::vec::Vec;
+use core::mem::offset_of;
+
+use hypercall_abi::event_channel::{self as abi, FifoControlBlock};
 
 use super::channel::{Channel, QueueId};
 use super::{EvtchnError, Raised};
@@ -19,23 +22,21 @@ use crate::frame::PAGE_SIZE;
 use crate::ids::{Port, VcpuId};
 use crate::page::GuestPage;
 
-const PENDING: u32 = 1 << 31;
-const MASKED: u32 = 1 << 30;
-const LINKED: u32 = 1 << 29;
-/// Width of a LINK field (`EVTCHN_FIFO_LINK_BITS`), which a guest learns from `init_control`.
-pub const LINK_BITS: u8 = 17;
-const LINK_MASK: u32 = (1 << LINK_BITS) - 1;
+const PENDING: u32 = 1 << abi::FIFO_PENDING;
+const MASKED: u32 = 1 << abi::FIFO_MASKED;
+const LINKED: u32 = 1 << abi::FIFO_LINKED;
+const LINK_MASK: u32 = abi::FIFO_LINK_MASK;
 
 /// One past the highest port of the FIFO ABI.
-pub const PORTS: u32 = 1 << LINK_BITS;
+pub const PORTS: u32 = abi::FIFO_NR_CHANNELS;
 /// Priorities, and queues of a vCPU.
-pub const PRIORITIES: u8 = 16;
+const QUEUES: usize = abi::FIFO_MAX_QUEUES as usize;
 /// Event words in an array page.
 pub const WORDS_PER_PAGE: u32 = (PAGE_SIZE / 4) as u32;
 
-/// Bytes of a control block: the ready word, a reserved word, the heads.
-const CONTROL_SIZE: usize = 8 + 4 * PRIORITIES as usize;
-const HEADS: usize = 8;
+const CONTROL_SIZE: usize = size_of::<FifoControlBlock>();
+const READY: usize = offset_of!(FifoControlBlock, ready);
+const HEADS: usize = offset_of!(FifoControlBlock, head);
 
 /// A vCPU's control block, and where its queues end.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ struct Control<P> {
     page: P,
     offset: usize,
     /// The last port put in each queue. Port 0 is none.
-    tails: [Port; PRIORITIES as usize],
+    tails: [Port; QUEUES],
 }
 
 /// The FIFO state of a domain.
@@ -73,7 +74,7 @@ impl<P: GuestPage> Fifo<P> {
         if slot.is_some() {
             return Err(EvtchnError::ControlBound(vcpu));
         }
-        *slot = Some(Control { page, offset, tails: [Port(0); PRIORITIES as usize] });
+        *slot = Some(Control { page, offset, tails: [Port(0); QUEUES] });
         Ok(())
     }
 
@@ -175,7 +176,7 @@ impl<P: GuestPage> Fifo<P> {
         let Some(Some(control)) = self.controls.get(queue.vcpu.index()) else { return false };
         control.page.store32(control.offset + HEADS + 4 * usize::from(queue.priority), port.0);
         let ready = 1 << queue.priority;
-        control.page.fetch_or32(control.offset, ready) & ready == 0
+        control.page.fetch_or32(control.offset + READY, ready) & ready == 0
     }
 
     fn tail(&mut self, queue: QueueId) -> Option<&mut Port> {

@@ -1,8 +1,10 @@
 //! The operations that only the FIFO ABI has.
 
-use super::fifo::{Fifo, PRIORITIES};
+use hypercall_abi::event_channel::{FIFO_LINK_BITS, FIFO_PRIORITY_MIN};
+
+use super::fifo::Fifo;
 use super::vcpu::Woken;
-use super::{EventChannels, EvtchnError, LINK_BITS, Wake, two_level};
+use super::{EventChannels, EvtchnError, Wake, two_level};
 use crate::ids::{Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -31,7 +33,7 @@ impl<P: GuestPage> EventChannels<P> {
             }
             self.fifo = Some(fifo);
         }
-        Ok(LINK_BITS)
+        Ok(FIFO_LINK_BITS as u8)
     }
 
     /// Adds a page of 1024 event words (`EVTCHNOP_expand_array`), and delivers what waited for it.
@@ -64,9 +66,10 @@ impl<P: GuestPage> EventChannels<P> {
         if self.fifo.is_none() {
             return Err(EvtchnError::NotFifo);
         }
-        let valid = u8::try_from(priority).ok().filter(|p| *p < PRIORITIES);
-        let priority = valid.ok_or(EvtchnError::BadPriority(priority))?;
-        self.ports.open_mut(port)?.priority = priority;
+        if priority > FIFO_PRIORITY_MIN {
+            return Err(EvtchnError::BadPriority(priority));
+        }
+        self.ports.open_mut(port)?.priority = priority as u8;
         Ok(())
     }
 }

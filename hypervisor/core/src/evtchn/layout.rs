@@ -4,14 +4,26 @@
 //! little-endian: bit n of an array of longs is bit n % 32 of its 32-bit word n / 32 in both layouts, and only the
 //! selector depends on the size of a long.
 
+use core::mem::offset_of;
+
+use hypercall_abi::xen::{SharedInfo, VcpuInfo};
+use hypercall_abi::{X32, X64};
+
 /// vCPUs that have their `vcpu_info` in the shared page (`XEN_LEGACY_MAX_VCPUS`).
 pub const LEGACY_VCPUS: u32 = 32;
 /// Bytes of a `vcpu_info`, in both layouts.
-pub const VCPU_INFO_SIZE: usize = 64;
+pub const VCPU_INFO_SIZE: usize = size_of::<VcpuInfo<X64>>();
 /// The byte in `vcpu_info` that asks for an upcall.
-pub(super) const UPCALL_PENDING: usize = 0;
+pub(super) const UPCALL_PENDING: usize = offset_of!(VcpuInfo<X64>, evtchn_upcall_pending);
 
-const PENDING: usize = LEGACY_VCPUS as usize * VCPU_INFO_SIZE;
+// What both layouts have in common, and the code below takes for granted.
+const _: () = {
+    assert!(size_of::<VcpuInfo<X32>>() == VCPU_INFO_SIZE);
+    assert!(
+        UPCALL_PENDING == offset_of!(VcpuInfo<X32>, evtchn_upcall_pending)
+            && UPCALL_PENDING.is_multiple_of(4)
+    );
+};
 
 /// The layout of the pages a guest shares with the hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,23 +68,34 @@ impl Layout {
 
     /// The port's bit in `shared_info.evtchn_pending`, if the layout has the port.
     pub(super) const fn pending(self, port: u32) -> Option<Bit> {
-        if port < self.ports() { Some(Self::bit(PENDING, port)) } else { None }
+        let base = match self {
+            Self::X32 => offset_of!(SharedInfo<X32>, evtchn_pending),
+            Self::X64 => offset_of!(SharedInfo<X64>, evtchn_pending),
+        };
+        if port < self.ports() { Some(Self::bit(base, port)) } else { None }
     }
 
     /// The port's bit in `shared_info.evtchn_mask`, if the layout has the port.
     pub(super) const fn mask(self, port: u32) -> Option<Bit> {
-        let base = PENDING + self.ports() as usize / 8;
+        let base = match self {
+            Self::X32 => offset_of!(SharedInfo<X32>, evtchn_mask),
+            Self::X64 => offset_of!(SharedInfo<X64>, evtchn_mask),
+        };
         if port < self.ports() { Some(Self::bit(base, port)) } else { None }
     }
 
     /// The port's bit in `vcpu_info.evtchn_pending_sel`, from the start of the `vcpu_info`.
     pub(super) const fn selector(self, port: u32) -> Option<Bit> {
-        if port < self.ports() { Some(Self::bit(self.align(), port / self.long_bits())) } else { None }
+        let (base, _) = self.selector_words();
+        if port < self.ports() { Some(Self::bit(base, port / self.long_bits())) } else { None }
     }
 
     /// The whole of `evtchn_pending_sel`: offset in `vcpu_info` and number of 32-bit words.
     pub(super) const fn selector_words(self) -> (usize, usize) {
-        (self.align(), self.align() / 4)
+        match self {
+            Self::X32 => (offset_of!(VcpuInfo<X32>, evtchn_pending_sel), 1),
+            Self::X64 => (offset_of!(VcpuInfo<X64>, evtchn_pending_sel), 2),
+        }
     }
 }
 

@@ -44,11 +44,10 @@ mod tests;
 
 use alloc::vec::Vec;
 
-pub use channel::{DEFAULT_PRIORITY, State};
+pub use channel::State;
 pub use close::{Closed, Teardown};
 pub use deliver::{Route, Wake};
 pub use error::EvtchnError;
-pub use fifo::{LINK_BITS, PRIORITIES};
 pub use layout::{LEGACY_VCPUS, Layout, VCPU_INFO_SIZE};
 pub use poll::Poll;
 pub use status::Status;

@@ -1,5 +1,8 @@
 //! What a port is, for the guest or tool that asks, and its vCPU.
 
+use hypercall_abi::event_channel as abi;
+use hypercall_abi::{Plain, Union};
+
 use super::channel::State;
 use super::{EventChannels, EvtchnError};
 use crate::ids::{Port, VcpuId};
@@ -12,6 +15,28 @@ pub struct Status {
     pub state: State,
     /// The vCPU that its events interrupt.
     pub vcpu: VcpuId,
+}
+
+impl Status {
+    /// Fills in what `EVTCHNOP_status` gives back. A reserved port counts as closed.
+    pub fn write_to(&self, out: &mut abi::Status) {
+        let (status, u) = match self.state {
+            State::Free | State::Reserved => (abi::STATUS_CLOSED, Union::default()),
+            State::Unbound { remote } => (abi::STATUS_UNBOUND, Union::new(remote.0)),
+            State::Interdomain { remote, remote_port } => {
+                let mut end = abi::StatusInterdomain::zeroed();
+                end.dom = remote.0;
+                end.port = remote_port.0;
+                (abi::STATUS_INTERDOMAIN, Union::new(end))
+            }
+            State::Pirq { pirq } => (abi::STATUS_PIRQ, Union::new(pirq)),
+            State::Virq { virq } => (abi::STATUS_VIRQ, Union::new(virq.raw())),
+            State::Ipi => (abi::STATUS_IPI, Union::default()),
+        };
+        out.status = status;
+        out.vcpu = self.vcpu.0;
+        out.u = u;
+    }
 }
 
 impl<P: GuestPage> EventChannels<P> {

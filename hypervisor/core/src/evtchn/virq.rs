@@ -1,9 +1,11 @@
 //! Virtual interrupt lines (`VIRQ_*`, `public/xen.h`).
 
+use hypercall_abi::xen as abi;
+
 use super::EvtchnError;
 
 /// How many lines there are (`NR_VIRQS`).
-pub const COUNT: usize = 24;
+pub const COUNT: usize = abi::NR_VIRQS as usize;
 
 /// A virtual interrupt line, below [`COUNT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,29 +13,29 @@ pub struct Virq(u8);
 
 impl Virq {
     /// The one-shot or periodic timer of a vCPU.
-    pub const TIMER: Self = Self(0);
+    pub const TIMER: Self = Self(abi::VIRQ_TIMER as u8);
     /// A request to dump debug state (`xl debug-keys`, `xl trigger debug`).
-    pub const DEBUG: Self = Self(1);
+    pub const DEBUG: Self = Self(abi::VIRQ_DEBUG as u8);
     /// Input on the hypervisor's console.
-    pub const CONSOLE: Self = Self(2);
+    pub const CONSOLE: Self = Self(abi::VIRQ_CONSOLE as u8);
     /// Some domain shut down, crashed or died.
-    pub const DOM_EXC: Self = Self(3);
+    pub const DOM_EXC: Self = Self(abi::VIRQ_DOM_EXC as u8);
     /// The trace buffers have records.
-    pub const TBUF: Self = Self(4);
+    pub const TBUF: Self = Self(abi::VIRQ_TBUF as u8);
     /// A domain paused for its debugger.
-    pub const DEBUGGER: Self = Self(6);
+    pub const DEBUGGER: Self = Self(abi::VIRQ_DEBUGGER as u8);
     /// A profiling sample.
-    pub const XENOPROF: Self = Self(7);
+    pub const XENOPROF: Self = Self(abi::VIRQ_XENOPROF as u8);
     /// The console ring has new bytes.
-    pub const CON_RING: Self = Self(8);
+    pub const CON_RING: Self = Self(abi::VIRQ_CON_RING as u8);
     /// A physical CPU went on or off line.
-    pub const PCPU_STATE: Self = Self(9);
+    pub const PCPU_STATE: Self = Self(abi::VIRQ_PCPU_STATE as u8);
     /// Memory is getting short.
-    pub const ENOMEM: Self = Self(12);
+    pub const ENOMEM: Self = Self(abi::VIRQ_ENOMEM as u8);
     /// A performance counter overflowed.
-    pub const XENPMU: Self = Self(13);
+    pub const XENPMU: Self = Self(abi::VIRQ_XENPMU as u8);
     /// The first of the eight lines that belong to the architecture; on x86 machine checks use it.
-    pub const ARCH_0: Self = Self(16);
+    pub const ARCH_0: Self = Self(abi::VIRQ_ARCH_0 as u8);
 
     /// The line a guest names.
     ///

@@ -4,17 +4,27 @@
 //! part and then hands over to [`crate::start::boot_cpu`].
 #![allow(unsafe_code, reason = "the entry from assembly")]
 
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::arch::global_asm;
 
+use tenon_core::memory_map::Kind;
 use tenon_core::options::Options;
 
+mod info;
 mod loader;
+mod memory;
 mod multiboot1;
 mod multiboot2;
 
+pub use info::{BootInfo, Module};
 pub use loader::{FramebufferInfo, PixelField};
 
-use crate::console;
+use crate::mm::{paging, phys};
+use crate::{console, cpu};
+use loader::Information;
+use memory::Maps;
 
 global_asm!(include_str!("entry.s"));
 
@@ -27,11 +37,58 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[unsafe(no_mangle)]
 extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     // SAFETY: called once, from the entry code, with the loader's own values.
-    let loader = unsafe { loader::Information::new(magic, info) };
-    let command_line = loader.command_line();
-    console::init(&Options::parse(command_line, &mut |_| {}), loader.framebuffer());
+    let loader = unsafe { Information::new(magic, info) };
+    let options = Options::parse(loader.command_line(), &mut |_| {});
+    console::init(&options, loader.framebuffer());
     console::write_fmt(format_args!("Tenon {VERSION}, loaded by {}\n", loader.name()));
-    let options = Options::parse(command_line, &mut |warning| log::warn!("{warning}"));
-    log::info!("command line: {command_line}");
-    crate::start::boot_cpu(&options)
+    log::info!("command line: {}", loader.command_line());
+    let options = Options::parse(loader.command_line(), &mut |warning| log::warn!("{warning}"));
+    // SAFETY: the boot CPU's first time; nothing uses NX or the PAT yet.
+    unsafe { cpu::control::init(&options) };
+
+    let maps = memory::maps(&loader).unwrap_or_else(|error| panic!("{error}"));
+    // SAFETY: the first time, on the entry code's tables; the map has all that the loader told.
+    let info = unsafe { start_memory(&loader, maps) };
+    console::init_framebuffer(info);
+    crate::start::boot_cpu(info)
+}
+
+/// Brings up frames, page tables and heap, and copies what the loader told out of its memory.
+///
+/// # Safety
+/// Once, on the entry code's page tables.
+unsafe fn start_memory(loader: &Information, maps: Maps) -> &'static BootInfo {
+    for range in maps.firmware.ranges() {
+        log::debug!("memory {:#014x}-{:#014x} {}", range.start.0, range.end.0, range.kind);
+    }
+    phys::init_early(maps.usage.clone());
+    // SAFETY: the caller's promise; the map was made from all that the loader told.
+    unsafe { paging::init(&maps.usage) }.unwrap_or_else(|error| panic!("page tables: {error}"));
+    console::leave_boot_tables();
+
+    let mut modules = Vec::new();
+    loader.modules(&mut |module| {
+        let command_line = module.command_line.to_string();
+        modules.push(Module { start: module.start, len: module.len, command_line });
+    });
+    let command_line: &'static str = loader.command_line().to_string().leak();
+    let loader_name = loader.name().to_string();
+    let framebuffer = loader.framebuffer();
+    let usage_map = phys::init_table().unwrap_or_else(|missing| panic!("{missing}"));
+    let free = phys::table().map_or(0, |table| table.free_frames());
+    log::info!(
+        "{} MiB of RAM, {} MiB free, {} modules",
+        maps.firmware.total(Kind::Ram) >> 20,
+        free >> 8,
+        modules.len()
+    );
+    Box::leak(Box::new(BootInfo {
+        command_line,
+        options: Options::parse(command_line, &mut |_| {}),
+        loader: loader_name,
+        modules,
+        firmware_map: maps.firmware,
+        usage_map,
+        framebuffer,
+    }))
 }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use crate::boot::{FramebufferInfo, PixelField};
+use crate::mm::vmap::{self, Caching};
 
 const HEIGHT: RasterHeight = RasterHeight::Size16;
 const WEIGHT: FontWeight = FontWeight::Regular;
@@ -29,13 +30,8 @@ pub struct Framebuffer {
 unsafe impl Send for Framebuffer {}
 
 impl Framebuffer {
-    /// A dark screen.
-    ///
-    /// Returns `None` for a format that is not drawn to, or where memory is short.
-    ///
-    /// # Safety
-    /// `pixels` is a mapping, for good, of the whole framebuffer that `info` describes; nobody else writes there.
-    pub unsafe fn new(info: FramebufferInfo, pixels: *mut u8) -> Option<Self> {
+    /// A dark screen. `None` for a format that is not drawn to, or where memory is short.
+    pub fn open(info: FramebufferInfo) -> Option<Self> {
         if !matches!(info.bpp, 16 | 24 | 32) || info.width * u32::from(info.bpp / 8) > info.pitch {
             return None;
         }
@@ -52,6 +48,9 @@ impl Framebuffer {
         // Not a character: the first drawing covers everything.
         shown.resize(columns * rows, 0);
         wanted.resize(columns * rows, b' ');
+        let len = info.pitch as usize * info.height as usize;
+        // SAFETY: the loader says that this is the framebuffer.
+        let pixels = unsafe { vmap::map_device(info.address, len, Caching::WriteCombining) }.ok()?.pointer();
         let mut screen = Self { info, pixels, shown, wanted, columns, rows, column: 0, row: 0 };
         screen.redraw();
         Some(screen)

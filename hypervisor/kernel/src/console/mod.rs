@@ -15,7 +15,7 @@ mod logger;
 mod serial;
 mod vga;
 
-use crate::boot::FramebufferInfo;
+use crate::boot::{BootInfo, FramebufferInfo};
 use serial::Serial;
 
 /// Bytes that the ring remembers.
@@ -70,6 +70,39 @@ pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
     }
     drop(console);
     logger::init(options);
+}
+
+/// Moves the text screen from the boot tables' mapping to one of its own.
+pub fn leave_boot_tables() {
+    if let Screen::Text(screen) = &mut CONSOLE.lock().screen {
+        screen.remap();
+    }
+}
+
+/// Lights the framebuffer and shows on it what the ring remembers.
+pub fn init_framebuffer(info: &BootInfo) {
+    let Some(framebuffer) = info.framebuffer.filter(|_| info.options.console.vga) else { return };
+    let Some(mut screen) = framebuffer::Framebuffer::open(framebuffer) else {
+        log::warn!("a framebuffer of {} bits per pixel is not drawn to", framebuffer.bpp);
+        return;
+    };
+    let mut console = CONSOLE.lock();
+    let mut text = [0; 256];
+    let mut from = 0;
+    loop {
+        let (next, count) = console.ring.read(from, &mut text);
+        if count == 0 {
+            break;
+        }
+        screen.write(&text[..count]);
+        from = next;
+    }
+    console.screen = Screen::Graphics(screen);
+}
+
+/// Stops writing to the screen: domain 0 owns it now.
+pub fn give_screen_away() {
+    CONSOLE.lock().screen = Screen::None;
 }
 
 /// Writes bytes as they are.

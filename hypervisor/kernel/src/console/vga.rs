@@ -4,6 +4,7 @@
 use tenon_core::frame::Maddr;
 
 use crate::mm::direct;
+use crate::mm::vmap::{self, Caching};
 
 const BUFFER: Maddr = Maddr(0xb_8000);
 const WIDTH: usize = 80;
@@ -32,9 +33,12 @@ impl TextScreen {
         screen
     }
 
-    /// Moves the screen to another mapping of the text buffer.
-    pub fn remap(&mut self, cells: *mut u8) {
-        self.cells = cells.cast();
+    /// Maps the text buffer for good, as device memory.
+    pub fn remap(&mut self) {
+        // SAFETY: the VGA text buffer; nothing but this screen is reached by it.
+        if let Ok(buffer) = unsafe { vmap::map_device(BUFFER, WIDTH * HEIGHT * 2, Caching::Uncached) } {
+            self.cells = buffer.pointer().cast();
+        }
     }
 
     fn put(&mut self, index: usize, cell: u16) {

@@ -3,7 +3,7 @@
 
 use core::panic::PanicInfo;
 
-mod symbols;
+pub mod symbols;
 
 use crate::console;
 

@@ -1,5 +1,8 @@
 use std::vec::Vec;
 
+use hypercall_abi::Plain;
+use hypercall_abi::event_channel as abi;
+
 use super::guest::Guest;
 use super::{PIRQS, pair, table, table_with, tables};
 use crate::evtchn::{Closed, EventChannels, EvtchnError, Layout, State, Teardown, Virq};
@@ -155,4 +158,29 @@ fn a_full_heap_refuses_and_changes_nothing() {
     assert_eq!(d[0].status(offer).unwrap().state, State::Unbound { remote: DomId(1) });
     assert!(d[0].bind_virq(Virq::TIMER, VcpuId(0)).is_ok());
     assert!(d[0].bind_pirq(0).is_ok());
+}
+
+#[test]
+fn status_reads_as_the_interface_says() {
+    let mut d = tables(2, Layout::X64);
+    let offered = d[0].alloc_unbound(DomId(1)).unwrap();
+    let unbound = wire(&d[0], offered);
+    assert_eq!((unbound.status, unbound.vcpu, unbound.u.get::<u16>()), (abi::STATUS_UNBOUND, 0, 1));
+    let (port, _) = EventChannels::bind_interdomain(pair(&mut d, 1, 0), offered).unwrap();
+    let end = wire(&d[0], offered).u.get::<abi::StatusInterdomain>();
+    assert_eq!((end.dom, end.port), (1, port.0));
+    let ipi = d[0].bind_ipi(VcpuId(2)).unwrap();
+    assert_eq!((wire(&d[0], ipi).status, wire(&d[0], ipi).vcpu), (abi::STATUS_IPI, 2));
+    let virq = d[0].bind_virq(Virq::DOM_EXC, VcpuId(0)).unwrap();
+    assert_eq!((wire(&d[0], virq).status, wire(&d[0], virq).u.get::<u32>()), (abi::STATUS_VIRQ, 3));
+    let pirq = d[0].bind_pirq(1).unwrap();
+    assert_eq!((wire(&d[0], pirq).status, wire(&d[0], pirq).u.get::<u32>()), (abi::STATUS_PIRQ, 1));
+    assert_eq!(wire(&d[0], Port(0)).status, abi::STATUS_CLOSED);
+}
+
+fn wire(table: &super::Table, port: Port) -> abi::Status {
+    let mut out = abi::Status::zeroed();
+    out.u.set([u32::MAX; 2]);
+    table.status(port).unwrap().write_to(&mut out);
+    out
 }

@@ -1,0 +1,7 @@
+//! Synthetic kernels, whole and damaged.
+
+mod build;
+mod damage;
+mod images;
+mod layouts;
+mod packed;

@@ -1,0 +1,146 @@
+//! Putting a grant to use, and ending that.
+
+use super::entry::{Access, Wanted};
+use super::{GrantError, GrantRef, GrantTable};
+use crate::frame::Gfn;
+use crate::ids::DomId;
+use crate::page::GuestPage;
+
+/// A reference in use: by whom, how often, and the page.
+#[derive(Debug)]
+pub(super) struct Active<F> {
+    by: DomId,
+    gfn: Gfn,
+    frame: F,
+    /// Uses that only read.
+    readers: u32,
+    /// Uses that write too.
+    writers: u32,
+}
+
+impl<F> Active<F> {
+    fn count(&mut self, access: Access) -> &mut u32 {
+        match access {
+            Access::Read => &mut self.readers,
+            Access::Write => &mut self.writers,
+        }
+    }
+}
+
+/// One use of a grant. Give it back to [`GrantTable::release`] of the table it is from; dropping it instead leaves the
+/// grant in use until its domain is destroyed.
+#[derive(Debug)]
+#[must_use = "a grant in use must be released"]
+pub struct Pinned<F> {
+    gref: GrantRef,
+    access: Access,
+    gfn: Gfn,
+    frame: F,
+}
+
+impl<F> Pinned<F> {
+    /// The reference.
+    pub fn gref(&self) -> GrantRef {
+        self.gref
+    }
+
+    /// What it may be used for.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The frame's number in the granting domain.
+    pub fn gfn(&self) -> Gfn {
+        self.gfn
+    }
+
+    /// The page.
+    pub fn frame(&self) -> &F {
+        &self.frame
+    }
+}
+
+impl<P: GuestPage, F: Clone> GrantTable<P, F> {
+    /// Puts a grant to use. The guest sees the entry's use bits set from now until the last use is released.
+    ///
+    /// `resolve` finds the page behind a guest frame of this domain and takes a reference to it. It must refuse
+    /// everything but RAM that the domain itself may write. It is called for the first use only: later ones share the
+    /// page that the first one found.
+    ///
+    /// # Errors
+    /// [`GrantError::NoDomain`], [`GrantError::BadRef`], [`GrantError::NoAccess`], [`GrantError::NotYours`],
+    /// [`GrantError::ReadOnly`], [`GrantError::NotMappable`], [`GrantError::Unstable`], [`GrantError::BadFrame`],
+    /// [`GrantError::TooManyPins`], [`GrantError::NoMemory`].
+    pub fn acquire(
+        &mut self,
+        gref: GrantRef,
+        wanted: Wanted,
+        resolve: impl FnOnce(Gfn) -> Option<F>,
+    ) -> Result<Pinned<F>, GrantError> {
+        if self.dying {
+            return Err(GrantError::NoDomain(self.dom));
+        }
+        match self.slot(gref)? {
+            Some(slot) => self.acquire_again(gref, slot, wanted),
+            None => self.acquire_first(gref, wanted, resolve),
+        }
+    }
+
+    fn acquire_first(
+        &mut self,
+        gref: GrantRef,
+        wanted: Wanted,
+        resolve: impl FnOnce(Gfn) -> Option<F>,
+    ) -> Result<Pinned<F>, GrantError> {
+        let slot = self.active.reserve()?;
+        let got = self.entry(gref).and_then(|entry| {
+            entry.mark(wanted)?;
+            let gfn = entry.frame();
+            let frame = resolve(gfn);
+            if frame.is_none() {
+                entry.clear();
+            }
+            Ok((gfn, frame.ok_or(GrantError::BadFrame(gfn))?))
+        });
+        let (gfn, frame) = got.inspect_err(|_| self.active.cancel(slot))?;
+        let mut active = Active { by: wanted.by, gfn, frame: frame.clone(), readers: 0, writers: 0 };
+        *active.count(wanted.access) = 1;
+        self.active.fill(slot, active);
+        self.set_slot(gref, Some(slot));
+        Ok(Pinned { gref, access: wanted.access, gfn, frame })
+    }
+
+    fn acquire_again(&mut self, gref: GrantRef, slot: u32, wanted: Wanted) -> Result<Pinned<F>, GrantError> {
+        let active = self.active.get(slot).ok_or(GrantError::InUse(gref))?;
+        if active.by != wanted.by {
+            return Err(GrantError::NotYours { gref, to: active.by });
+        }
+        // The entry is checked anew each time: the guest may have mapped it read-only, or taken the permission to map.
+        self.entry(gref)?.mark(wanted)?;
+        let active = self.active.get_mut(slot).ok_or(GrantError::InUse(gref))?;
+        let count = active.count(wanted.access);
+        *count = count.checked_add(1).ok_or(GrantError::TooManyPins(gref))?;
+        Ok(Pinned { gref, access: wanted.access, gfn: active.gfn, frame: active.frame.clone() })
+    }
+
+    /// Ends one use of a grant. If the table has been emptied meanwhile, only the page is let go of.
+    pub fn release(&mut self, pin: Pinned<F>) {
+        let Ok(Some(slot)) = self.slot(pin.gref) else { return };
+        let Some(active) = self.active.get_mut(slot) else { return };
+        let count = active.count(pin.access);
+        debug_assert!(*count > 0, "{} released more often than acquired", pin.gref);
+        *count = count.saturating_sub(1);
+        let (readers, writers) = (active.readers, active.writers);
+        if readers == 0 && writers == 0 {
+            self.active.take(slot);
+            self.set_slot(pin.gref, None);
+        }
+        if let Ok(entry) = self.entry(pin.gref) {
+            match (readers, writers) {
+                (0, 0) => entry.clear(),
+                (_, 0) => entry.clear_writing(),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The arguments of the map, unmap and cache-flush operations, checked.
+
+use hypercall_abi::grant_table::{self as abi, CacheOps, MapFlags};
+
+use super::entry::Access;
+use super::{GrantError, GrantRef, Handle};
+use crate::frame::{Gaddr, Gfn, PAGE_SIZE};
+use crate::ids::DomId;
+
+/// A mapping that a domain with a p2m may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapRequest {
+    /// The domain that grants; may be `DOMID_SELF`.
+    pub granter: DomId,
+    /// Its grant.
+    pub gref: GrantRef,
+    /// To read, or to write too.
+    pub access: Access,
+    /// Where the page shall appear.
+    pub at: Gfn,
+}
+
+impl MapRequest {
+    /// From the operation's argument.
+    ///
+    /// # Errors
+    /// [`GrantError::MapsNothing`], [`GrantError::MapFlags`], [`GrantError::Misaligned`].
+    pub const fn new(op: &abi::MapGrantRef) -> Result<Self, GrantError> {
+        if !op.flags.intersects(MapFlags::DEVICE_MAP.union(MapFlags::HOST_MAP)) {
+            return Err(GrantError::MapsNothing);
+        }
+        let read_only = op.flags.contains(MapFlags::READONLY);
+        if op.flags.difference(MapFlags::READONLY).bits() != MapFlags::HOST_MAP.bits() {
+            return Err(GrantError::MapFlags(op.flags.bits()));
+        }
+        let addr = Gaddr(op.host_addr);
+        if addr.offset() != 0 {
+            return Err(GrantError::Misaligned(op.host_addr));
+        }
+        let access = if read_only { Access::Read } else { Access::Write };
+        Ok(Self { granter: DomId(op.dom), gref: GrantRef(op.gref), access, at: addr.frame() })
+    }
+}
+
+/// A mapping that shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmapRequest {
+    /// The mapping.
+    pub handle: Handle,
+    /// Where the caller says it is.
+    pub at: Gfn,
+}
+
+impl UnmapRequest {
+    /// From the operation's argument; `None` if it asks for nothing, having no host address. The device address is
+    /// ignored: there are no device mappings.
+    ///
+    /// # Errors
+    /// [`GrantError::Misaligned`].
+    pub const fn new(op: &abi::UnmapGrantRef) -> Result<Option<Self>, GrantError> {
+        let addr = Gaddr(op.host_addr);
+        match op.host_addr {
+            0 => Ok(None),
+            _ if addr.offset() != 0 => Err(GrantError::Misaligned(op.host_addr)),
+            _ => Ok(Some(Self { handle: Handle(op.handle), at: addr.frame() })),
+        }
+    }
+}
+
+/// A cache maintenance request (`GNTTABOP_cache_flush`). x86 keeps caches coherent with devices, so a permitted one
+/// leaves nothing to do; the caller checks that the page is its own or granted to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheFlush {
+    /// No bytes or no operation.
+    Nothing,
+    /// A page by its address in the calling domain.
+    Page(Gfn),
+    /// A page that is granted by the caller itself.
+    Granted(GrantRef),
+}
+
+impl CacheFlush {
+    /// From the operation's argument.
+    ///
+    /// # Errors
+    /// [`GrantError::PageCrossed`], [`GrantError::CacheOp`].
+    pub const fn new(op: &abi::CacheFlush) -> Result<Self, GrantError> {
+        let (offset, len) = (op.offset, op.length);
+        if offset as usize >= PAGE_SIZE || offset as usize + len as usize > PAGE_SIZE {
+            return Err(GrantError::PageCrossed { offset, len });
+        }
+        if !CacheOps::all().contains(op.op) {
+            return Err(GrantError::CacheOp(op.op.bits()));
+        }
+        if len == 0 || !op.op.intersects(CacheOps::CLEAN.union(CacheOps::INVAL)) {
+            return Ok(Self::Nothing);
+        }
+        Ok(if op.op.contains(CacheOps::SOURCE_GREF) {
+            Self::Granted(GrantRef(op.a as u32))
+        } else {
+            Self::Page(Gaddr(op.a).frame())
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! What the start-up found out, for everybody after it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use tenon_core::frame::Maddr;
+use tenon_core::memory_map::MemoryMap;
+use tenon_core::options::Options;
+
+use super::loader::FramebufferInfo;
+
+/// A boot module: a kernel, an initrd.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The first byte. The module's pages are marked [`Kind::Module`](tenon_core::memory_map::Kind::Module) and go
+    /// to the frame allocator by [`phys::release`](crate::mm::phys::release) when they are done with.
+    pub start: Maddr,
+    /// Bytes.
+    pub len: u64,
+    /// Its command line.
+    pub command_line: String,
+}
+
+/// The machine as the start-up found it.
+pub struct BootInfo {
+    /// The hypervisor's command line.
+    pub command_line: &'static str,
+    /// And what it says.
+    pub options: Options<'static>,
+    /// The loader's name.
+    pub loader: String,
+    /// The modules, in order.
+    pub modules: Vec<Module>,
+    /// The firmware's memory map.
+    pub firmware_map: MemoryMap,
+    /// The map with everything marked that was in use when the frame table was made; RAM went to the table.
+    pub usage_map: MemoryMap,
+    /// The framebuffer, where the loader gave one.
+    pub framebuffer: Option<FramebufferInfo>,
+}

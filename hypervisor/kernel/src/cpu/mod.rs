@@ -1,0 +1,6 @@
+//! The CPUs: what they can do, their tables, their own data.
+
+pub mod control;
+mod features;
+
+pub use features::features;
