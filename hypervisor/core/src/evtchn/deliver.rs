@@ -119,9 +119,17 @@ impl<P: GuestPage> EventChannels<P> {
         }
     }
 
-    /// Sets a port pending in the guest's pages and finds out who must know.
+    /// Sets a port pending and finds out who must know.
     pub(super) fn raise(&mut self, port: Port) -> Wake {
-        let Some(channel) = self.ports.get_mut(port) else { return Wake::NOBODY };
+        match self.set_pending(port) {
+            Some((vcpu, raised)) => self.wake(port, vcpu, raised),
+            None => Wake::NOBODY,
+        }
+    }
+
+    /// Sets a port pending in the guest's pages; names its vCPU.
+    pub(super) fn set_pending(&mut self, port: Port) -> Option<(VcpuId, Raised)> {
+        let channel = self.ports.get_mut(port)?;
         let vcpu = channel.vcpu;
         let raised = match &mut self.fifo {
             Some(fifo) => fifo.set_pending(port, channel),
@@ -130,7 +138,7 @@ impl<P: GuestPage> EventChannels<P> {
                 two_level::set_pending(&self.shared, self.layout, info, port)
             }
         };
-        self.wake(port, vcpu, raised)
+        Some((vcpu, raised))
     }
 
     fn wake(&mut self, port: Port, vcpu: VcpuId, raised: Raised) -> Wake {

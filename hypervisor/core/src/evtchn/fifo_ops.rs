@@ -43,19 +43,20 @@ impl<P: GuestPage> EventChannels<P> {
     pub fn expand_array(&mut self, page: P) -> Result<Wake, EvtchnError> {
         let fifo = self.fifo.as_mut().ok_or(EvtchnError::NotFifo)?;
         let ports = fifo.add_array_page(page)?;
-        let mut woken = Wake::NOBODY;
+        let mut more = false;
         for port in ports.map(Port) {
+            // Who polls for the port was woken when the event came.
             if let Ok(channel) = self.ports.open_mut(port)
                 && core::mem::take(&mut channel.early)
+                && let Some((vcpu, raised)) = self.set_pending(port)
+                && raised.notify
+                && self.mark_upcall(vcpu).is_some()
             {
-                let wake = self.raise(port);
-                woken.more |= wake.more || wake.upcall.is_some();
-                if let Some(vcpu) = wake.upcall {
-                    self.note_woken(vcpu, Woken::Upcall);
-                }
+                self.note_woken(vcpu, Woken::Upcall);
+                more = true;
             }
         }
-        Ok(woken)
+        Ok(Wake { upcall: None, more })
     }
 
     /// Sets the queue that later events of `port` go to (`EVTCHNOP_set_priority`): 0 is the most urgent, 15 the least.

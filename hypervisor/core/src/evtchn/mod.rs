@@ -39,7 +39,10 @@ mod two_level;
 mod vcpu;
 mod virq;
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+#[path = "tests/loom.rs"]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use alloc::vec::Vec;

@@ -95,6 +95,8 @@ pub enum GrantError {
     BadVersion(u32),
     /// The operation exists for domains without a p2m only.
     ParavirtualOnly,
+    /// Caches are flushed by address only.
+    FlushByRef,
     /// An unknown cache operation.
     CacheOp(u32),
 }
@@ -138,6 +140,7 @@ impl GrantError {
             | Self::NoVersion2
             | Self::BadVersion(_)
             | Self::ParavirtualOnly
+            | Self::FlushByRef
             | Self::CacheOp(_) => abi::STATUS_GENERAL_ERROR,
         }
     }
@@ -173,6 +176,7 @@ impl fmt::Display for GrantError {
             Self::NoVersion2 => f.write_str("grant table version 2 is not offered"),
             Self::BadVersion(version) => write!(f, "there is no grant table version {version}"),
             Self::ParavirtualOnly => f.write_str("the operation is for domains without a p2m"),
+            Self::FlushByRef => f.write_str("caches are flushed by address, not by grant reference"),
             Self::CacheOp(op) => write!(f, "there is no cache operation {op:#x}"),
         }
     }
@@ -186,7 +190,8 @@ impl Refusal for GrantError {
             Self::NoHandle { .. } | Self::TooManyPins(_) => Errno::ENOSPC,
             Self::InUse(_) => Errno::EBUSY,
             Self::CopyByFrame(_) | Self::NotYours { .. } | Self::ReadOnly(_) => Errno::EPERM,
-            Self::NoVersion2 => Errno::ENOSYS,
+            Self::NoVersion2 | Self::ParavirtualOnly => Errno::ENOSYS,
+            Self::FlushByRef => Errno::EOPNOTSUPP,
             _ => Errno::EINVAL,
         }
     }

@@ -67,23 +67,23 @@ impl UnmapRequest {
     }
 }
 
-/// A cache maintenance request (`GNTTABOP_cache_flush`). x86 keeps caches coherent with devices, so a permitted one
-/// leaves nothing to do; the caller checks that the page is its own or granted to it.
+/// A cache maintenance request (`GNTTABOP_cache_flush`).
+///
+/// It is permitted for the caller's own pages and for those it has mapped by grant: what its p2m holds at that frame
+/// tells. x86 keeps caches coherent with devices, so a permitted request leaves nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheFlush {
     /// No bytes or no operation.
     Nothing,
-    /// A page by its address in the calling domain.
+    /// A page of the calling domain's p2m.
     Page(Gfn),
-    /// A page that is granted by the caller itself.
-    Granted(GrantRef),
 }
 
 impl CacheFlush {
     /// From the operation's argument.
     ///
     /// # Errors
-    /// [`GrantError::PageCrossed`], [`GrantError::CacheOp`].
+    /// [`GrantError::PageCrossed`], [`GrantError::CacheOp`], [`GrantError::FlushByRef`].
     pub const fn new(op: &abi::CacheFlush) -> Result<Self, GrantError> {
         let (offset, len) = (op.offset, op.length);
         if offset as usize >= PAGE_SIZE || offset as usize + len as usize > PAGE_SIZE {
@@ -95,10 +95,9 @@ impl CacheFlush {
         if len == 0 || !op.op.intersects(CacheOps::CLEAN.union(CacheOps::INVAL)) {
             return Ok(Self::Nothing);
         }
-        Ok(if op.op.contains(CacheOps::SOURCE_GREF) {
-            Self::Granted(GrantRef(op.a as u32))
-        } else {
-            Self::Page(Gaddr(op.a).frame())
-        })
+        if op.op.contains(CacheOps::SOURCE_GREF) {
+            return Err(GrantError::FlushByRef);
+        }
+        Ok(Self::Page(Gaddr(op.a).frame()))
     }
 }

@@ -84,7 +84,7 @@ fn flushes_stay_in_their_page() {
         CacheFlush::new(&abi::CacheFlush { a, offset, length, op })
     };
     assert_eq!(flush(0x12345, 0, 4096, 1), Ok(CacheFlush::Page(Gfn(0x12))));
-    assert_eq!(flush(7, 8, 8, 1 << 31 | 2), Ok(CacheFlush::Granted(GrantRef(7))));
+    assert_eq!(flush(7, 8, 8, 1 << 31 | 2), Err(GrantError::FlushByRef));
     assert_eq!(flush(7, 8, 0, 1), Ok(CacheFlush::Nothing));
     assert_eq!(flush(0, 1, 4096, 1), Err(GrantError::PageCrossed { offset: 1, len: 4096 }));
     assert_eq!(flush(0, 0, 1, 4), Err(GrantError::CacheOp(4)));
