@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use hypercall_abi::elfnote;
 use lzma_rust2::filter::FilterType;
-use lzma_rust2::{LzmaOptions, LzmaWriter, Write, XzOptions, XzWriter};
+use lzma_rust2::{CheckType, LzmaOptions, LzmaWriter, Write, XzOptions, XzWriter};
 
 use crate::Compression;
 
@@ -143,10 +143,8 @@ pub fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
             let mut options = XzOptions::with_preset(1);
             options.lzma_options.dict_size = 1 << 20;
             options.prepend_pre_filter(FilterType::BcjX86, 0);
-            options.set_check_sum_type(lzma_rust2::CheckType::Crc32);
-            let mut writer = XzWriter::new(Vec::new(), options).expect("options");
-            writer.write_all(data).expect("memory");
-            writer.finish().expect("memory")
+            options.set_check_sum_type(CheckType::Crc32);
+            xz(data, options)
         }
         Compression::Lzma => {
             let mut options = LzmaOptions::with_preset(1);
@@ -172,6 +170,13 @@ pub fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
     };
     packed.extend_from_slice(&(data.len() as u32).to_le_bytes());
     packed
+}
+
+/// An xz stream.
+pub fn xz(data: &[u8], options: XzOptions) -> Vec<u8> {
+    let mut writer = XzWriter::new(Vec::new(), options).expect("options");
+    writer.write_all(data).expect("memory");
+    writer.finish().expect("memory")
 }
 
 fn gzip(data: &[u8]) -> Vec<u8> {

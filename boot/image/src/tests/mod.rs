@@ -5,3 +5,4 @@ mod damage;
 mod images;
 mod layouts;
 mod packed;
+mod xz;
