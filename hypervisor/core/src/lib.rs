@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod acpi;
 pub mod boot_line;
 pub mod console_ring;
 pub mod cpuid;
@@ -26,7 +27,9 @@ pub mod options;
 pub mod p2m;
 pub mod page;
 pub mod pair;
+pub mod ratio;
 pub mod refusal;
+pub mod rtc;
 pub mod slab;
 pub mod sync;
 pub mod vioapic;

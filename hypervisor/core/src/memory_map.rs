@@ -174,6 +174,7 @@ impl MemoryMap {
     ///
     /// # Errors
     /// [`TooManyRanges`]; the map is unchanged then.
+    #[inline(never)]
     pub fn insert(&mut self, new: Range) -> Result<(), TooManyRanges> {
         if new.is_empty() {
             return Ok(());
@@ -226,6 +227,7 @@ impl MemoryMap {
     ///
     /// # Errors
     /// [`TooManyRanges`]; the map is unchanged then.
+    #[inline(never)]
     pub fn page_align_ram(&mut self) -> Result<(), TooManyRanges> {
         let page = PAGE_SIZE as u64;
         let mut aligned = self.clone();

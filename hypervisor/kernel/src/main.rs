@@ -1,13 +1,24 @@
 //! Tenon on bare metal: the machine layer and what runs on it.
+//!
+//! From below: `boot` gets here from the boot loader; [`console`], [`mm`], [`cpu`], [`acpi`], [`apic`], [`time`] drive
+//! the machine; [`irq`] says who takes interrupts and when; `smp` starts the other CPUs; [`panic`] and [`reset`] end
+//! it all. Above that, [`start`] is what the machine is for.
 #![no_std]
 #![no_main]
 #![allow(dead_code, reason = "interfaces land before their users")]
 
 extern crate alloc;
 
+mod acpi;
+mod apic;
 mod boot;
 mod console;
 mod cpu;
+mod debug;
+mod irq;
 mod mm;
 mod panic;
+mod reset;
+mod smp;
 mod start;
+mod time;

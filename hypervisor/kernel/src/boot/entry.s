@@ -125,6 +125,7 @@ entry64:
     mov rax, offset entry_high
     jmp rax
 entry_high:
+    lgdt [boot_gdt_pointer_high]            # the identity map will go
     xor eax, eax
     mov ds, eax
     mov es, eax
@@ -150,6 +151,9 @@ boot_gdt:
 boot_gdt_pointer:
     .word 15
     .long boot_gdt - VIRT
+boot_gdt_pointer_high:
+    .word 15
+    .quad boot_gdt
 
 .section .bss.boot, "aw", @nobits
 .balign 4096
@@ -159,6 +163,6 @@ boot_pdpt_image:    .skip 4096
 boot_pd:            .skip 4 * 4096
 .global boot_stack_bottom
 boot_stack_bottom:
-    .skip 65536
+    .skip 131072                            # memory maps are built on it, at 6 KiB each
 .global boot_stack_top
 boot_stack_top:

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use tenon_core::frame::Maddr;
+use tenon_core::frame::{Maddr, Mfn};
 use tenon_core::memory_map::MemoryMap;
 use tenon_core::options::Options;
 
@@ -35,6 +35,8 @@ pub struct BootInfo {
     pub firmware_map: MemoryMap,
     /// The map with everything marked that was in use when the frame table was made; RAM went to the table.
     pub usage_map: MemoryMap,
+    /// The page of low memory that CPUs start through; kept from everybody while they do, domain 0 included.
+    pub trampoline: Option<Mfn>,
     /// The framebuffer, where the loader gave one.
     pub framebuffer: Option<FramebufferInfo>,
 }

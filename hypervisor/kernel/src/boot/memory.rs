@@ -21,6 +21,7 @@ pub struct Maps {
 ///
 /// # Errors
 /// [`TooManyRanges`].
+#[inline(never)]
 pub fn maps(loader: &Information) -> Result<Maps, TooManyRanges> {
     let mut firmware = MemoryMap::default();
     let mut result = Ok(());

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "a panic must get through even where the lock is held")]
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use tenon_core::console_ring::ConsoleRing;
 use tenon_core::options::Options;
@@ -31,10 +32,51 @@ struct Console {
     ring: ConsoleRing<RING_BYTES>,
     serial: [Option<Serial>; 2],
     screen: Screen,
+    input: Input,
 }
 
-static CONSOLE: Lock<Console> =
-    Lock::new(Console { ring: ConsoleRing::new(), serial: [None, None], screen: Screen::None });
+/// Bytes typed and not yet taken; what does not fit is dropped.
+struct Input {
+    bytes: [u8; 256],
+    taken: usize,
+    put: usize,
+}
+
+impl Input {
+    const fn new() -> Self {
+        Self { bytes: [0; 256], taken: 0, put: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken == self.put
+    }
+
+    fn push(&mut self, byte: u8) -> bool {
+        let room = self.put - self.taken < self.bytes.len();
+        if room {
+            self.bytes[self.put % self.bytes.len()] = byte;
+            self.put += 1;
+        }
+        room
+    }
+
+    fn pop(&mut self) -> Option<u8> {
+        if self.is_empty() {
+            return None;
+        }
+        let byte = self.bytes[self.taken % self.bytes.len()];
+        self.taken += 1;
+        Some(byte)
+    }
+}
+
+static CONSOLE: Lock<Console> = Lock::new(Console {
+    ring: ConsoleRing::new(),
+    serial: [None, None],
+    screen: Screen::None,
+    input: Input::new(),
+});
+static INPUT_WAITS: AtomicBool = AtomicBool::new(false);
 
 impl Console {
     fn write(&mut self, bytes: &[u8]) {
@@ -134,10 +176,46 @@ pub unsafe fn write_fmt_emergency(text: fmt::Arguments<'_>) {
     write_fmt(text);
 }
 
+/// Lets the serial ports interrupt the boot CPU when somebody types.
+pub fn enable_input_interrupts() {
+    let mut result = Ok(());
+    for port in CONSOLE.lock().serial.iter_mut().flatten() {
+        // Not logged from here: the lock is held.
+        result = result.and(port.enable_interrupts(|_, _| receive()));
+    }
+    if let Err(error) = result {
+        log::warn!("console input is polled only: {error}");
+    }
+}
+
+/// Takes what the ports have received into the input queue.
+fn receive() {
+    let mut console = CONSOLE.lock();
+    let Console { serial, input, .. } = &mut *console;
+    for port in serial.iter_mut().flatten() {
+        while let Some(byte) = port.receive() {
+            if input.push(byte) {
+                INPUT_WAITS.store(true, Ordering::Release);
+            }
+        }
+    }
+}
+
+/// Whether [`poll_input`] is likely to have something; costs one load.
+#[inline]
+#[must_use]
+pub fn input_waits() -> bool {
+    INPUT_WAITS.load(Ordering::Acquire)
+}
+
 /// The next byte that somebody typed on a serial port, if there is one.
 #[must_use]
 pub fn poll_input() -> Option<u8> {
-    CONSOLE.lock().serial.iter_mut().flatten().find_map(Serial::receive)
+    receive();
+    let mut console = CONSOLE.lock();
+    let byte = console.input.pop();
+    INPUT_WAITS.store(!console.input.is_empty(), Ordering::Release);
+    byte
 }
 
 /// Copies remembered bytes from position `from` on; returns the position after the last one and their number.

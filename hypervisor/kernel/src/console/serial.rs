@@ -3,8 +3,13 @@
 
 use tenon_core::options::{self, SerialConfig};
 use uart_16550::backend::PioBackend;
-use uart_16550::spec::registers::{Parity, WordLength};
+use uart_16550::spec::registers::{IER, Parity, WordLength};
 use uart_16550::{BaudRate, Config, Uart16550};
+
+use crate::acpi::acpi;
+use crate::apic::io::{self, NoSuchLine, Route};
+use crate::apic::local;
+use crate::irq;
 
 const DEFAULT_BAUD: u32 = 115_200;
 /// Polls of a busy transmitter before a byte is dropped: a dead port must not stop the machine.
@@ -13,6 +18,7 @@ const SEND_PATIENCE: u32 = 1_000_000;
 /// An open port.
 pub struct Serial {
     uart: Uart16550<PioBackend>,
+    irq: u8,
 }
 
 impl Serial {
@@ -38,6 +44,7 @@ impl Serial {
             let set = uart.config_register_dump().baud_rate(&Config::DEFAULT).to_integer();
             if set == 0 { DEFAULT_BAUD } else { set }
         });
+        let irq = config.irq;
         let config = Config {
             baud_rate: BaudRate::from_integer(baud),
             data_bits,
@@ -46,7 +53,7 @@ impl Serial {
             ..Config::DEFAULT
         };
         uart.init(config).ok()?;
-        Some(Self { uart })
+        Some(Self { uart, irq })
     }
 
     /// Writes text, a carriage return before every line feed.
@@ -66,6 +73,25 @@ impl Serial {
             }
             core::hint::spin_loop();
         }
+    }
+
+    /// Routes the port's interrupt to the CPU that runs this and lets received bytes raise it.
+    ///
+    /// # Errors
+    /// [`NoSuchLine`]; a lack of vectors shows as that too.
+    pub fn enable_interrupts(&mut self, handler: irq::Handler) -> Result<(), NoSuchLine> {
+        let line = acpi().isa_line(self.irq);
+        let vector = irq::allocate(handler).ok_or(NoSuchLine(line.gsi))?;
+        let route = Route {
+            vector,
+            apic_id: local::id() as u8,
+            trigger: line.trigger,
+            polarity: line.polarity,
+            masked: false,
+        };
+        io::route(line.gsi, route)?;
+        self.uart.enable_interrupts(IER::DATA_READY);
+        Ok(())
     }
 
     /// The next received byte.

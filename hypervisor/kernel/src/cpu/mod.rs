@@ -1,6 +1,15 @@
-//! The CPUs: what they can do, their tables, their own data.
+//! The CPUs: what they can do, their tables, their own data, what interrupts them.
 
 pub mod control;
 mod features;
+pub mod interrupt;
+pub mod msr;
+mod percpu;
+pub mod port;
+pub mod stack;
+pub mod tables;
 
 pub use features::features;
+#[allow(unused_imports, reason = "for what runs on top of the machine layer")]
+pub use percpu::PerCpu;
+pub use percpu::{Cpu, all, online, set_all, this, try_this};

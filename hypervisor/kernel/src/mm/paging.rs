@@ -11,6 +11,7 @@
 
 use core::ops::Range;
 
+use spin::Once;
 use tenon_core::frame::{Maddr, PAGE_SIZE};
 use tenon_core::memory_map::{Kind, MemoryMap};
 use tenon_core::sync::Lock;
@@ -26,6 +27,7 @@ use super::image::{self, Access};
 use super::{direct, phys};
 use crate::cpu::features;
 
+static ROOT: Once<Maddr> = Once::new();
 static TABLES: Lock<Option<OffsetPageTable<'static>>> = Lock::new(None);
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -97,15 +99,25 @@ pub unsafe fn init(map: &MemoryMap) -> Result<(), MapError> {
         };
     }
     *TABLES.lock() = Some(tables);
-    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root.addr().0));
+    ROOT.call_once(|| root.addr());
     // SAFETY: code, data and this stack are in the image and stay where they are.
-    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+    unsafe { enter() };
     Ok(())
 }
 
-/// The physical address of the top table, for CPUs that start.
+/// Switches the CPU that runs this to the hypervisor's tables.
+///
+/// # Safety
+/// Code, data and stack are where these tables have them.
+pub unsafe fn enter() {
+    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root().0));
+    // SAFETY: the caller's promise.
+    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+}
+
+/// The physical address of the top table; zero before there is one.
 pub fn root() -> Maddr {
-    Maddr(Cr3::read().0.start_address().as_u64())
+    ROOT.get().copied().unwrap_or(Maddr(0))
 }
 
 /// Maps `len` bytes of physical memory at a virtual address, all of them page-aligned.

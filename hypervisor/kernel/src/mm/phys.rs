@@ -23,14 +23,8 @@ static EARLY: Lock<Option<MemoryMap>> = Lock::new(None);
 static TABLE: Once<FrameTable> = Once::new();
 
 /// Starts the early allocator on a map in which everything in use is marked so.
-pub fn init_early(map: MemoryMap) {
-    *EARLY.lock() = Some(map);
-}
-
-/// A copy of the map with what has been allocated so far marked as the hypervisor's.
-#[must_use]
-pub fn early_map() -> Option<MemoryMap> {
-    EARLY.lock().clone()
+pub fn init_early(map: &MemoryMap) {
+    *EARLY.lock() = Some(map.clone());
 }
 
 /// Allocates `1 << order` frames for the hypervisor, naturally aligned. The contents are what was there.
@@ -96,7 +90,7 @@ fn alloc_early(len: u64, end: u64) -> Option<Maddr> {
 /// # Errors
 /// Says what was missing.
 pub fn init_table() -> Result<MemoryMap, &'static str> {
-    let end = early_map().ok_or("the memory map is not known")?.memory_end();
+    let end = EARLY.lock().as_ref().ok_or("the memory map is not known")?.memory_end();
     let frames = end.0.div_ceil(PAGE_SIZE as u64) as usize;
     let bytes = (frames * size_of::<FrameSlot>()).next_multiple_of(PAGE_SIZE);
     // The direct map covers all RAM by now. No need for natural alignment: this is one block for good.

@@ -1,0 +1,55 @@
+//! MCFG: memory-mapped PCI configuration space (PCI firmware specification 3.3, 4.1.2).
+
+use super::{HEADER_LEN, Table, TableError, u8_at, u16_at, u64_at};
+use crate::frame::Maddr;
+
+const ENTRIES: usize = HEADER_LEN + 8;
+const ENTRY_LEN: usize = 16;
+
+/// The configuration space of a run of buses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigSpace {
+    /// Where bus 0 of the segment would be; each bus takes 1 MiB.
+    pub base: Maddr,
+    /// The PCI segment.
+    pub segment: u16,
+    /// The first bus.
+    pub first_bus: u8,
+    /// The last bus.
+    pub last_bus: u8,
+}
+
+impl ConfigSpace {
+    /// The run's first byte and its length.
+    #[must_use]
+    pub fn range(&self) -> (Maddr, u64) {
+        let buses = u64::from(self.last_bus).saturating_sub(u64::from(self.first_bus)) + 1;
+        (Maddr(self.base.0.saturating_add(u64::from(self.first_bus) << 20)), buses << 20)
+    }
+}
+
+/// The table.
+#[derive(Clone, Copy, Debug)]
+pub struct Mcfg<'a>(&'a [u8]);
+
+impl<'a> Mcfg<'a> {
+    /// Takes a table that is an MCFG.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn new(table: Table<'a>) -> Result<Self, TableError> {
+        table.expect(b"MCFG", ENTRIES).map(Self)
+    }
+
+    /// The runs of buses.
+    pub fn entries(&self) -> impl Iterator<Item = ConfigSpace> + use<'a> {
+        self.0.get(ENTRIES..).unwrap_or_default().chunks_exact(ENTRY_LEN).filter_map(|entry| {
+            Some(ConfigSpace {
+                base: Maddr(u64_at(entry, 0)?),
+                segment: u16_at(entry, 8)?,
+                first_bus: u8_at(entry, 10)?,
+                last_bus: u8_at(entry, 11)?,
+            })
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! What the ACPI tables say about this machine.
+//!
+//! The tables are copied out of the firmware's memory once; nothing refers to that afterwards.
+#![allow(unsafe_code, reason = "reads the firmware's tables")]
+
+use alloc::vec::Vec;
+
+use spin::Once;
+use tenon_core::acpi::{
+    ConfigSpace, Fadt, HEADER_LEN, Hpet, IoApic, Madt, MadtEntry, Mcfg, Polarity, SourceOverride, Table,
+    Trigger,
+};
+use tenon_core::frame::Maddr;
+
+use crate::boot::RootTable;
+use crate::mm::vmap::{self, Caching};
+
+/// No table is larger than this; a greater length is a broken header.
+const TABLE_MAX: usize = 16 << 20;
+/// Room for every CPU that xAPIC and x2APIC entries could list on machines of today.
+const CPUS_MAX: usize = 1024;
+
+/// A table and where it was.
+pub struct FirmwareTable {
+    /// Where the firmware put it.
+    pub address: Maddr,
+    /// All its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl FirmwareTable {
+    /// The table, checked when it was read.
+    pub fn table(&self) -> Option<Table<'_>> {
+        Table::new(&self.bytes).ok()
+    }
+}
+
+/// A CPU that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuEntry {
+    /// Its local APIC id.
+    pub apic_id: u32,
+    /// Its ACPI UID.
+    pub uid: u32,
+}
+
+/// The machine according to ACPI.
+#[derive(Default)]
+pub struct Acpi {
+    /// All tables of the XSDT or RSDT.
+    pub tables: Vec<FirmwareTable>,
+    /// The CPUs that are enabled, in the table's order.
+    pub cpus: Vec<CpuEntry>,
+    /// CPUs that could be brought up later.
+    pub hotpluggable: u32,
+    /// The local APICs' address.
+    pub local_apic: Option<Maddr>,
+    /// The IO-APICs.
+    pub io_apics: Vec<IoApic>,
+    /// ISA interrupts that are wired otherwise.
+    pub overrides: Vec<SourceOverride>,
+    /// The HPET's registers.
+    pub hpet: Option<Maddr>,
+    /// Memory-mapped PCI configuration space.
+    pub pci: Vec<ConfigSpace>,
+}
+
+static ACPI: Once<Acpi> = Once::new();
+
+/// The machine according to ACPI; empty where there is no ACPI.
+pub fn acpi() -> &'static Acpi {
+    ACPI.call_once(Acpi::default)
+}
+
+/// Reads the tables.
+pub fn init(root: Option<RootTable>) {
+    ACPI.call_once(|| match root {
+        Some(root) => Acpi::read(root),
+        None => {
+            log::warn!("the machine has no ACPI tables: one CPU, no IO-APIC");
+            Acpi::default()
+        }
+    });
+}
+
+impl Acpi {
+    fn read(root: RootTable) -> Self {
+        let mut acpi = Self::default();
+        let address = match root {
+            RootTable::Rsdt(at) | RootTable::Xsdt(at) => at,
+        };
+        let Some(list) = read_table(address) else { return acpi };
+        let entries: Vec<u64> = list.table().map(|table| table.entries().collect()).unwrap_or_default();
+        for address in entries {
+            acpi.tables.extend(read_table(Maddr(address)));
+        }
+        acpi.scan();
+        acpi
+    }
+
+    /// The first table of a name.
+    pub fn find(&self, signature: &[u8; 4]) -> Option<Table<'_>> {
+        self.tables.iter().filter_map(FirmwareTable::table).find(|table| table.signature() == *signature)
+    }
+
+    /// The fixed hardware.
+    pub fn fadt(&self) -> Option<Fadt<'_>> {
+        Fadt::new(self.find(b"FACP")?).ok()
+    }
+
+    /// The line and its mode of an ISA interrupt.
+    pub fn isa_line(&self, irq: u8) -> SourceOverride {
+        let wired = self.overrides.iter().find(|o| o.irq == irq).copied();
+        wired.unwrap_or(SourceOverride {
+            irq,
+            gsi: u32::from(irq),
+            polarity: Polarity::High,
+            trigger: Trigger::Edge,
+        })
+    }
+
+    fn scan(&mut self) {
+        let mut found = Self::default();
+        if let Some(madt) = self.find(b"APIC").and_then(|table| Madt::new(table).ok()) {
+            found.local_apic = Some(madt.local_apic_address());
+            for entry in madt.entries() {
+                found.add(entry);
+            }
+        }
+        found.hpet =
+            self.find(b"HPET").and_then(|table| Hpet::new(table).ok().flatten()).map(|hpet| hpet.address);
+        if let Some(mcfg) = self.find(b"MCFG").and_then(|table| Mcfg::new(table).ok()) {
+            found.pci.extend(mcfg.entries());
+        }
+        let tables = core::mem::take(&mut self.tables);
+        *self = Self { tables, ..found };
+    }
+
+    fn add(&mut self, entry: MadtEntry) {
+        match entry {
+            MadtEntry::Cpu { apic_id, uid, enabled: true, .. } => {
+                // CPUs below 255 may be listed twice, once for each kind of APIC.
+                let known = self.cpus.iter().any(|cpu| cpu.apic_id == apic_id);
+                // 0xff and all ones are the broadcast ids.
+                if !known && apic_id != 0xff && apic_id != u32::MAX && self.cpus.len() < CPUS_MAX {
+                    self.cpus.push(CpuEntry { apic_id, uid });
+                }
+            }
+            MadtEntry::Cpu { online_capable, .. } => self.hotpluggable += u32::from(online_capable),
+            MadtEntry::IoApic(io_apic) => self.io_apics.push(io_apic),
+            MadtEntry::Override(over) => self.overrides.push(over),
+            MadtEntry::LocalApicAddress(address) => self.local_apic = Some(address),
+            MadtEntry::Other(_) => {}
+        }
+    }
+}
+
+/// Copies the table at an address; says what is wrong with it if something is.
+pub fn read_table(address: Maddr) -> Option<FirmwareTable> {
+    let header = read(address, HEADER_LEN)?;
+    let len = Table::len_from_header(&header).filter(|len| *len <= TABLE_MAX);
+    let Some(len) = len else {
+        log::warn!("the ACPI table at {address} has an impossible length");
+        return None;
+    };
+    let bytes = read(address, len)?;
+    match Table::new(&bytes) {
+        Ok(_) => Some(FirmwareTable { address, bytes }),
+        Err(error) => {
+            log::warn!("ACPI table {} at {address}: {error}", bytes[..4].escape_ascii());
+            None
+        }
+    }
+}
+
+/// Copies firmware memory, wherever it is.
+fn read(address: Maddr, len: usize) -> Option<Vec<u8>> {
+    // SAFETY: read-only, of memory that the firmware says is a table.
+    let mapped = unsafe { vmap::map_device(address, len, Caching::WriteBack) }.ok()?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).ok()?;
+    bytes.extend((0..len).map(|offset| mapped.read8(offset)));
+    Some(bytes)
+}

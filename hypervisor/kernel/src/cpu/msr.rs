@@ -1,0 +1,81 @@
+//! Model-specific registers, also those that may not exist.
+#![allow(unsafe_code, reason = "RDMSR and WRMSR, with a fixup for the fault")]
+
+use core::arch::asm;
+
+/// Reads an MSR that exists on this CPU.
+///
+/// # Safety
+/// It exists; reading it has no side effect that anybody minds.
+#[inline]
+#[must_use]
+pub unsafe fn read(msr: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Writes an MSR that exists on this CPU.
+///
+/// # Safety
+/// It exists, takes this value, and what that does to the CPU breaks nothing.
+#[inline]
+pub unsafe fn write(msr: u32, value: u64) {
+    // SAFETY: the caller's promise. Memory is clobbered: some MSRs start what others must see.
+    unsafe {
+        asm!(
+            "wrmsr",
+            in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Reads an MSR, or returns `None` where the CPU refuses.
+#[must_use]
+pub fn try_read(msr: u32) -> Option<u64> {
+    let (low, high, failed): (u32, u32, u32);
+    // SAFETY: a read that faults is taken up at label 3 with `failed` still 1.
+    unsafe {
+        asm!(
+            "mov {failed:e}, 1",
+            "2: rdmsr",
+            "xor {failed:e}, {failed:e}",
+            "3:",
+            ".pushsection .fixups, \"a\"",
+            ".quad 2b, 3b",
+            ".popsection",
+            failed = out(reg) failed,
+            in("ecx") msr, lateout("eax") low, lateout("edx") high,
+            options(nostack)
+        );
+    }
+    (failed == 0).then_some(u64::from(high) << 32 | u64::from(low))
+}
+
+/// Writes an MSR; says whether the CPU took it.
+///
+/// # Safety
+/// If the CPU takes the value, what that does breaks nothing.
+pub unsafe fn try_write(msr: u32, value: u64) -> bool {
+    let failed: u32;
+    // SAFETY: as in `try_read`, and the caller's promise.
+    unsafe {
+        asm!(
+            "mov {failed:e}, 1",
+            "2: wrmsr",
+            "xor {failed:e}, {failed:e}",
+            "3:",
+            ".pushsection .fixups, \"a\"",
+            ".quad 2b, 3b",
+            ".popsection",
+            failed = out(reg) failed,
+            in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
+            options(nostack)
+        );
+    }
+    failed == 0
+}

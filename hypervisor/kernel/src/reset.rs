@@ -1,0 +1,131 @@
+//! Reboot and power off.
+#![allow(unsafe_code, reason = "resets the machine")]
+
+use tenon_core::acpi::{AddressSpace, GenericAddress};
+use tenon_core::frame::Maddr;
+use x86_64::VirtAddr;
+use x86_64::structures::DescriptorTablePointer;
+
+use crate::acpi::acpi;
+use crate::cpu::port::{Port, Width};
+use crate::mm::vmap::{self, Caching};
+
+const KEYBOARD: Port = Port(0x64);
+const KEYBOARD_BUSY: u32 = 1 << 1;
+const KEYBOARD_RESET: u32 = 0xfe;
+const PCI_RESET: Port = Port(0xcf9);
+/// Polls, each of about a microsecond (one I/O access), that a way to reset is given to work.
+const PATIENCE: u32 = 20_000;
+
+const PM1_SLEEP_ENABLE: u32 = 1 << 13;
+const PM1_SLEEP_TYPE_SHIFT: u32 = 10;
+const PM1_SLEEP_BITS: u32 = 0xf << PM1_SLEEP_TYPE_SHIFT;
+
+/// Reboots, by whatever way works: the ACPI reset register, the chipset, the keyboard controller, a triple fault.
+pub fn reboot() -> ! {
+    x86_64::instructions::interrupts::disable();
+    if let Some((register, value)) = acpi().fadt().and_then(|fadt| fadt.reset()) {
+        write(register, u32::from(value));
+        pause();
+    }
+    // SAFETY: the machine ends here; the chipset resets on the rising edge of bit 2.
+    unsafe {
+        PCI_RESET.write(Width::Byte, 0x02);
+        PCI_RESET.write(Width::Byte, 0x06);
+        pause();
+        for _ in 0..PATIENCE {
+            if KEYBOARD.read(Width::Byte) & KEYBOARD_BUSY == 0 {
+                break;
+            }
+        }
+        KEYBOARD.write(Width::Byte, KEYBOARD_RESET);
+        pause();
+        // Without an IDT, the breakpoint is a triple fault.
+        x86_64::instructions::tables::lidt(&DescriptorTablePointer { limit: 0, base: VirtAddr::zero() });
+        core::arch::asm!("int3", options(noreturn));
+    }
+}
+
+/// Why the machine could not be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerOffError {
+    /// The ACPI tables name no PM1 control register.
+    NoRegister,
+    /// The registers were written, and the machine is still on.
+    StillOn,
+}
+
+impl core::fmt::Display for PowerOffError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NoRegister => "the ACPI tables name no PM1 control register",
+            Self::StillOn => "the machine is still on after the S5 registers were written",
+        })
+    }
+}
+
+/// Switches the machine off: enters S5 with the sleep types that the DSDT's `_S5` gives for PM1a and PM1b.
+pub fn power_off(sleep_type_a: u8, sleep_type_b: u8) -> PowerOffError {
+    let Some(fadt) = acpi().fadt() else { return PowerOffError::NoRegister };
+    let registers = fadt.pm1_control();
+    if registers[0].is_none() {
+        return PowerOffError::NoRegister;
+    }
+    x86_64::instructions::interrupts::disable();
+    for (register, kind) in registers.into_iter().zip([sleep_type_a, sleep_type_b]) {
+        let Some(register) = register else { continue };
+        let old = read(register) & !(PM1_SLEEP_BITS | PM1_SLEEP_ENABLE);
+        let new = old | (u32::from(kind) << PM1_SLEEP_TYPE_SHIFT & PM1_SLEEP_BITS);
+        write(register, new);
+        write(register, new | PM1_SLEEP_ENABLE);
+    }
+    pause();
+    PowerOffError::StillOn
+}
+
+fn width(register: GenericAddress) -> Width {
+    match register.bit_width {
+        0..=8 => Width::Byte,
+        9..=16 => Width::Word,
+        _ => Width::Dword,
+    }
+}
+
+/// Reads a register of the fixed hardware; zero where it cannot be reached.
+fn read(register: GenericAddress) -> u32 {
+    match (register.space, u16::try_from(register.address)) {
+        // SAFETY: a register that the FADT names for this.
+        (AddressSpace::Io, Ok(port)) => unsafe { Port(port).read(width(register)) },
+        // SAFETY: as above.
+        (AddressSpace::Memory, _) => unsafe {
+            vmap::map_device(Maddr(register.address), 4, Caching::Uncached)
+                .map_or(0, |memory| memory.read32(0))
+        },
+        _ => 0,
+    }
+}
+
+fn write(register: GenericAddress, value: u32) {
+    match (register.space, u16::try_from(register.address)) {
+        // SAFETY: a register that the FADT names for this; the caller wants what it does.
+        (AddressSpace::Io, Ok(port)) => unsafe { Port(port).write(width(register), value) },
+        // SAFETY: as above.
+        (AddressSpace::Memory, _) => unsafe {
+            if let Ok(memory) = vmap::map_device(Maddr(register.address), 4, Caching::Uncached) {
+                match width(register) {
+                    Width::Byte => memory.write8(0, value as u8),
+                    Width::Word => memory.write16(0, value as u16),
+                    Width::Dword => memory.write32(0, value),
+                }
+            }
+        },
+        _ => {}
+    }
+}
+
+fn pause() {
+    for _ in 0..PATIENCE {
+        // SAFETY: reading the keyboard controller's status changes nothing.
+        let _ = unsafe { KEYBOARD.read(Width::Byte) };
+    }
+}
