@@ -14,6 +14,8 @@ pub mod acpi;
 pub mod boot_line;
 pub mod console_ring;
 pub mod cpuid;
+pub mod dom0_acpi;
+pub mod dom0_map;
 pub mod emulate;
 pub mod evtchn;
 pub mod fallible;
