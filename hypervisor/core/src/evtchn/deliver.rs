@@ -1,8 +1,10 @@
 //! From an event's cause to the vCPU that must be told.
 
+use super::bits::{Bits, Shown};
 use super::channel::State;
-use super::vcpu::{Woken, info_at};
-use super::{EventChannels, EvtchnError, Raised, Virq, two_level};
+use super::table::PortTable;
+use super::vcpu::Woken;
+use super::{EventChannels, EvtchnError, Virq, two_level};
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -43,14 +45,20 @@ impl<P: GuestPage> EventChannels<P> {
     /// # Errors
     /// [`EvtchnError::NotOpen`], or [`EvtchnError::WrongKind`] for a port that only the hypervisor raises.
     pub fn route(&mut self, port: Port) -> Result<Route, EvtchnError> {
-        match self.ports.open(port)?.state {
-            State::Interdomain { remote, remote_port } if remote == self.dom => {
+        let here = self.dom;
+        let (ports, mut bits) = self.bits();
+        let channel = ports.open_mut(port)?;
+        match channel.state {
+            State::Ipi => {
+                let shown = bits.set_pending(port, channel);
+                Ok(Route::Delivered(self.wake(port, shown)))
+            }
+            State::Interdomain { remote, remote_port } if remote == here => {
                 Ok(Route::Delivered(self.raise(remote_port)))
             }
             State::Interdomain { remote, remote_port } => {
                 Ok(Route::Remote { dom: remote, port: remote_port })
             }
-            State::Ipi => Ok(Route::Delivered(self.raise(port))),
             State::Unbound { .. } => Ok(Route::Delivered(Wake::NOBODY)),
             State::Pirq { .. } | State::Virq { .. } | State::Free | State::Reserved => {
                 Err(EvtchnError::WrongKind(port))
@@ -89,15 +97,9 @@ impl<P: GuestPage> EventChannels<P> {
     /// # Errors
     /// [`EvtchnError::NotOpen`].
     pub fn unmask(&mut self, port: Port) -> Result<Wake, EvtchnError> {
-        let channel = self.ports.open_mut(port)?;
-        let vcpu = channel.vcpu;
-        let raised = match &mut self.fifo {
-            Some(fifo) => fifo.unmask(port, channel),
-            None => {
-                two_level::unmask(&self.shared, self.layout, info_at(&self.shared, &self.vcpus, vcpu), port)
-            }
-        };
-        Ok(self.wake(port, vcpu, raised))
+        let (ports, mut bits) = self.bits();
+        let shown = bits.unmask(port, ports.open_mut(port)?);
+        Ok(self.wake(port, shown))
     }
 
     /// Whether the port has an event that the guest has not taken.
@@ -121,30 +123,21 @@ impl<P: GuestPage> EventChannels<P> {
 
     /// Sets a port pending and finds out who must know.
     pub(super) fn raise(&mut self, port: Port) -> Wake {
-        match self.set_pending(port) {
-            Some((vcpu, raised)) => self.wake(port, vcpu, raised),
-            None => Wake::NOBODY,
-        }
+        let (ports, mut bits) = self.bits();
+        let Some(channel) = ports.get_mut(port) else { return Wake::NOBODY };
+        let shown = bits.set_pending(port, channel);
+        self.wake(port, shown)
     }
 
-    /// Sets a port pending in the guest's pages; names its vCPU.
-    pub(super) fn set_pending(&mut self, port: Port) -> Option<(VcpuId, Raised)> {
-        let channel = self.ports.get_mut(port)?;
-        let vcpu = channel.vcpu;
-        let raised = match &mut self.fifo {
-            Some(fifo) => fifo.set_pending(port, channel),
-            None => {
-                let info = info_at(&self.shared, &self.vcpus, vcpu);
-                two_level::set_pending(&self.shared, self.layout, info, port)
-            }
-        };
-        Some((vcpu, raised))
+    fn wake(&mut self, port: Port, shown: Shown) -> Wake {
+        let more = shown.edge && self.pollers != 0 && self.wake_pollers(port);
+        Wake { upcall: shown.upcall, more }
     }
 
-    fn wake(&mut self, port: Port, vcpu: VcpuId, raised: Raised) -> Wake {
-        let upcall = if raised.notify { self.mark_upcall(vcpu) } else { None };
-        let more = raised.edge && self.pollers != 0 && self.wake_pollers(port);
-        Wake { upcall, more }
+    /// The ports, and apart from them all that the guest sees of their events.
+    pub(super) fn bits(&mut self) -> (&mut PortTable, Bits<'_, P>) {
+        let Self { ports, fifo, shared, layout, vcpus, .. } = self;
+        (ports, Bits { fifo, shared, layout: *layout, vcpus })
     }
 
     /// Hands out the vCPUs of a [`Wake`] that says `more`, one per call.

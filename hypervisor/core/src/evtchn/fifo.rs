@@ -15,8 +15,9 @@ use core::mem::offset_of;
 
 use hypercall_abi::event_channel::{self as abi, FifoControlBlock};
 
+use super::EvtchnError;
+use super::bits::Raised;
 use super::channel::{Channel, QueueId};
-use super::{EvtchnError, Raised};
 use crate::fallible;
 use crate::frame::PAGE_SIZE;
 use crate::ids::{Port, VcpuId};

@@ -46,11 +46,10 @@ impl<P: GuestPage> EventChannels<P> {
         let mut more = false;
         for port in ports.map(Port) {
             // Who polls for the port was woken when the event came.
-            if let Ok(channel) = self.ports.open_mut(port)
+            let (ports, mut bits) = self.bits();
+            if let Ok(channel) = ports.open_mut(port)
                 && core::mem::take(&mut channel.early)
-                && let Some((vcpu, raised)) = self.set_pending(port)
-                && raised.notify
-                && self.mark_upcall(vcpu).is_some()
+                && let Some(vcpu) = bits.set_pending(port, channel).upcall
             {
                 self.note_woken(vcpu, Woken::Upcall);
                 more = true;

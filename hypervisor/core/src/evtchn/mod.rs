@@ -25,6 +25,7 @@
 //! - receiver destroyed: its ports are closed before it goes; the caller finds no domain, or `deliver` no port.
 
 mod bind;
+mod bits;
 mod channel;
 mod close;
 mod deliver;
@@ -62,19 +63,6 @@ use crate::ids::{DomId, Port, VcpuId};
 use fifo::Fifo;
 use table::PortTable;
 use vcpu::Vcpu;
-
-/// What setting a port pending did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Raised {
-    /// The port was not pending before.
-    edge: bool,
-    /// The vCPU must be told: its selector or ready bit was clear.
-    notify: bool,
-}
-
-impl Raised {
-    const NOTHING: Self = Self { edge: false, notify: false };
-}
 
 /// The event channels of one domain.
 #[derive(Debug)]

@@ -31,11 +31,13 @@ const fn split(port: Port) -> (usize, usize) {
 
 impl PortTable {
     /// The entry, if the table reaches that far.
+    #[inline]
     pub fn get(&self, port: Port) -> Option<&Channel> {
         let (chunk, at) = split(port);
         self.chunks.get(chunk)?.channels.get(at)
     }
 
+    #[inline]
     pub fn get_mut(&mut self, port: Port) -> Option<&mut Channel> {
         let (chunk, at) = split(port);
         self.chunks.get_mut(chunk)?.channels.get_mut(at)
@@ -46,6 +48,7 @@ impl PortTable {
         self.get(port).filter(|c| c.is_open()).ok_or(EvtchnError::NotOpen(port))
     }
 
+    #[inline]
     pub fn open_mut(&mut self, port: Port) -> Result<&mut Channel, EvtchnError> {
         self.get_mut(port).filter(|c| c.is_open()).ok_or(EvtchnError::NotOpen(port))
     }

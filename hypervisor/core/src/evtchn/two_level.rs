@@ -1,6 +1,6 @@
 //! The 2-level ABI: one pending and one mask bit per port in `shared_info`, one selector word per vCPU.
 
-use super::Raised;
+use super::bits::Raised;
 use super::layout::Layout;
 use super::vcpu::InfoAt;
 use crate::ids::Port;

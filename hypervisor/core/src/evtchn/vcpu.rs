@@ -66,7 +66,7 @@ impl<P: GuestPage> InfoAt<'_, P> {
     }
 
     /// Asks for an upcall; says whether none was due. The guest's bytes next to the flag stay as they are.
-    fn set_upcall(self) -> bool {
+    pub(super) fn set_upcall(self) -> bool {
         self.page.fetch_or32(self.offset + UPCALL_PENDING, 1) & 0xff == 0
     }
 }
@@ -122,11 +122,6 @@ impl<P: GuestPage> EventChannels<P> {
         InfoAt { page: &page, offset: at }.set_upcall();
         slot.info = Some((page, at));
         Ok(Wake { upcall: Some(vcpu), more: false })
-    }
-
-    /// Asks `vcpu` for an upcall; names it if none was due already.
-    pub(super) fn mark_upcall(&self, vcpu: VcpuId) -> Option<VcpuId> {
-        self.vcpu_info(vcpu)?.set_upcall().then_some(vcpu)
     }
 
     /// The layout of the guest's shared pages.
