@@ -4,6 +4,8 @@
 pub mod builder;
 pub mod config;
 pub mod console;
+pub mod lifecycle;
+pub mod registry;
 pub mod xen;
 pub mod xenstore;
 pub mod xs_client;

@@ -2,4 +2,3 @@
 
 pub mod acpi;
 pub mod layout;
-pub mod start_info;

@@ -1,3 +1,7 @@
-//! The console daemon.
+//! The console daemon: every guest's console logged, and usable on a pseudo terminal.
 
+pub mod backlog;
+pub mod budget;
+pub mod log;
 pub mod ring;
+pub mod terminal;

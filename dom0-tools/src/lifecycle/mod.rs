@@ -1,0 +1,3 @@
+//! What happens to guests that stop, and to guests whose creator was killed.
+
+pub mod decide;

@@ -1,0 +1,51 @@
+//! A process, named so that a later one with the same number is not taken for it.
+
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+/// A process of this boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (field 22 of /proc/PID/stat).
+    pub started: u64,
+}
+
+impl Process {
+    /// The calling process.
+    ///
+    /// # Errors
+    /// If /proc is not mounted.
+    pub fn this() -> io::Result<Self> {
+        let pid = std::process::id();
+        let started = started(pid).ok_or_else(|| io::Error::other("cannot read /proc/self/stat"))?;
+        Ok(Self { pid, started })
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        started(self.pid) == Some(self.started)
+    }
+}
+
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, and may itself contain anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_not_its_successor() {
+        let this = Process::this().unwrap();
+        assert!(this.is_alive());
+        assert!(!Process { started: this.started + 1, ..this }.is_alive());
+    }
+}
