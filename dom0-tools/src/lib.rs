@@ -2,8 +2,10 @@
 #![warn(missing_docs)]
 
 pub mod builder;
+pub mod cli;
 pub mod config;
 pub mod console;
+pub mod host;
 pub mod lifecycle;
 pub mod registry;
 pub mod xen;

@@ -1,4 +1,16 @@
-//! The domain builder: from a guest file to a running guest.
+//! The domain builder: from a guest file to a domain that can run.
+//!
+//! ```text
+//! GuestConfig ── kernel::load ──> ELF ── Plan::new ──> what goes where ── build ──> a paused domain
+//! ```
 
 pub mod acpi;
+mod build;
+pub mod error;
+pub mod kernel;
 pub mod layout;
+pub mod plan;
+pub mod store;
+pub mod vcpu;
+
+pub use build::{Built, build};

@@ -9,6 +9,8 @@
 
 use std::cell::RefCell;
 
+use hypercall_abi::domctl::Domctl;
+use hypercall_abi::sysctl::Sysctl;
 use hypercall_abi::{Plain, xen};
 
 use super::error::XenError;
@@ -113,6 +115,14 @@ impl Xen {
         let result = unsafe { self.privcmd.hypercall(number, args) };
         *argument = page.get();
         result.map_err(|e| XenError::new(name, e))
+    }
+
+    pub(super) fn domctl(&self, name: &'static str, domctl: &mut Domctl) -> Result<u32, XenError> {
+        self.call(name, xen::HYPERCALL_DOMCTL, None, domctl)
+    }
+
+    pub(super) fn sysctl(&self, name: &'static str, sysctl: &mut Sysctl) -> Result<u32, XenError> {
+        self.call(name, xen::HYPERCALL_SYSCTL, None, sysctl)
     }
 
     pub(super) fn memory_op<T: Plain>(

@@ -1,6 +1,8 @@
 //! Xen's interfaces as a process of domain 0 reaches them, through Linux's device files.
 
 mod device;
+pub mod domain;
+pub mod domctl;
 pub mod error;
 pub mod evtchn;
 pub mod gntdev;
@@ -10,5 +12,6 @@ pub mod mapping;
 pub mod memory;
 pub mod pages;
 pub mod privcmd;
+pub mod sysctl;
 pub mod version;
 pub mod xenbus_backend;

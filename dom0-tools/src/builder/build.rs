@@ -1,0 +1,158 @@
+//! Creating a domain, step by step. Whatever fails, nothing of the domain is left.
+
+use std::path::Path;
+
+use guest_image::Image;
+use hypercall_abi::Plain;
+use hypercall_abi::grant_table::{EntryFlags, EntryV1, RESERVED_CONSOLE, RESERVED_XENSTORE};
+use hypercall_abi::hvm::{PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN, PARAM_STORE_PFN};
+use hypercall_abi::memory::{RESOURCE_GRANT_TABLE, RESOURCE_GRANT_TABLE_ID_SHARED};
+
+use super::error::BuildError;
+use super::layout::{CONSOLE_GFN, ExtentRun, HOLE_START, PAGE, XENSTORE_GFN};
+use super::plan::{Piece, Plan};
+use super::store::{Link, Nodes, withdraw};
+use super::{kernel, vcpu};
+use crate::config::{GuestConfig, Uuid};
+use crate::xen::error::XenError;
+use crate::xen::hypercall::Xen;
+use crate::xen::mapping::Mapping;
+use crate::xs_client::{Client, StoreError};
+
+/// The domain that both daemons run in.
+const DOM0: u16 = 0;
+/// Memory that a guest may have beyond its RAM: the special pages, the ACPI tables, and what xl allows, KiB.
+const SLACK_KIB: u64 = 1024;
+/// Guest frames mapped at once while its memory is filled.
+const MAP_FRAMES: u64 = 2048;
+
+/// A domain that was built and is still paused.
+#[derive(Clone, Copy, Debug)]
+pub struct Built {
+    /// The domain.
+    pub domain: u16,
+    /// Whether a xenstore daemon knows of it.
+    pub in_store: bool,
+}
+
+/// Creates a domain for the guest `config`, ready to be unpaused.
+///
+/// # Errors
+/// The first thing that failed; then there is no such domain.
+pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Result<Built, BuildError> {
+    let elf = kernel::load(&config.kernel, cache)?;
+    let image =
+        Image::parse(&elf).map_err(|cause| BuildError::Kernel { path: config.kernel.clone(), cause })?;
+    let ramdisk = config.ramdisk.as_deref().map(kernel::ramdisk).transpose()?;
+    let plan = Plan::new(config, &image, ramdisk.as_deref())
+        .map_err(|cause| BuildError::Layout { memory: config.memory, cause })?;
+
+    let host = xen.physinfo()?;
+    if plan.ram.frames() > host.free_pages {
+        return Err(BuildError::Memory { wanted: config.memory, free: host.free_pages >> 8 });
+    }
+    let domain = Unfinished { xen, id: xen.create_domain(uuid, config)?, uuid };
+    fill(&domain, config, &plan)?;
+    let (store, console) = link(xen, domain.id)?;
+    let nodes = Nodes { domain: domain.id, uuid, config, store, console };
+    let in_store = publish(&nodes).map_err(BuildError::Store)?;
+    Ok(Built { domain: domain.finish(), in_store })
+}
+
+/// A domain that is destroyed unless it is finished.
+struct Unfinished<'a> {
+    xen: &'a Xen,
+    id: u16,
+    uuid: Uuid,
+}
+
+impl Unfinished<'_> {
+    fn finish(self) -> u16 {
+        std::mem::ManuallyDrop::new(self).id
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // The error that led here is the one worth reporting. Should even this fail, the record of the guest
+        // stays, and whoever looks at it next tries again.
+        let _ = self.xen.destroy_domain(self.id);
+        if let Ok(mut client) = Client::connect() {
+            let _ = withdraw(&mut client, self.id, self.uuid);
+        }
+    }
+}
+
+fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Result<(), BuildError> {
+    let Unfinished { xen, id, .. } = *domain;
+    xen.max_vcpus(id, config.maxvcpus)?;
+    xen.set_paging_memory(id, paging_mib(config))?;
+    xen.max_mem(id, config.maxmem * 1024 + SLACK_KIB)?;
+
+    let page = |first, count| ExtentRun { first, order: 0, count };
+    let shared = [page(HOLE_START / PAGE, plan.acpi_pages), page(XENSTORE_GFN, 1), page(CONSOLE_GFN, 1)];
+    for run in plan.ram.extents().into_iter().chain(shared) {
+        xen.populate(id, run).map_err(|cause| BuildError::Populate { wanted: config.memory, cause })?;
+    }
+    for piece in &plan.pieces {
+        write(xen, id, piece)?;
+    }
+    xen.set_memory_map(id, &plan.map)?;
+    let signature = std::arch::x86_64::__cpuid(1).eax;
+    xen.set_hvm_context(id, &vcpu::records(plan.entry, plan.start_info, signature))?;
+    Ok(())
+}
+
+/// The memory that xl sets aside for a guest's nested page tables, MiB.
+fn paging_mib(config: &GuestConfig) -> u32 {
+    let kib = 4 * (256 * u64::from(config.maxvcpus) + 2 * config.maxmem);
+    u32::try_from(kib.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// Copies a piece to guest memory; its pages are mapped only meanwhile.
+fn write(xen: &Xen, domain: u16, piece: &Piece<'_>) -> Result<(), XenError> {
+    let mut address = piece.address;
+    let mut rest = &*piece.bytes;
+    while !rest.is_empty() {
+        let (first, offset) = (address / PAGE, address % PAGE);
+        let count = (MAP_FRAMES * PAGE - offset).min(rest.len() as u64);
+        let gfns: Vec<u64> = (first..(address + count).div_ceil(PAGE)).collect();
+        let (now, later) = rest.split_at(count as usize);
+        Mapping::foreign(xen.privcmd(), domain, &gfns)?.write(offset as usize, now);
+        rest = later;
+        address += count;
+    }
+    Ok(())
+}
+
+/// Sets up the pages and event channels between the guest and the two daemons, and lets the daemons map the
+/// pages by the grant references that are reserved for them.
+fn link(xen: &Xen, domain: u16) -> Result<(Link, Link), XenError> {
+    let grants = Mapping::resource(
+        xen.privcmd(),
+        domain,
+        RESOURCE_GRANT_TABLE.into(),
+        RESOURCE_GRANT_TABLE_ID_SHARED,
+        1,
+    )?;
+    let link = |gfn: u64, pfn_param, port_param, reference: u32| {
+        let port = xen.alloc_unbound(domain, DOM0)?;
+        xen.set_param(domain, pfn_param, gfn)?;
+        xen.set_param(domain, port_param, port.into())?;
+        let entry = EntryV1 { flags: EntryFlags::PERMIT_ACCESS, domid: DOM0, frame: gfn as u32 };
+        grants.write(reference as usize * size_of::<EntryV1>(), entry.as_bytes());
+        Ok(Link { gfn, port })
+    };
+    let store = link(XENSTORE_GFN, PARAM_STORE_PFN, PARAM_STORE_EVTCHN, RESERVED_XENSTORE)?;
+    let console = link(CONSOLE_GFN, PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN, RESERVED_CONSOLE)?;
+    Ok((store, console))
+}
+
+/// Tells the xenstore daemon, if there is one.
+fn publish(nodes: &Nodes<'_>) -> Result<bool, StoreError> {
+    match Client::connect() {
+        Ok(mut client) => nodes.publish(&mut client).map(|()| true),
+        Err(StoreError::Unreachable(_)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a guest could not be created.
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use guest_image::{ImageError, LayoutError};
+
+use crate::xen::error::XenError;
+use crate::xen::memory::PopulateError;
+use crate::xs_client::StoreError;
+
+/// The cause, with the file or the limit that it is about.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The kernel or the RAM disk cannot be read.
+    File {
+        /// `"kernel"` or `"ramdisk"`.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// The kernel is no kernel that can be started.
+    Kernel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: ImageError,
+    },
+    /// The kernel, the RAM disk or the command line does not fit the guest.
+    Layout {
+        /// The guest's memory, MiB.
+        memory: u64,
+        /// What does not fit.
+        cause: LayoutError,
+    },
+    /// The host has not enough free memory.
+    Memory {
+        /// The guest's memory, MiB.
+        wanted: u64,
+        /// What the hypervisor has free, MiB.
+        free: u64,
+    },
+    /// The hypervisor ran out of memory on the way.
+    Populate {
+        /// The guest's memory, MiB.
+        wanted: u64,
+        /// How far it got.
+        cause: PopulateError,
+    },
+    /// The hypervisor refused a call.
+    Xen(XenError),
+    /// xenstored refused; that there is none is not an error.
+    Store(StoreError),
+}
+
+impl From<XenError> for BuildError {
+    fn from(e: XenError) -> Self {
+        Self::Xen(e)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { key, path, cause } => write!(f, "{key} {}: {cause}", path.display()),
+            Self::Kernel { path, cause } => write!(f, "kernel {}: {cause}", path.display()),
+            Self::Layout { memory, cause } => write!(f, "memory = {memory}: {cause}"),
+            Self::Memory { wanted, free } => {
+                write!(f, "memory = {wanted}: the host has {free} MiB free")
+            }
+            Self::Populate { wanted, cause: PopulateError { gfn, cause } } => {
+                let got = gfn >> 8;
+                write!(f, "memory = {wanted}: the hypervisor has no more than {got} MiB for it")?;
+                match cause {
+                    Some(cause) => write!(f, " ({cause})"),
+                    None => Ok(()),
+                }
+            }
+            Self::Xen(e) => e.fmt(f),
+            Self::Store(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}

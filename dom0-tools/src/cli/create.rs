@@ -1,0 +1,43 @@
+//! `tenon create`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::exit::{Exit, Failure};
+use super::{CreateArgs, output};
+use crate::config;
+use crate::host::Host;
+use crate::lifecycle::act;
+
+/// Creates the guest that a file describes.
+pub fn run(args: &CreateArgs, json: bool) -> Result<(), Failure> {
+    let loaded = config::load(&args.file)?;
+    for warning in &loaded.warnings {
+        output::note(&format!("{}:{}: {}", args.file.display(), warning.at, warning.value));
+    }
+    let host = Host::open()?;
+    let file = absolute(&args.file);
+    let in_file = |message: String| format!("{}: {message}", args.file.display());
+    let config = resolve(loaded.config);
+    let created = act::create(&host, &file, config, args.paused)
+        .map_err(|e| Failure::new(Exit::Refused, in_file(e.to_string())))?;
+    if !created.in_store {
+        output::note("no xenstore daemon: the guest has no devices until one is started");
+    }
+    if json {
+        return output::json(&json!({ "id": created.domain, "name": created.name, "uuid": created.uuid }));
+    }
+    output::line(&format!("{} runs as domain {}", created.name, created.domain))
+}
+
+/// Makes the paths of the guest file absolute: a restart happens in another working directory.
+fn resolve(mut config: config::GuestConfig) -> config::GuestConfig {
+    config.kernel = absolute(&config.kernel);
+    config.ramdisk = config.ramdisk.as_deref().map(absolute);
+    config
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

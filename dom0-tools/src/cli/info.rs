@@ -1,0 +1,55 @@
+//! `tenon info`.
+
+use serde::Serialize;
+
+use super::exit::Failure;
+use super::output;
+use crate::host::Host;
+
+#[derive(Serialize)]
+struct Info {
+    version: String,
+    compiler: String,
+    compile_date: String,
+    capabilities: Vec<String>,
+    command_line: String,
+    cpus: u32,
+    cpu_mhz: f64,
+    memory_mib: u64,
+    free_memory_mib: u64,
+    domains: usize,
+}
+
+/// Shows the hypervisor and the machine.
+pub fn run(json: bool) -> Result<(), Failure> {
+    let host = Host::open()?;
+    let (version, machine) = (host.xen.version()?, host.xen.physinfo()?);
+    let info = Info {
+        version: format!("{}.{}{}", version.major, version.minor, version.extra),
+        compiler: version.compiler,
+        compile_date: version.compile_date,
+        capabilities: version.capabilities.split_whitespace().map(str::to_owned).collect(),
+        command_line: version.command_line,
+        cpus: machine.nr_cpus,
+        cpu_mhz: f64::from(machine.cpu_khz) / 1000.0,
+        memory_mib: machine.total_pages >> 8,
+        free_memory_mib: machine.free_pages >> 8,
+        domains: host.xen.domains()?.len(),
+    };
+    if json {
+        return output::json(&info);
+    }
+    for (name, value) in [
+        ("hypervisor", &info.version),
+        ("compiler", &info.compiler),
+        ("built", &info.compile_date),
+        ("guests", &info.capabilities.join(" ")),
+        ("command line", &info.command_line),
+        ("CPUs", &format!("{} at {:.0} MHz", info.cpus, info.cpu_mhz)),
+        ("memory", &format!("{} MiB, {} MiB free", info.memory_mib, info.free_memory_mib)),
+        ("domains", &info.domains.to_string()),
+    ] {
+        output::line(&format!("{name:<13} {value}"))?;
+    }
+    Ok(())
+}

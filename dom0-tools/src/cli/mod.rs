@@ -1,0 +1,131 @@
+//! The `tenon` command: its verbs, and how each prints and ends.
+
+mod create;
+mod exit;
+mod info;
+mod list;
+mod log;
+mod output;
+mod power;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+/// Creates and controls the guests of this host.
+#[derive(Debug, Parser)]
+#[command(name = "tenon", version, about, after_help = exit::HELP, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Prints results, and errors, as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Creates a guest from its guest file and starts it.
+    Create(CreateArgs),
+    /// Lists the domains.
+    List {
+        /// Only this one: a name, a number or a UUID.
+        domain: Option<String>,
+    },
+    /// Shows the hypervisor and the machine.
+    Info,
+    /// Lets all of a domain's vCPUs wait.
+    Pause(Domain),
+    /// Lets a paused domain go on.
+    Unpause(Domain),
+    /// Asks a guest to power off.
+    Shutdown(RequestArgs),
+    /// Asks a guest to reboot.
+    Reboot(RequestArgs),
+    /// Removes a domain at once, as if its power were cut.
+    Destroy(Domain),
+    /// Shows the hypervisor's log.
+    Dmesg {
+        /// Empties the log.
+        #[arg(long, short)]
+        clear: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Domain {
+    /// A name, a number or a UUID.
+    domain: String,
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// The guest file: xl.cfg syntax, or TOML if its name ends in .toml.
+    file: PathBuf,
+    /// Leaves the guest paused.
+    #[arg(long, short)]
+    paused: bool,
+}
+
+#[derive(Debug, Args)]
+struct RequestArgs {
+    /// A name, a number or a UUID.
+    domain: String,
+    /// Waits until the guest has done it.
+    #[arg(long, short)]
+    wait: bool,
+    /// Seconds to wait at most; without it, as long as it takes.
+    #[arg(long, requires = "wait")]
+    timeout: Option<u64>,
+}
+
+/// Runs the command line and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure, cli.json);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Create(args) => create::run(args, cli.json),
+        Command::List { domain } => list::run(domain.as_deref(), cli.json),
+        Command::Info => info::run(cli.json),
+        Command::Pause(args) => power::pause(&args.domain, cli.json),
+        Command::Unpause(args) => power::unpause(&args.domain, cli.json),
+        Command::Shutdown(args) => power::request(args, power::Request::Poweroff, cli.json),
+        Command::Reboot(args) => power::request(args, power::Request::Reboot, cli.json),
+        Command::Destroy(args) => power::destroy(&args.domain, cli.json),
+        Command::Dmesg { clear } => log::run(*clear, cli.json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_accepted_everywhere() {
+        for line in
+            ["tenon list --json", "tenon --json create x.cfg", "tenon shutdown 5 --wait --timeout 3 --json"]
+        {
+            assert!(Cli::try_parse_from(line.split(' ')).unwrap().json);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The deeds: creating, destroying and waiting, with the record always one step ahead.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::decide::{Activity, Step, decide};
+use crate::builder::{self, error::BuildError, store};
+use crate::config::{GuestConfig, Uuid};
+use crate::host::{Host, HostError};
+use crate::registry::{Process, RUN, Record, State};
+use crate::xen::domain::DomainInfo;
+use crate::xen::error::XenError;
+use crate::xs_client::{Client, StoreError};
+
+/// How often domains are looked at while something is waited for and nothing else tells.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A guest that was created.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its domain.
+    pub domain: u16,
+    /// Whether a xenstore daemon knows of it.
+    pub in_store: bool,
+}
+
+/// Why a deed was not done.
+#[derive(Debug)]
+pub enum ActError {
+    /// The guest could not be built.
+    Build(BuildError),
+    /// Another guest has its name.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The other guest's domain, if it has one now.
+        domain: Option<u16>,
+    },
+    /// Another guest has its UUID.
+    UuidTaken(Uuid),
+    /// Guests could not be listed.
+    Host(HostError),
+    /// The hypervisor refused.
+    Xen(XenError),
+    /// The record could not be written.
+    Record(io::Error),
+    /// xenstored refused.
+    Store(StoreError),
+}
+
+impl fmt::Display for ActError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build(e) => e.fmt(f),
+            Self::NameTaken { name, domain: Some(domain) } => {
+                write!(f, "name = {name:?}: domain {domain} has this name")
+            }
+            Self::NameTaken { name, domain: None } => {
+                write!(f, "name = {name:?}: a guest of this name is being created or restarted")
+            }
+            Self::UuidTaken(uuid) => write!(f, "uuid = \"{uuid}\": another guest has this UUID"),
+            Self::Host(e) => e.fmt(f),
+            Self::Xen(e) => e.fmt(f),
+            Self::Record(e) => write!(f, "cannot record the guest: {e}"),
+            Self::Store(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ActError {}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident,)*) => {
+        $(impl From<$source> for ActError {
+            fn from(e: $source) -> Self {
+                Self::$variant(e)
+            }
+        })*
+    };
+}
+from! { BuildError => Build, HostError => Host, XenError => Xen, io::Error => Record, StoreError => Store, }
+
+/// Creates a guest from a guest file, and starts it unless it is to stay paused.
+///
+/// # Errors
+/// [`ActError`]; then there is no such guest.
+pub fn create(host: &Host, file: &Path, config: GuestConfig, paused: bool) -> Result<Created, ActError> {
+    let uuid = config.uuid.map_or_else(Uuid::random, Ok)?;
+    let state = State::Building { by: Process::this()? };
+    let record = Record { uuid, file: file.to_owned(), state, config };
+    {
+        let _lock = host.registry.lock()?;
+        undo_killed_creations(host)?;
+        check_unique(host, &record)?;
+        host.registry.save(&record)?;
+    }
+    match build_and_start(host, &record, paused) {
+        Ok(built) => {
+            host.registry.save(&Record { state: State::Running, ..record.clone() })?;
+            Ok(built)
+        }
+        Err(e) => {
+            // The error that led here is the one worth reporting; a record without a domain does no harm.
+            let _ = host.registry.forget(uuid);
+            Err(e)
+        }
+    }
+}
+
+/// Builds the guest of a record and starts it.
+///
+/// # Errors
+/// [`ActError`]; then there is no such domain.
+pub fn build_and_start(host: &Host, record: &Record, paused: bool) -> Result<Created, ActError> {
+    let cache: PathBuf = Path::new(RUN).join("cache");
+    let built = builder::build(&host.xen, record.uuid, &record.config, &cache)?;
+    if !paused {
+        host.xen.unpause_domain(built.domain)?;
+    }
+    let name = record.config.name.clone();
+    Ok(Created { name, uuid: record.uuid, domain: built.domain, in_store: built.in_store })
+}
+
+fn check_unique(host: &Host, record: &Record) -> Result<(), ActError> {
+    let name = &record.config.name;
+    for domain in host.domains()? {
+        if domain.info.flags.dying {
+            continue;
+        }
+        if domain.name == *name {
+            return Err(ActError::NameTaken { name: name.clone(), domain: Some(domain.info.id) });
+        }
+        if domain.info.uuid == record.uuid {
+            return Err(ActError::UuidTaken(record.uuid));
+        }
+    }
+    // Guests that have no domain at the moment.
+    let (records, _) = host.registry.all()?;
+    if records.iter().any(|other| other.config.name == *name) {
+        return Err(ActError::NameTaken { name: name.clone(), domain: None });
+    }
+    Ok(())
+}
+
+/// Tidies up after creators that were killed. The registry is locked.
+fn undo_killed_creations(host: &Host) -> Result<(), ActError> {
+    let (records, _) = host.registry.all()?;
+    for record in records {
+        let domain = host.domain_of(record.uuid)?;
+        match decide(&record, domain.as_ref().map(DomainInfo::activity)) {
+            Step::Forget => host.registry.forget(record.uuid)?,
+            Step::Destroy if matches!(record.state, State::Building { .. }) => {
+                if let Some(domain) = &domain {
+                    destroy(host, domain)?;
+                }
+                host.registry.forget(record.uuid)?;
+            }
+            // The rest is the watcher's.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Destroys a domain and removes its nodes from xenstore. Its record is left as it is.
+///
+/// # Errors
+/// As the hypervisor says. That there is no xenstore daemon is none.
+pub fn destroy(host: &Host, domain: &DomainInfo) -> Result<(), ActError> {
+    host.xen.destroy_domain(domain.id)?;
+    match Client::connect() {
+        Ok(mut client) => Ok(store::withdraw(&mut client, domain.id, domain.uuid)?),
+        Err(StoreError::Unreachable(_)) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Waits until `what` is true of what domain `id` does (`None`: there is no such domain any more), at most
+/// `timeout`. Returns whether it became true.
+///
+/// # Errors
+/// As the hypervisor says.
+pub fn wait_until(
+    host: &Host,
+    id: u16,
+    timeout: Option<Duration>,
+    what: impl Fn(Option<Activity>) -> bool,
+) -> Result<bool, XenError> {
+    let start = Instant::now();
+    loop {
+        let domains = host.xen.domains()?;
+        let activity = domains.iter().find(|domain| domain.id == id).map(DomainInfo::activity);
+        if what(activity) {
+            return Ok(true);
+        }
+        if timeout.is_some_and(|timeout| start.elapsed() >= timeout) {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
