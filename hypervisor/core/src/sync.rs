@@ -8,3 +8,5 @@
 pub type Lock<T> = spin::mutex::SpinMutex<T>;
 /// Many readers or one writer, spinning.
 pub type RwLock<T> = spin::rwlock::RwLock<T>;
+/// What holds a [`Lock`].
+pub type LockGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;

@@ -51,6 +51,15 @@ impl Virq {
         self.0 as u32
     }
 
+    /// Whether only a domain that controls the hypervisor may have the line.
+    #[must_use]
+    pub const fn is_for_control_domain(self) -> bool {
+        matches!(
+            self,
+            Self::CONSOLE | Self::DOM_EXC | Self::TBUF | Self::CON_RING | Self::PCPU_STATE | Self::ENOMEM
+        )
+    }
+
     pub(super) const fn index(self) -> usize {
         self.0 as usize
     }

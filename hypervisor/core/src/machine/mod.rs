@@ -1,4 +1,123 @@
 //! What the core asks of the machine below it.
+//!
+//! The kernel implements [`Machine`] on a zero-sized handle; host tests on a pointer to a simulated machine.
 
 #[cfg(any(test, feature = "std"))]
 pub mod test;
+
+use core::fmt;
+
+use hypercall_abi::memory::E820Entry;
+
+use crate::frames::Frames;
+use crate::guest_cpu::GuestCpu;
+use crate::hardware::HostDevices;
+use crate::ids::CpuId;
+use crate::log::Level;
+use crate::p2m::{Format, TableMemory};
+use crate::time::{Nanos, Tsc, TscScale};
+
+/// The most physical CPUs that Tenon uses.
+pub const MAX_CPUS: usize = 64;
+
+/// Tenon has no memory left for something of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// How the machine goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineEnd {
+    /// Power off.
+    PowerOff,
+    /// Reboot.
+    Reboot,
+}
+
+/// CPUs, time, and the console. Memory comes with [`Frames`].
+pub trait Machine: Frames + HostDevices {
+    /// A vCPU of the backend that this machine's CPUs have.
+    type Guest: GuestCpu;
+    /// The format of nested page tables.
+    type Format: Format + Copy + Send + Sync;
+    /// Where table pages come from.
+    type Tables: TableMemory + Copy + Send + Sync;
+
+    /// A vCPU in the state after INIT.
+    fn new_guest(self) -> Result<Self::Guest, OutOfMemory>;
+
+    /// The format of nested page tables.
+    fn p2m_format(self) -> Self::Format;
+
+    /// Where table pages come from.
+    fn tables(self) -> Self::Tables;
+
+    /// The number of CPUs, numbered from 0. At most [`MAX_CPUS`].
+    fn cpus(self) -> u32;
+
+    /// The CPU that asks.
+    fn this_cpu(self) -> CpuId;
+
+    /// Makes a CPU look at its work: it leaves the guest, or stops idling. Sent after the work is visible.
+    fn kick(self, cpu: CpuId);
+
+    /// Since boot; never goes back, and all CPUs agree.
+    fn now(self) -> Nanos;
+
+    /// The time-stamp counter.
+    fn tsc(self) -> Tsc;
+
+    /// How TSC ticks become [`now`](Self::now).
+    fn tsc_scale(self) -> TscScale;
+
+    /// The wall clock at [`now`](Self::now) = 0, in nanoseconds since 1970 UTC.
+    fn wall_clock_base(self) -> u64;
+
+    /// Makes this CPU look at its timers at `deadline`, or earlier.
+    fn arm_timer(self, deadline: Nanos);
+
+    /// Takes the host interrupts that are pending on this CPU. Called with no lock held.
+    fn take_interrupts(self);
+
+    /// CPUID as the CPU answers it.
+    fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4];
+
+    /// Writes the control domain's output to the console, as it is.
+    fn console_write(self, bytes: &[u8]);
+
+    /// Takes what the operator has typed.
+    fn console_read(self, into: &mut [u8]) -> usize;
+
+    /// The hypervisor's command line.
+    fn command_line(self) -> &'static str;
+
+    /// The machine's memory map as the firmware gave it.
+    fn memory_map(self) -> &'static [E820Entry];
+
+    /// Writes to the hypervisor's console and log.
+    fn log(self, level: Level, message: fmt::Arguments<'_>);
+
+    /// Ends the machine's run. Does not come back.
+    fn end(self, how: MachineEnd) -> !;
+}
+
+/// A set of CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuMask(pub u64);
+
+impl CpuMask {
+    /// Adds a CPU. One past [`MAX_CPUS`] is ignored: there is none.
+    pub fn insert(&mut self, cpu: CpuId) {
+        self.0 |= 1u64.checked_shl(cpu.0).unwrap_or(0);
+    }
+
+    /// Takes a CPU out.
+    pub fn remove(&mut self, cpu: CpuId) {
+        self.0 &= !1u64.checked_shl(cpu.0).unwrap_or(0);
+    }
+
+    /// Whether the set has the CPU.
+    #[must_use]
+    pub fn contains(self, cpu: CpuId) -> bool {
+        self.0 & 1u64.checked_shl(cpu.0).unwrap_or(0) != 0
+    }
+}

@@ -1,0 +1,154 @@
+//! Making an empty domain.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+
+use hypercall_abi::errno::Errno;
+
+use super::{Domain, DomainMemory, Life, PARAMS, Vcpu, Watchdogs};
+use crate::console::Line;
+use crate::cpuid;
+use crate::evtchn::{self, EventChannels, EvtchnError, Layout};
+use crate::frames::{FrameRef, OutOfFrames};
+use crate::guest_cpu::GuestCpu;
+use crate::hardware::HardwareDomain;
+use crate::ids::{DomId, Port, VcpuId};
+use crate::machine::{Machine, OutOfMemory};
+use crate::p2m::P2mError;
+use crate::refusal::Refusal;
+use crate::sync::{Lock, RwLock};
+
+/// The most vCPUs a domain can have.
+pub const MAX_VCPUS: u32 = 128;
+
+/// What a domain is made from. The fields are `XEN_DOMCTL_createdomain`'s.
+#[derive(Clone, Copy, Debug)]
+pub struct DomainConfig {
+    /// The handle that the tools give it.
+    pub handle: [u8; 16],
+    /// Number of vCPUs, started or not: 1 to [`MAX_VCPUS`].
+    pub max_vcpus: u32,
+    /// The highest event channel port.
+    pub max_evtchn_port: u32,
+    /// The most pages of grant entries.
+    pub max_grant_frames: u32,
+    /// The most pages of map tracking.
+    pub max_maptrack_frames: u32,
+    /// `XEN_DOMCTL_CDF_*` as given, for reading back.
+    pub flags: u32,
+    /// The most RAM frames.
+    pub max_frames: u32,
+}
+
+/// Why a domain could not be made.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The number of vCPUs is out of range.
+    Vcpus(u32),
+    /// Tenon has no memory left for its own structures.
+    OutOfMemory,
+    /// No frame for a shared page.
+    Frames(OutOfFrames),
+    /// No page for the root of the p2m.
+    P2m(P2mError),
+    /// Event channels.
+    Events(EvtchnError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vcpus(n) => write!(f, "{n} vCPUs asked for: a domain has 1 to {MAX_VCPUS}"),
+            Self::OutOfMemory => f.write_str("no hypervisor memory for another domain"),
+            Self::Frames(e) => e.fmt(f),
+            Self::P2m(e) => e.fmt(f),
+            Self::Events(e) => e.fmt(f),
+        }
+    }
+}
+
+impl Refusal for BuildError {
+    fn errno(&self) -> Errno {
+        match self {
+            Self::Vcpus(_) => Errno::EINVAL,
+            Self::OutOfMemory => Errno::ENOMEM,
+            Self::Frames(e) => e.errno(),
+            Self::P2m(e) => e.errno(),
+            Self::Events(e) => e.errno(),
+        }
+    }
+}
+
+impl From<OutOfMemory> for BuildError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl<M: Machine> Domain<M> {
+    /// An empty domain (with `hardware`, the one that controls the machine): no memory, every vCPU held, event channels open.
+    ///
+    /// # Errors
+    /// See [`BuildError`]; nothing is left behind.
+    pub fn new(
+        machine: M,
+        id: DomId,
+        config: DomainConfig,
+        cpuid: cpuid::Policy,
+        hardware: Option<Box<HardwareDomain<M>>>,
+    ) -> Result<Arc<Self>, BuildError> {
+        if config.max_vcpus == 0 || config.max_vcpus > MAX_VCPUS {
+            return Err(BuildError::Vcpus(config.max_vcpus));
+        }
+        let memory = DomainMemory::new(machine, id, config.max_frames).map_err(BuildError::P2m)?;
+        let shared_info = FrameRef::alloc_shared(machine, id).map_err(BuildError::Frames)?;
+        let events = EventChannels::new(evtchn::Config {
+            dom: id,
+            max_port: Port(config.max_evtchn_port),
+            vcpus: config.max_vcpus,
+            pirqs: 0,
+            shared_info: shared_info.clone(),
+            layout: Layout::X64,
+        })
+        .map_err(BuildError::Events)?;
+        let mut vcpus = Vec::new();
+        vcpus.try_reserve_exact(config.max_vcpus as usize).map_err(|_| BuildError::OutOfMemory)?;
+        let root = memory.root();
+        for index in 0..config.max_vcpus {
+            let vcpu = Vcpu::new(machine, VcpuId(index))?;
+            let mut context = vcpu.context.lock();
+            context.guest.set_nested_root(root);
+            if hardware.is_some() {
+                context.guest.allow_hardware_ports();
+            }
+            drop(context);
+            vcpus.push(vcpu);
+        }
+        Ok(Arc::new(Self {
+            id,
+            privileged: hardware.is_some(),
+            handle: Lock::new(config.handle),
+            config,
+            vcpus: vcpus.into_boxed_slice(),
+            memory,
+            events: Lock::new(events),
+            shared_info,
+            params: [const { AtomicU64::new(0) }; PARAMS],
+            life: Life::default(),
+            cpuid: RwLock::new(cpuid),
+            hardware,
+            memory_map: Lock::new(Vec::new()),
+            watchdogs: Watchdogs::default(),
+            log_after: AtomicU64::new(0),
+            running_on: AtomicU64::new(0),
+            shared_layout_32: AtomicBool::new(false),
+            callback_vector: AtomicU32::new(0),
+            logged_unknown: AtomicU64::new(0),
+            teardown_port: AtomicU32::new(0),
+            debug_line: Lock::new(Line::default()),
+        }))
+    }
+}

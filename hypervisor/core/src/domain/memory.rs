@@ -1,0 +1,310 @@
+//! A domain's guest-physical memory.
+//!
+//! The p2m owns a frame reference for every mapping of memory (not of MMIO). A mapping that is withdrawn is flushed
+//! out of every CPU before that reference is dropped, under the p2m's write lock, so a frame is never reused while a
+//! TLB still leads to it.
+//!
+//! Guest memory is read or written by copying under the read lock: the mapping, and with it the frame, cannot go
+//! away in between. Who needs a page for longer takes a [`FrameRef`] of its own.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use hypercall_abi::errno::Errno;
+use hypercall_abi::plain::Plain;
+
+use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
+use crate::frames::{BorrowedFrame, FrameRef};
+use crate::ids::DomId;
+use crate::machine::Machine;
+use crate::p2m::{Access, Drain, Entry, Extent, Flush, P2m, P2mError, PageType};
+use crate::page::GuestPage;
+use crate::refusal::Refusal;
+use crate::sync::{Lock, RwLock};
+
+/// Guest memory that is not there, or not to be used that way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryFault {
+    /// Nothing, or a device, is at that guest-physical address.
+    NotMemory(Gaddr),
+    /// It may not be written.
+    ReadOnly(Gaddr),
+    /// The guest's page tables have no such linear address.
+    NotLinear(u64),
+}
+
+impl fmt::Display for MemoryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMemory(at) => write!(f, "no memory at guest-physical {at}"),
+            Self::ReadOnly(at) => write!(f, "guest-physical {at} is read-only"),
+            Self::NotLinear(at) => write!(f, "linear address {at:#x} is not mapped for that access"),
+        }
+    }
+}
+
+impl Refusal for MemoryFault {
+    fn errno(&self) -> Errno {
+        Errno::EFAULT
+    }
+}
+
+/// The address space and its limits.
+pub struct DomainMemory<M: Machine> {
+    machine: M,
+    domain: DomId,
+    /// The mappings.
+    pub(crate) p2m: RwLock<P2m<M::Format, M::Tables>>,
+    /// Counts flushes; each vCPU compares it with what it has acted on before it enters.
+    pub(crate) tlb_epoch: AtomicU64,
+    highest: AtomicU64,
+    /// How far the destruction has emptied the p2m.
+    pub(crate) drain: Lock<Drain>,
+    /// The most RAM frames that the domain may own.
+    pub max_frames: AtomicU32,
+}
+
+impl<M: Machine> DomainMemory<M> {
+    /// An empty address space.
+    ///
+    /// # Errors
+    /// No page for the root table.
+    pub fn new(machine: M, domain: DomId, max_frames: u32) -> Result<Self, P2mError> {
+        Ok(Self {
+            machine,
+            domain,
+            p2m: RwLock::new(P2m::new(machine.p2m_format(), machine.tables())?),
+            tlb_epoch: AtomicU64::new(0),
+            highest: AtomicU64::new(0),
+            drain: Lock::new(Drain::default()),
+            max_frames: AtomicU32::new(max_frames),
+        })
+    }
+
+    /// The root of the nested page table.
+    #[must_use]
+    pub fn root(&self) -> Mfn {
+        self.p2m.read().root()
+    }
+
+    /// The most RAM frames that the domain may own.
+    #[must_use]
+    pub fn max_frames(&self) -> u32 {
+        self.max_frames.load(Ordering::Relaxed)
+    }
+
+    /// RAM frames that the domain owns.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.machine.table().owned_by(self.domain)
+    }
+
+    /// Whether any of `1 << order` guest frames maps to something.
+    #[must_use]
+    pub fn any_mapped(&self, gfn: Gfn, order: u32) -> bool {
+        let p2m = self.p2m.read();
+        let end = gfn.0 + (1 << order);
+        let mut at = gfn.0;
+        while at < end {
+            match p2m.extent(Gfn(at)) {
+                Extent::Leaf(_) => return true,
+                Extent::Hole { order } => at = ((at >> order) + 1) << order,
+            }
+        }
+        false
+    }
+
+    /// The highest guest frame that has ever been mapped.
+    #[must_use]
+    pub fn highest_gfn(&self) -> Gfn {
+        Gfn(self.highest.load(Ordering::Relaxed))
+    }
+
+    /// What a guest frame maps to.
+    #[must_use]
+    pub fn lookup(&self, gfn: Gfn) -> Option<Entry> {
+        self.p2m.read().lookup(gfn)
+    }
+
+    /// A reference of the caller's own to the memory at `gfn`.
+    ///
+    /// # Errors
+    /// Not memory; or not writable, if `write` is wanted.
+    pub fn page(&self, gfn: Gfn, write: bool) -> Result<FrameRef<M>, MemoryFault> {
+        self.with_page(gfn.addr(), write, |page| page.clone())
+    }
+
+    /// The same, but only of the domain's own RAM.
+    ///
+    /// # Errors
+    /// As [`page`](Self::page).
+    pub fn own_page(&self, gfn: Gfn) -> Result<FrameRef<M>, MemoryFault> {
+        let p2m = self.p2m.read();
+        match p2m.lookup(gfn) {
+            Some(Entry { mfn, kind: PageType::Ram, .. }) => {
+                FrameRef::get(self.machine, mfn).ok_or(MemoryFault::NotMemory(gfn.addr()))
+            }
+            _ => Err(MemoryFault::NotMemory(gfn.addr())),
+        }
+    }
+
+    /// Runs `f` on the page that holds `at`, which stays mapped meanwhile.
+    #[inline]
+    fn with_page<R>(
+        &self,
+        at: Gaddr,
+        write: bool,
+        f: impl FnOnce(&FrameRef<M>) -> R,
+    ) -> Result<R, MemoryFault> {
+        let p2m = self.p2m.read();
+        match p2m.lookup(at.frame()) {
+            Some(Entry { kind: PageType::MmioDirect, .. }) | None => Err(MemoryFault::NotMemory(at)),
+            Some(entry) if write && !entry.access.write => Err(MemoryFault::ReadOnly(at)),
+            Some(entry) => Ok(f(&BorrowedFrame::new(self.machine, entry.mfn))),
+        }
+    }
+
+    /// Copies guest-physical memory out.
+    ///
+    /// # Errors
+    /// Part of it is not memory; `into` may be partly filled then.
+    pub fn read(&self, at: Gaddr, into: &mut [u8]) -> Result<(), MemoryFault> {
+        let mut at = at;
+        let mut rest = into;
+        while !rest.is_empty() {
+            let len = rest.len().min(PAGE_SIZE - at.offset());
+            let (piece, next) = rest.split_at_mut(len);
+            self.with_page(at, false, |page| page.read(at.offset(), piece))?;
+            rest = next;
+            at = at.checked_add(len as u64).ok_or(MemoryFault::NotMemory(at))?;
+        }
+        Ok(())
+    }
+
+    /// Copies into guest-physical memory.
+    ///
+    /// # Errors
+    /// Part of it is not writable memory; what comes before that may have been written.
+    pub fn write(&self, at: Gaddr, from: &[u8]) -> Result<(), MemoryFault> {
+        let mut at = at;
+        let mut rest = from;
+        while !rest.is_empty() {
+            let len = rest.len().min(PAGE_SIZE - at.offset());
+            let (piece, next) = rest.split_at(len);
+            self.with_page(at, true, |page| page.write(at.offset(), piece))?;
+            rest = next;
+            at = at.checked_add(len as u64).ok_or(MemoryFault::NotMemory(at))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the aligned 64-bit word at `at`, as a page-table walk does.
+    ///
+    /// # Errors
+    /// Not memory.
+    #[inline]
+    pub fn read_u64(&self, at: Gaddr) -> Result<u64, MemoryFault> {
+        self.with_page(at, false, |page| page.load64(at.offset() & !7))
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_value<T: Plain>(&self, at: Gaddr) -> Result<T, MemoryFault> {
+        let mut value = T::zeroed();
+        self.read(at, value.as_bytes_mut())?;
+        Ok(value)
+    }
+
+    /// Maps a frame; the p2m takes over the reference. What was mapped there before is flushed out and let go.
+    ///
+    /// # Errors
+    /// The frame comes back with the reason.
+    pub fn map(
+        &self,
+        gfn: Gfn,
+        frame: FrameRef<M>,
+        kind: PageType,
+        access: Access,
+        flush: impl FnOnce(),
+    ) -> Result<(), (P2mError, FrameRef<M>)> {
+        let mut p2m = self.p2m.write();
+        match p2m.map(gfn, frame.mfn(), 0, kind, access) {
+            Ok(token) => {
+                let _owned_by_p2m = frame.into_mfn();
+                self.highest.fetch_max(gfn.0, Ordering::Relaxed);
+                self.finish(&p2m, token, flush);
+                Ok(())
+            }
+            Err(error) => Err((error, frame)),
+        }
+    }
+
+    /// Maps a run of RAM frames whose references the caller owes; nothing may be mapped there yet, or it is replaced.
+    ///
+    /// # Errors
+    /// The caller still owes the references.
+    pub fn map_run(&self, gfn: Gfn, mfn: Mfn, order: u32, flush: impl FnOnce()) -> Result<(), P2mError> {
+        let mut p2m = self.p2m.write();
+        let token = p2m.map(gfn, mfn, order, PageType::Ram, Access::ALL)?;
+        self.highest.fetch_max(gfn.0 + (1 << order) - 1, Ordering::Relaxed);
+        self.finish(&p2m, token, flush);
+        Ok(())
+    }
+
+    /// Passes device memory through.
+    ///
+    /// # Errors
+    /// As for any p2m change.
+    pub fn map_mmio(
+        &self,
+        gfn: Gfn,
+        mfn: Mfn,
+        order: u32,
+        access: Access,
+        flush: impl FnOnce(),
+    ) -> Result<(), P2mError> {
+        let mut p2m = self.p2m.write();
+        let token = p2m.map(gfn, mfn, order, PageType::MmioDirect, access)?;
+        self.finish(&p2m, token, flush);
+        Ok(())
+    }
+
+    /// Withdraws the mapping of one guest frame, if it is what `expect` accepts. Returns what it was.
+    ///
+    /// # Errors
+    /// Nothing is mapped, or it is not what was expected ([`P2mError::NotMapped`]), or a table is missing.
+    pub fn unmap(
+        &self,
+        gfn: Gfn,
+        expect: impl FnOnce(&Entry) -> bool,
+        flush: impl FnOnce(),
+    ) -> Result<Entry, P2mError> {
+        let mut p2m = self.p2m.write();
+        let entry = p2m.lookup(gfn).filter(expect).ok_or(P2mError::NotMapped { gfn })?;
+        let token = p2m.unmap(gfn, 0)?;
+        self.finish(&p2m, token, flush);
+        Ok(entry)
+    }
+
+    /// Flushes if there is need, then lets go of the frames that the change removed.
+    fn finish(&self, p2m: &P2m<M::Format, M::Tables>, token: Flush, flush: impl FnOnce()) {
+        if token.is_needed() {
+            self.tlb_epoch.fetch_add(1, Ordering::SeqCst);
+            flush();
+        }
+        if let Some(old) = p2m.flushed(token) {
+            self.release(&old);
+        }
+    }
+
+    /// Drops the references that a withdrawn mapping owned.
+    pub(crate) fn release(&self, old: &Entry) {
+        if old.kind != PageType::MmioDirect {
+            for i in 0..1 << old.order {
+                drop(FrameRef::adopt(self.machine, Mfn(old.mfn.0 + i)));
+            }
+        }
+    }
+}

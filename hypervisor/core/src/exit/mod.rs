@@ -1,0 +1,180 @@
+//! What a VM exit means to the guest.
+//!
+//! [`handle`] is one step after [`run`](crate::run::run): it dispatches on the common [`Exit`], whatever the backend.
+
+mod cpuid;
+mod fault;
+mod io;
+mod msr;
+
+use core::sync::atomic::Ordering;
+
+pub use msr::MsrStore;
+
+use crate::domain::{Context, VcpuRef};
+use crate::emulate::{self, Exiting};
+use crate::guest_cpu::{CpuMode, Event, Exit, Gpr, GuestCpu};
+use crate::hypercall;
+use crate::hypervisor::Hypervisor;
+use crate::machine::Machine;
+use crate::time::Nanos;
+use crate::vlapic::Clock;
+
+/// Handles an exit. Afterwards the guest is ready to go on, or something says why not.
+#[inline]
+pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>, exit: Exit) {
+    match exit {
+        Exit::Hypercall => hypercall::handle(hv, vcpu, context),
+        Exit::Interrupt | Exit::Nmi => {
+            hv.machine.take_interrupts();
+            crate::interrupt::rearm(hv, vcpu, context);
+        }
+        Exit::Cpuid => cpuid::handle(vcpu, context),
+        Exit::MsrRead => msr::read(hv, vcpu, context),
+        Exit::MsrWrite => msr::write(hv, vcpu, context),
+        Exit::NestedFault(fault) => fault::handle(hv, vcpu, context, &fault),
+        Exit::Io(access) => io::handle(hv, vcpu, context, &access),
+        Exit::Halt => halt(hv, vcpu, context),
+        Exit::InterruptWindow => context.irq_check = true,
+        Exit::Pause => hv.sched.yield_now(),
+        Exit::Xsetbv => xsetbv(vcpu, context),
+        Exit::CacheFlush => skip(vcpu, context, Exiting::Wbinvd),
+        Exit::Undefined => context.guest.inject(Event::UNDEFINED),
+        Exit::Reflect(event) => context.guest.inject(event),
+        Exit::MachineCheck => hv.crash(vcpu, format_args!("machine check of the host")),
+        Exit::Shutdown => triple_fault(hv, vcpu, context),
+        Exit::InvalidState(code) => {
+            let state = context.guest.system();
+            hv.crash(vcpu, format_args!("the CPU refused its state (code {code:#x}): {state:x?}"));
+        }
+        Exit::Unknown(code) => hv.crash(vcpu, format_args!("unknown VM exit {code:#x}")),
+    }
+}
+
+/// Moves past the instruction that exited. `expected` says what it was, for CPUs that do not tell its length.
+#[inline]
+pub(crate) fn skip<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, expected: Exiting) {
+    let len = match context.guest.instruction_len() {
+        Some(len) => len,
+        None => length(vcpu, context, expected),
+    };
+    context.guest.skip(len);
+}
+
+/// The length of the instruction at the guest's rip, read from memory.
+fn length<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, expected: Exiting) -> u8 {
+    // Nearly always the instruction has no prefix, and then its length is known; but a guest may put one there.
+    let usual = match expected {
+        Exiting::Vmmcall | Exiting::Vmcall | Exiting::Xsetbv => 3,
+        Exiting::Hlt => 1,
+        _ => 2,
+    };
+    let mut bytes = [0; 15];
+    let fetched = fault::fetch(vcpu, context, &mut bytes);
+    let bytes = bytes.get(..fetched).unwrap_or(&[]);
+    emulate::length_of(expected, bytes, code_size(context.guest.control().mode)).unwrap_or(usual)
+}
+
+/// The decoder's name for a mode.
+pub(crate) fn code_size(mode: CpuMode) -> emulate::CodeSize {
+    match mode {
+        CpuMode::Real | CpuMode::Bits16 => emulate::CodeSize::Bits16,
+        CpuMode::Bits32 => emulate::CodeSize::Bits32,
+        CpuMode::Bits64 => emulate::CodeSize::Bits64,
+    }
+}
+
+/// HLT: waits for an interrupt. With interrupts off none will come: the vCPU is down, and when all are, so is the
+/// domain.
+fn halt<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    const RFLAGS_IF: u64 = 1 << 9;
+    skip(vcpu, context, Exiting::Hlt);
+    if context.guest.gprs().rflags & RFLAGS_IF == 0 {
+        hv_log_down(hv, vcpu, context);
+        hv.take_down(vcpu);
+        let domain = vcpu.domain();
+        if domain.vcpus.iter().all(|v| !v.is_online()) {
+            hv.shutdown_domain(domain, hypercall_abi::sched::SHUTDOWN_POWEROFF);
+        }
+        return;
+    }
+    context.irq_check = true;
+    vcpu.sched.block();
+}
+
+fn hv_log_down<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {
+    let rip = context.guest.gprs().rip;
+    crate::hv_log!(hv, Info, "{vcpu} halted with interrupts off at {rip:#x}: it is down");
+}
+
+fn xsetbv<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let gprs = context.guest.gprs();
+    let (index, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());
+    if context.guest.control().cpl == 0 && index == 0 && context.guest.set_xcr0(value) {
+        skip(vcpu, context, Exiting::Xsetbv);
+    } else {
+        context.guest.inject(Event::GENERAL_PROTECTION);
+    }
+}
+
+fn triple_fault<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {
+    let (gprs, control) = (context.guest.gprs(), context.guest.control());
+    hv.crash(
+        vcpu,
+        format_args!(
+            "triple fault at rip {:#x} (cr0 {:#x} cr2 {:#x} cr3 {:#x} cr4 {:#x} rsp {:#x})",
+            gprs.rip,
+            control.cr0,
+            control.cr2,
+            control.cr3,
+            control.cr4,
+            gprs.get(Gpr::Rsp)
+        ),
+    );
+}
+
+/// The clocks of a vCPU, for its local APIC.
+pub struct GuestClock<M: Machine> {
+    machine: M,
+    tsc_offset: u64,
+}
+
+impl<M: Machine> GuestClock<M> {
+    /// The clocks of a vCPU whose TSC is ahead of the host's by `tsc_offset`.
+    pub fn new(machine: M, tsc_offset: u64) -> Self {
+        Self { machine, tsc_offset }
+    }
+
+    /// When the guest's TSC has that value.
+    #[must_use]
+    pub fn when_tsc_is(&self, guest_tsc: u64) -> Nanos {
+        let ahead = guest_tsc.wrapping_sub(self.guest_tsc());
+        // The upper half of the range means the past.
+        if ahead > u64::MAX / 2 {
+            return self.machine.now();
+        }
+        self.machine.now() + self.machine.tsc_scale().to_ns(ahead) + 1
+    }
+}
+
+impl<M: Machine> Clock for GuestClock<M> {
+    fn nanoseconds(&self) -> u64 {
+        self.machine.now().0
+    }
+
+    fn guest_tsc(&self) -> u64 {
+        self.machine.tsc().0.wrapping_add(self.tsc_offset)
+    }
+}
+
+/// The vector of the domain's event callback.
+impl<M: Machine> crate::domain::Domain<M> {
+    /// The vector by which all vCPUs without one of their own take event upcalls.
+    #[must_use]
+    pub fn callback_vector(&self) -> Option<crate::ids::Vector> {
+        match self.callback_vector.load(Ordering::Relaxed) {
+            0 => None,
+            vector => Some(crate::ids::Vector(vector as u8)),
+        }
+    }
+}

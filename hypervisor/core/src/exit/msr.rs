@@ -1,0 +1,180 @@
+//! RDMSR and WRMSR of the registers that are not switched by hardware.
+//!
+//! Four kinds: the local APIC's; those that act (EFER, TSC, the hypercall page); those that are only remembered
+//! (MTRRs: nested paging decides memory types, but kernels check what they wrote); and those that read as a fixed value
+//! on every machine we know kernels to probe. Anything else is #GP, which kernels expect of an unknown MSR.
+
+use super::skip;
+use crate::cpuid::HYPERCALL_PAGE_MSR;
+use crate::domain::{Context, VcpuRef};
+use crate::emulate::Exiting;
+use crate::exit::GuestClock;
+use crate::exit::fault::apic_effect;
+use crate::guest_cpu::{Event, Gpr, GuestCpu};
+use crate::hv_log;
+use crate::hypervisor::Hypervisor;
+use crate::machine::Machine;
+use crate::vlapic::{APIC_BASE_MSR, TSC_DEADLINE_MSR, X2APIC_MSRS};
+
+const TSC: u32 = 0x10;
+const PLATFORM_ID: u32 = 0x17;
+const FEATURE_CONTROL: u32 = 0x3a;
+const TSC_ADJUST: u32 = 0x3b;
+const PATCH_LEVEL: u32 = 0x8b;
+const MTRR_CAP: u32 = 0xfe;
+const MCG_CAP: u32 = 0x179;
+const MCG_STATUS: u32 = 0x17a;
+const MISC_ENABLE: u32 = 0x1a0;
+const DEBUGCTL: u32 = 0x1d9;
+const MTRR_DEF_TYPE: u32 = 0x2ff;
+const EFER: u32 = 0xc000_0080;
+const SYSCFG: u32 = 0xc001_0010;
+const HWCR: u32 = 0xc001_0015;
+const DE_CFG: u32 = 0xc001_1029;
+
+/// Eight variable ranges, fixed ranges, write combining.
+const MTRR_CAP_VALUE: u64 = 0x508;
+/// Enabled, fixed ranges too, default write-back: what the firmware of a machine with flat memory leaves.
+const MTRR_DEF_TYPE_VALUE: u64 = 0xc06;
+/// The TSC counts at the frequency of P0 (AMD).
+const HWCR_TSC_FREQ_SEL: u64 = 1 << 24;
+/// LFENCE is serializing (AMD).
+const DE_CFG_LFENCE_SERIALIZE: u64 = 1 << 1;
+const EFER_SCE: u64 = 1;
+const EFER_LME: u64 = 1 << 8;
+const EFER_LMA: u64 = 1 << 10;
+const EFER_NXE: u64 = 1 << 11;
+const EFER_FFXSR: u64 = 1 << 14;
+const EFER_WRITABLE: u64 = EFER_SCE | EFER_LME | EFER_NXE | EFER_FFXSR;
+const CR0_PG: u64 = 1 << 31;
+
+const FIXED_MTRRS: [u32; 11] = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+
+/// MSRs that are only remembered.
+#[derive(Clone, Debug)]
+pub struct MsrStore {
+    /// Base and mask of each variable range.
+    mtrr_variable: [u64; 16],
+    mtrr_fixed: [u64; 11],
+    mtrr_default: u64,
+    misc_enable: u64,
+}
+
+impl Default for MsrStore {
+    fn default() -> Self {
+        Self {
+            mtrr_variable: [0; 16],
+            mtrr_fixed: [0x0606_0606_0606_0606; 11],
+            mtrr_default: MTRR_DEF_TYPE_VALUE,
+            misc_enable: 0,
+        }
+    }
+}
+
+impl MsrStore {
+    fn slot(&mut self, msr: u32) -> Option<&mut u64> {
+        match msr {
+            0x200..0x210 => self.mtrr_variable.get_mut((msr - 0x200) as usize),
+            MTRR_DEF_TYPE => Some(&mut self.mtrr_default),
+            MISC_ENABLE => Some(&mut self.misc_enable),
+            _ => {
+                let at = FIXED_MTRRS.iter().position(|m| *m == msr)?;
+                self.mtrr_fixed.get_mut(at)
+            }
+        }
+    }
+}
+
+/// RDMSR.
+pub fn read<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let msr = context.guest.gprs().get32(Gpr::Rcx);
+    match value_of(hv, context, msr) {
+        Some(value) => {
+            context.guest.gprs_mut().set_edx_eax(value);
+            skip(vcpu, context, Exiting::Rdmsr);
+        }
+        None => {
+            hv_log!(hv, Debug, "{vcpu} reads MSR {msr:#x}, which it does not have");
+            context.guest.inject(Event::GENERAL_PROTECTION);
+        }
+    }
+}
+
+fn value_of<M: Machine>(hv: &Hypervisor<M>, context: &mut Context<M>, msr: u32) -> Option<u64> {
+    let clock = GuestClock::new(hv.machine, context.tsc_offset);
+    Some(match msr {
+        msr if msr & !0xff == X2APIC_MSRS => return context.apic.read_msr(msr, &clock).ok(),
+        APIC_BASE_MSR => context.apic.base(),
+        TSC_DEADLINE_MSR => context.apic.tsc_deadline(),
+        EFER => context.guest.control().efer,
+        TSC_ADJUST => context.tsc_offset,
+        MTRR_CAP => MTRR_CAP_VALUE,
+        HWCR => HWCR_TSC_FREQ_SEL,
+        DE_CFG => DE_CFG_LFENCE_SERIALIZE,
+        PLATFORM_ID | FEATURE_CONTROL | PATCH_LEVEL | MCG_CAP | MCG_STATUS | DEBUGCTL | SYSCFG => 0,
+        msr => *context.msrs.slot(msr)?,
+    })
+}
+
+/// WRMSR.
+pub fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let gprs = context.guest.gprs();
+    let (msr, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());
+    if set(hv, vcpu, context, msr, value).is_some() {
+        skip(vcpu, context, Exiting::Wrmsr);
+    } else {
+        hv_log!(hv, Debug, "{vcpu} writes {value:#x} to MSR {msr:#x}, which it cannot");
+        context.guest.inject(Event::GENERAL_PROTECTION);
+    }
+}
+
+fn set<M: Machine>(
+    hv: &Hypervisor<M>,
+    vcpu: &VcpuRef<M>,
+    context: &mut Context<M>,
+    msr: u32,
+    value: u64,
+) -> Option<()> {
+    let clock = GuestClock::new(hv.machine, context.tsc_offset);
+    match msr {
+        msr if msr & !0xff == X2APIC_MSRS => {
+            let effect = context.apic.write_msr(msr, value, &clock).ok()?;
+            apic_effect(hv, vcpu, context, effect);
+        }
+        APIC_BASE_MSR => {
+            if context.apic.set_base(value).ok()? {
+                vcpu.identity.publish(context.apic.identity());
+                crate::interrupt::run_timers(hv, vcpu, context);
+            }
+        }
+        TSC_DEADLINE_MSR => {
+            let effect = context.apic.set_tsc_deadline(value);
+            apic_effect(hv, vcpu, context, effect);
+        }
+        EFER => set_efer(context, value)?,
+        TSC => set_tsc_offset(hv, vcpu, context, value.wrapping_sub(hv.machine.tsc().0)),
+        TSC_ADJUST => set_tsc_offset(hv, vcpu, context, value),
+        HYPERCALL_PAGE_MSR => crate::hypercall::page::install(vcpu, context, value)?,
+        PATCH_LEVEL | MCG_STATUS | DEBUGCTL | SYSCFG | HWCR | DE_CFG => {}
+        msr => *context.msrs.slot(msr)? = value,
+    }
+    Some(())
+}
+
+fn set_efer<M: Machine>(context: &mut Context<M>, value: u64) -> Option<()> {
+    let mut system = context.guest.system();
+    let changes_lme = (value ^ system.efer) & EFER_LME != 0;
+    if value & !(EFER_WRITABLE | EFER_LMA) != 0 || changes_lme && system.cr0 & CR0_PG != 0 {
+        return None;
+    }
+    system.efer = value & EFER_WRITABLE | system.efer & EFER_LMA;
+    context.guest.set_system(&system);
+    Some(())
+}
+
+fn set_tsc_offset<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>, offset: u64) {
+    context.tsc_offset = offset;
+    context.guest.set_tsc_offset(offset);
+    crate::shared::publish_time(hv, vcpu, context);
+    crate::interrupt::run_timers(hv, vcpu, context);
+}

@@ -1,0 +1,222 @@
+//! A vCPU's registers, in no vendor's format.
+
+/// The general registers in encoding order, with instruction pointer and flags.
+///
+/// The entry code in assembly stores and loads them by offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Gprs {
+    /// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
+    pub gpr: [u64; 16],
+    /// The instruction pointer.
+    pub rip: u64,
+    /// The flags.
+    pub rflags: u64,
+}
+
+/// A general register by its encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the architecture's own names")]
+pub enum Gpr {
+    Rax = 0,
+    Rcx = 1,
+    Rdx = 2,
+    Rbx = 3,
+    Rsp = 4,
+    Rbp = 5,
+    Rsi = 6,
+    Rdi = 7,
+    R8 = 8,
+    R9 = 9,
+    R10 = 10,
+    R11 = 11,
+    R12 = 12,
+    R13 = 13,
+    R14 = 14,
+    R15 = 15,
+}
+
+impl Gprs {
+    /// One register's 64 bits.
+    #[must_use]
+    pub const fn get(&self, reg: Gpr) -> u64 {
+        self.gpr[reg as usize]
+    }
+
+    /// One register's low 32 bits.
+    #[must_use]
+    pub const fn get32(&self, reg: Gpr) -> u32 {
+        self.gpr[reg as usize] as u32
+    }
+
+    /// Sets all 64 bits of a register; a 32-bit result is passed zero-extended, as the CPU would.
+    pub const fn set(&mut self, reg: Gpr, value: u64) {
+        self.gpr[reg as usize] = value;
+    }
+
+    /// edx:eax, as RDMSR and WRMSR use it.
+    #[must_use]
+    pub const fn edx_eax(&self) -> u64 {
+        (self.get32(Gpr::Rdx) as u64) << 32 | self.get32(Gpr::Rax) as u64
+    }
+
+    /// Sets edx:eax, clearing the upper halves.
+    pub const fn set_edx_eax(&mut self, value: u64) {
+        self.set(Gpr::Rax, value & 0xffff_ffff);
+        self.set(Gpr::Rdx, value >> 32);
+    }
+}
+
+/// A segment register with its hidden part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// The selector.
+    pub selector: u16,
+    /// Descriptor bits 40-47 and 52-55 packed together, as the VMCB and Xen's save record have them:
+    /// type 0-3, S 4, DPL 5-6, P 7, AVL 8, L 9, D/B 10, G 11.
+    pub attributes: u16,
+    /// The limit in bytes, expanded.
+    pub limit: u32,
+    /// The base.
+    pub base: u64,
+}
+
+/// The segment registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the architecture's own names")]
+pub struct Segments {
+    pub cs: Segment,
+    pub ds: Segment,
+    pub es: Segment,
+    pub fs: Segment,
+    pub gs: Segment,
+    pub ss: Segment,
+    pub tr: Segment,
+    pub ldtr: Segment,
+}
+
+/// GDTR or IDTR.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DescriptorTable {
+    /// Linear address.
+    pub base: u64,
+    /// Limit in bytes, inclusive.
+    pub limit: u16,
+}
+
+/// What address translation depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the architecture's own names")]
+pub struct ControlRegs {
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub efer: u64,
+    pub cpl: u8,
+    pub mode: CpuMode,
+}
+
+/// What the guest's code segment and EFER make of an instruction stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CpuMode {
+    /// Real or virtual-8086 mode.
+    #[default]
+    Real,
+    /// 16-bit protected mode.
+    Bits16,
+    /// 32-bit protected or compatibility mode.
+    Bits32,
+    /// 64-bit mode.
+    Bits64,
+}
+
+/// The whole state of a vCPU apart from general registers and floating point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the architecture's own names")]
+pub struct SystemState {
+    pub segments: Segments,
+    pub gdtr: DescriptorTable,
+    pub idtr: DescriptorTable,
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub efer: u64,
+    pub dr6: u64,
+    pub dr7: u64,
+    pub pat: u64,
+    pub star: u64,
+    pub lstar: u64,
+    pub cstar: u64,
+    pub sfmask: u64,
+    pub kernel_gs_base: u64,
+    pub sysenter_cs: u64,
+    pub sysenter_esp: u64,
+    pub sysenter_eip: u64,
+}
+
+const DATA: u16 = 0x93;
+const CODE: u16 = 0x9b;
+const FLAT: u16 = 0xc00;
+/// PAT after a reset: WB, WT, UC-, UC, twice.
+const PAT_RESET: u64 = 0x0007_0406_0007_0406;
+
+impl SystemState {
+    /// The state after INIT (AMD64 manual 2, table 14-1), with the given code segment start.
+    #[must_use]
+    pub fn after_init(code_selector: u16) -> Self {
+        let real = |selector: u16, attributes| Segment {
+            selector,
+            attributes,
+            limit: 0xffff,
+            base: u64::from(selector) << 4,
+        };
+        Self {
+            segments: Segments {
+                cs: real(code_selector, CODE),
+                ds: real(0, DATA),
+                es: real(0, DATA),
+                fs: real(0, DATA),
+                gs: real(0, DATA),
+                ss: real(0, DATA),
+                tr: real(0, 0x8b),
+                ldtr: real(0, 0x82),
+            },
+            gdtr: DescriptorTable { base: 0, limit: 0xffff },
+            idtr: DescriptorTable { base: 0, limit: 0xffff },
+            cr0: 0x10,
+            dr6: 0xffff_0ff0,
+            dr7: 0x400,
+            pat: PAT_RESET,
+            ..Self::default()
+        }
+    }
+
+    /// The state at a PVH entry point (`public/arch-x86/hvm/start_info.h`): flat 32-bit protected mode.
+    #[must_use]
+    pub fn pvh_entry() -> Self {
+        let flat = |selector, attributes| Segment {
+            selector,
+            attributes: attributes | FLAT,
+            limit: u32::MAX,
+            base: 0,
+        };
+        let data = flat(0x10, DATA);
+        Self {
+            segments: Segments {
+                cs: flat(0x8, CODE),
+                ds: data,
+                es: data,
+                fs: data,
+                gs: data,
+                ss: data,
+                tr: Segment { selector: 0, attributes: 0x8b, limit: 0x67, base: 0 },
+                ldtr: Segment { selector: 0, attributes: 0x82, limit: 0, base: 0 },
+            },
+            cr0: 0x11,
+            ..Self::after_init(0)
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! One hypercall under way: who called, with what, and the guest's memory.
+
+use alloc::sync::Arc;
+use core::fmt::{self, Write};
+use core::str;
+
+use hypercall_abi::abi::Abi;
+use hypercall_abi::errno::Errno;
+use hypercall_abi::plain::Plain;
+
+use crate::console::Cut;
+use crate::domain::{Context, Domain, MemoryFault, VcpuRef};
+use crate::frame::{Gaddr, PAGE_SIZE};
+use crate::guest_cpu::GuestCpu;
+use crate::hypervisor::Hypervisor;
+use crate::ids::DomId;
+use crate::linear;
+use crate::machine::Machine;
+use crate::refusal::Refusal;
+use crate::walk::Access;
+
+/// A hypercall under way.
+pub struct Call<'a, M: Machine> {
+    /// The hypervisor.
+    pub hv: &'a Hypervisor<M>,
+    /// Who called.
+    pub vcpu: &'a VcpuRef<M>,
+    /// Its registers and private state.
+    pub context: &'a mut Context<M>,
+    /// The arguments, extended to 64 bits.
+    pub args: [u64; 6],
+}
+
+/// How a hypercall ended, if it was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this result.
+    Done(i64),
+    /// It is not finished: the guest issues it again.
+    Again,
+}
+
+impl Outcome {
+    /// Success.
+    pub const OK: Self = Self::Done(0);
+}
+
+/// A refusal: the number for the guest and the reason for the log.
+pub struct Refused {
+    errno: Errno,
+    text: [u8; Self::TEXT],
+    len: u8,
+}
+
+impl Refused {
+    const TEXT: usize = 119;
+
+    /// A refusal for a reason that needs no type of its own.
+    #[must_use]
+    #[cold]
+    pub fn new(errno: Errno, reason: fmt::Arguments<'_>) -> Self {
+        let mut text = [0; Self::TEXT];
+        let mut cut = Cut::new(&mut text);
+        // Cutting never fails.
+        let _ = cut.write_fmt(reason);
+        let len = cut.len() as u8;
+        Self { errno, text, len }
+    }
+
+    /// The number for the guest.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        self.errno
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text.get(..usize::from(self.len)).unwrap_or(&[]);
+        f.write_str(str::from_utf8(text).unwrap_or("(reason cut)"))
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.errno)
+    }
+}
+
+impl<E: Refusal> From<E> for Refused {
+    #[cold]
+    fn from(error: E) -> Self {
+        Self::new(error.errno(), format_args!("{error}"))
+    }
+}
+
+impl fmt::Display for linear::Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Walk { at, fault } => write!(f, "linear address {at:#x}: {fault}"),
+            Self::Memory(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl Refusal for linear::Fault {
+    fn errno(&self) -> Errno {
+        Errno::EFAULT
+    }
+}
+
+/// Refuses with a number and a formatted reason.
+#[macro_export]
+macro_rules! refuse {
+    ($errno:ident, $($arg:tt)*) => {
+        return Err($crate::hypercall::Refused::new(
+            hypercall_abi::errno::Errno::$errno,
+            format_args!($($arg)*),
+        ))
+    };
+}
+
+impl<M: Machine> Call<'_, M> {
+    /// The caller's domain.
+    #[must_use]
+    pub fn domain(&self) -> &Arc<Domain<M>> {
+        self.vcpu.domain()
+    }
+
+    /// Copies a value in from a linear address of the caller.
+    ///
+    /// # Errors
+    /// EFAULT.
+    #[inline]
+    pub fn read<T: Plain>(&self, at: u64) -> Result<T, Refused> {
+        let mut value = T::zeroed();
+        self.read_bytes(at, value.as_bytes_mut())?;
+        Ok(value)
+    }
+
+    /// Copies the `index`th value of an array in.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn read_element<T: Plain>(&self, array: u64, index: u64) -> Result<T, Refused> {
+        self.read(element_at::<T>(array, index)?)
+    }
+
+    /// Copies bytes in.
+    ///
+    /// # Errors
+    /// EFAULT.
+    #[inline]
+    pub fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result<(), Refused> {
+        Ok(linear::read(self.vcpu, self.context, at, into)?)
+    }
+
+    /// Copies a value out.
+    ///
+    /// # Errors
+    /// EFAULT.
+    #[inline]
+    pub fn write<T: Plain>(&self, at: u64, value: &T) -> Result<(), Refused> {
+        self.write_bytes(at, value.as_bytes())
+    }
+
+    /// Copies the `index`th value of an array out.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn write_element<T: Plain>(&self, array: u64, index: u64, value: &T) -> Result<(), Refused> {
+        self.write(element_at::<T>(array, index)?, value)
+    }
+
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    /// EFAULT.
+    #[inline]
+    pub fn write_bytes(&self, at: u64, from: &[u8]) -> Result<(), Refused> {
+        Ok(linear::write(self.vcpu, self.context, at, from)?)
+    }
+
+    /// The guest-physical address behind a linear one that the caller may write.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn writable_address(&self, at: u64) -> Result<Gaddr, Refused> {
+        Ok(linear::translate(self.vcpu, self.context, at, Access::Write)?)
+    }
+
+    /// The domain that an argument names: `DOMID_SELF`, or one that the caller controls.
+    ///
+    /// # Errors
+    /// ESRCH if there is none, EPERM if it is not the caller's to control.
+    pub fn target(&self, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+        if id == hypercall_abi::xen::DOMID_SELF || DomId(id) == self.domain().id {
+            return Ok(self.domain().clone());
+        }
+        if !self.domain().privileged {
+            refuse!(EPERM, "{} does not control d{id}", self.domain().id);
+        }
+        self.other(id)
+    }
+
+    /// The number that an argument names, whether or not there is such a domain.
+    #[must_use]
+    pub fn domain_id(&self, id: u16) -> DomId {
+        if id == hypercall_abi::xen::DOMID_SELF { self.domain().id } else { DomId(id) }
+    }
+
+    /// Changes an argument register, so that the call goes on from there when the guest issues it again.
+    pub fn set_arg<A: Abi>(&mut self, index: usize, value: u64) {
+        let registers = super::argument_registers::<A>();
+        if let (Some(register), Some(arg)) = (registers.get(index), self.args.get_mut(index)) {
+            self.context.guest.gprs_mut().set(*register, value);
+            *arg = value;
+        }
+    }
+
+    /// The domain that an argument names, whatever the caller's rights.
+    ///
+    /// # Errors
+    /// ESRCH if there is none.
+    pub fn other(&self, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+        if id == hypercall_abi::xen::DOMID_SELF {
+            return Ok(self.domain().clone());
+        }
+        match self.hv.domain(DomId(id)) {
+            Some(domain) => Ok(domain),
+            None => refuse!(ESRCH, "there is no domain {id}"),
+        }
+    }
+
+    /// Checks that the caller controls the hypervisor.
+    ///
+    /// # Errors
+    /// EPERM.
+    pub fn must_be_privileged(&self) -> Result<(), Refused> {
+        if self.domain().privileged {
+            return Ok(());
+        }
+        refuse!(EPERM, "{} does not control the hypervisor", self.domain().id)
+    }
+}
+
+fn element_at<T>(array: u64, index: u64) -> Result<u64, MemoryFault> {
+    let offset = index.checked_mul(size_of::<T>() as u64);
+    offset
+        .and_then(|offset| array.checked_add(offset))
+        .ok_or(MemoryFault::NotLinear(array.wrapping_sub(PAGE_SIZE as u64)))
+}

@@ -1,0 +1,183 @@
+//! `event_channel_op` (`public/event_channel.h`).
+
+use alloc::sync::Arc;
+
+use hypercall_abi::event_channel as abi;
+use hypercall_abi::plain::Union;
+
+use super::{Call, Outcome, Refused};
+use crate::domain::Domain;
+use crate::evtchn::{EventChannels, State, Teardown, Virq};
+use crate::frame::Gfn;
+use crate::ids::{Port, VcpuId};
+use crate::machine::Machine;
+use crate::refuse;
+
+/// Ports that one step of a reset looks at.
+const RESET_BUDGET: u32 = 256;
+
+pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [op, arg, ..] = call.args;
+    match op as u32 {
+        abi::OP_SEND => {
+            let send: abi::Send = call.read(arg)?;
+            call.hv.send_event(call.domain(), Port(send.port))?;
+        }
+        abi::OP_UNMASK => {
+            let unmask: abi::Unmask = call.read(arg)?;
+            let wake = call.domain().events.lock().unmask(Port(unmask.port))?;
+            call.hv.notify(call.domain(), wake);
+        }
+        abi::OP_ALLOC_UNBOUND => alloc_unbound(call, arg)?,
+        abi::OP_BIND_INTERDOMAIN => bind_interdomain(call, arg)?,
+        abi::OP_BIND_VIRQ => {
+            let mut bind: abi::BindVirq = call.read(arg)?;
+            let virq = Virq::from_raw(bind.virq)?;
+            if virq.is_for_control_domain() {
+                call.must_be_privileged()?;
+            }
+            bind.port = call.domain().events.lock().bind_virq(virq, VcpuId(bind.vcpu))?.0;
+            return_port(call, arg, &bind, bind.port)?;
+        }
+        abi::OP_BIND_IPI => {
+            let mut bind: abi::BindIpi = call.read(arg)?;
+            bind.port = call.domain().events.lock().bind_ipi(VcpuId(bind.vcpu))?.0;
+            return_port(call, arg, &bind, bind.port)?;
+        }
+        abi::OP_BIND_PIRQ => {
+            let mut bind: abi::BindPirq = call.read(arg)?;
+            bind.port = call.domain().events.lock().bind_pirq(bind.pirq)?.0;
+            return_port(call, arg, &bind, bind.port)?;
+        }
+        abi::OP_CLOSE => {
+            let close: abi::Close = call.read(arg)?;
+            close_port(call, call.domain(), Port(close.port))?;
+        }
+        abi::OP_STATUS => status(call, arg)?,
+        abi::OP_BIND_VCPU => {
+            let bind: abi::BindVcpu = call.read(arg)?;
+            call.domain().events.lock().bind_vcpu(Port(bind.port), VcpuId(bind.vcpu))?;
+        }
+        abi::OP_RESET => return reset(call, arg),
+        abi::OP_INIT_CONTROL => {
+            let mut init: abi::InitControl = call.read(arg)?;
+            let page = call.domain().memory.own_page(Gfn(init.control_gfn))?;
+            init.link_bits =
+                call.domain().events.lock().init_control(VcpuId(init.vcpu), page, init.offset)?;
+            call.write(arg, &init)?;
+        }
+        abi::OP_EXPAND_ARRAY => {
+            let expand: abi::ExpandArray = call.read(arg)?;
+            let page = call.domain().memory.own_page(Gfn(expand.array_gfn))?;
+            let wake = call.domain().events.lock().expand_array(page)?;
+            call.hv.notify(call.domain(), wake);
+        }
+        abi::OP_SET_PRIORITY => {
+            let set: abi::SetPriority = call.read(arg)?;
+            call.domain().events.lock().set_priority(Port(set.port), set.priority)?;
+        }
+        op => refuse!(ENOSYS, "event_channel_op {op} is not known"),
+    }
+    Ok(Outcome::OK)
+}
+
+/// Writes the argument back with its new port; if that fails the port is closed again.
+fn return_port<M: Machine, T: hypercall_abi::plain::Plain>(
+    call: &Call<'_, M>,
+    arg: u64,
+    value: &T,
+    port: u32,
+) -> Result<(), Refused> {
+    call.write(arg, value).inspect_err(|_| {
+        // It was opened a moment ago; if the guest has closed it meanwhile, so much the better.
+        let _ = close_port(call, call.domain(), Port(port));
+    })
+}
+
+fn alloc_unbound<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
+    let mut alloc: abi::AllocUnbound = call.read(arg)?;
+    let domain = call.target(alloc.dom)?;
+    let remote = call.domain_id(alloc.remote_dom);
+    alloc.port = domain.events.lock().alloc_unbound(remote)?.0;
+    call.write(arg, &alloc).inspect_err(|_| {
+        // As in `return_port`.
+        let _ = close_port(call, &domain, Port(alloc.port));
+    })
+}
+
+fn bind_interdomain<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
+    let mut bind: abi::BindInterdomain = call.read(arg)?;
+    let remote = call.other(bind.remote_dom)?;
+    let bound = call.hv.with_events_of(call.domain(), &remote, |pair| {
+        EventChannels::bind_interdomain(pair, Port(bind.remote_port))
+    });
+    let (port, wake) = bound?;
+    call.hv.notify(call.domain(), wake);
+    bind.local_port = port.0;
+    return_port(call, arg, &bind, port.0)
+}
+
+/// Closes a port of `domain`, with both ends' locks if it has another end. The other end may change between looking and
+/// locking; then the close says so and is tried again with the new one.
+fn close_port<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, port: Port) -> Result<(), Refused> {
+    let peer = domain.events.lock().peer(port)?;
+    let peer = peer.and_then(|id| call.hv.domain(id)).unwrap_or_else(|| domain.clone());
+    call.hv.with_events_of(domain, &peer, |pair| EventChannels::close(pair, port))?;
+    Ok(())
+}
+
+fn status<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
+    let mut status: abi::Status = call.read(arg)?;
+    let domain = call.target(status.dom)?;
+    let found = domain.events.lock().status(Port(status.port))?;
+    status.vcpu = found.vcpu.0;
+    status.u = Union::default();
+    status.status = match found.state {
+        State::Free | State::Reserved => abi::STATUS_CLOSED,
+        State::Unbound { remote } => {
+            status.u = Union::new(remote.0);
+            abi::STATUS_UNBOUND
+        }
+        State::Interdomain { remote, remote_port } => {
+            let mut to = [0u32; 2];
+            to[0] = u32::from(remote.0);
+            to[1] = remote_port.0;
+            status.u = Union::new(to);
+            abi::STATUS_INTERDOMAIN
+        }
+        State::Pirq { pirq } => {
+            status.u = Union::new(pirq);
+            abi::STATUS_PIRQ
+        }
+        State::Virq { virq } => {
+            status.u = Union::new(virq.raw());
+            abi::STATUS_VIRQ
+        }
+        State::Ipi => abi::STATUS_IPI,
+    };
+    call.write(arg, &status)
+}
+
+/// Closes all ports of a domain and goes back to the 2-level ABI, a bounded number of ports per step.
+fn reset<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+    let reset: abi::Reset = call.read(arg)?;
+    let domain = call.target(reset.dom)?;
+    let mut from = Port(0);
+    for _ in 0..64 {
+        let step = domain.events.lock().close_all(from, RESET_BUDGET);
+        match step {
+            Teardown::Done => {
+                if domain.id == call.domain().id {
+                    domain.events.lock().reset_abi();
+                }
+                return Ok(Outcome::OK);
+            }
+            Teardown::More { from: next } => from = next,
+            Teardown::Close { port, .. } => {
+                close_port(call, &domain, port)?;
+                from = port;
+            }
+        }
+    }
+    Ok(Outcome::Again)
+}

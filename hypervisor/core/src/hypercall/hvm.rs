@@ -1,0 +1,87 @@
+//! `hvm_op` (`public/hvm/hvm_op.h`): parameters and the upcall vector.
+
+use core::sync::atomic::Ordering;
+
+use hypercall_abi::hvm as abi;
+
+use super::{Call, Outcome, Refused};
+use crate::domain::Requests;
+use crate::evtchn::Layout;
+use crate::ids::VcpuId;
+use crate::machine::Machine;
+use crate::{refuse, shared};
+
+const CALLBACK_TYPE_SHIFT: u32 = 56;
+
+pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [op, arg, ..] = call.args;
+    match op as u32 {
+        abi::OP_SET_PARAM => set_param(call, arg)?,
+        abi::OP_GET_PARAM => {
+            let mut param: abi::Param = call.read(arg)?;
+            let domain = call.target(param.domid)?;
+            let Some(slot) = domain.params.get(param.index as usize) else {
+                refuse!(EINVAL, "HVM parameter {} does not exist", param.index)
+            };
+            param.value = slot.load(Ordering::Acquire);
+            call.write(arg, &param)?;
+        }
+        abi::OP_SET_EVTCHN_UPCALL_VECTOR => {
+            let set: abi::EvtchnUpcallVector = call.read(arg)?;
+            let Some(vcpu) = call.domain().vcpu(VcpuId(set.vcpu)) else {
+                refuse!(ENOENT, "{} has no vCPU {}", call.domain().id, set.vcpu)
+            };
+            if set.vector < 16 {
+                refuse!(EINVAL, "vector {} is reserved for exceptions", set.vector);
+            }
+            vcpu.upcall_vector.store(set.vector.into(), Ordering::Relaxed);
+            vcpu.request(Requests::UPCALL);
+            call.hv.sched.wake(&vcpu);
+        }
+        abi::OP_GET_TIME => call.write(arg, &abi::GetTime { now: call.hv.machine.now().0 })?,
+        // Nested paging keeps no shadows of a dying page table, and a guest flushes its own TLB.
+        abi::OP_PAGETABLE_DYING => refuse!(EINVAL, "pagetable_dying means nothing with nested paging"),
+        op => refuse!(ENOSYS, "hvm_op {op} is not known"),
+    }
+    Ok(Outcome::OK)
+}
+
+fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<(), Refused> {
+    let param: abi::Param = call.read(arg)?;
+    let domain = call.target(param.domid)?;
+    let Some(slot) = domain.params.get(param.index as usize) else {
+        refuse!(EINVAL, "HVM parameter {} does not exist", param.index)
+    };
+    match param.index {
+        abi::PARAM_CALLBACK_IRQ => {
+            let kind = param.value >> CALLBACK_TYPE_SHIFT;
+            if kind != u64::from(abi::CALLBACK_TYPE_VECTOR) && param.value != 0 {
+                refuse!(EINVAL, "event callback of type {kind}: only vectors reach this guest");
+            }
+            domain.callback_vector.store(param.value as u8 as u32, Ordering::Relaxed);
+            if domain.id == call.domain().id {
+                // The other moment at which the width of the guest's kernel is known.
+                let compat = !call.context.is_64_bit();
+                domain.shared_layout_32.store(compat, Ordering::Relaxed);
+                domain.events.lock().set_layout(if compat { Layout::X32 } else { Layout::X64 });
+                shared::publish_wall_clock(call.hv, &domain);
+            }
+            for vcpu in domain.vcpu_refs() {
+                vcpu.request(Requests::UPCALL);
+                call.hv.sched.wake(&vcpu);
+            }
+        }
+        // The toolstack's, not the guest's.
+        abi::PARAM_STORE_PFN
+        | abi::PARAM_STORE_EVTCHN
+        | abi::PARAM_CONSOLE_PFN
+        | abi::PARAM_CONSOLE_EVTCHN
+            if !call.domain().privileged =>
+        {
+            refuse!(EPERM, "HVM parameter {} is set by the control domain only", param.index)
+        }
+        _ => {}
+    }
+    slot.store(param.value, Ordering::Release);
+    Ok(())
+}

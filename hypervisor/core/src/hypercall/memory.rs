@@ -1,0 +1,288 @@
+//! `memory_op` (`public/memory.h`): a domain's memory.
+//!
+//! The operation's number may carry the number of extents that are done already in its upper bits, so that the call
+//! goes on where it stopped. Extents are handled in bounded batches.
+
+use alloc::sync::Arc;
+
+use hypercall_abi::abi::{Abi, CompatU64, Word};
+use hypercall_abi::memory as abi;
+
+use super::{Call, Outcome, Refused};
+use crate::domain::Domain;
+use crate::frame::{Gfn, Mfn};
+use crate::frames::FrameRef;
+use crate::machine::Machine;
+use crate::p2m::{Access, PageType};
+use crate::{hv_log, refuse};
+
+/// Extents of one frame that one step handles; larger extents count for more.
+const BUDGET: u64 = 64;
+/// The largest extent, 2 MiB: anything larger takes too long to clear in one go, and callers fall back by themselves.
+const MAX_ORDER: u32 = 9;
+
+pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [command, arg, ..] = call.args;
+    let op = command as u32 & ((1 << abi::EXTENT_SHIFT) - 1);
+    let start = (command >> abi::EXTENT_SHIFT) & 0x3ff_ffff;
+    match op {
+        abi::POPULATE_PHYSMAP | abi::DECREASE_RESERVATION => extents::<A, M>(call, op, start, arg),
+        abi::ADD_TO_PHYSMAP => {
+            let add: abi::AddToPhysmap<A> = call.read(arg)?;
+            let domain = call.target(add.domid)?;
+            let place = Place { space: add.space, foreign: add.domid, idx: add.idx.get() };
+            add_to_physmap(call, &domain, &place, Gfn(add.gpfn.get()))?;
+            Ok(Outcome::OK)
+        }
+        abi::ADD_TO_PHYSMAP_BATCH => add_batch::<A, M>(call, start, arg),
+        abi::REMOVE_FROM_PHYSMAP => {
+            let remove: abi::RemoveFromPhysmap<A> = call.read(arg)?;
+            let domain = call.target(remove.domid)?;
+            let flush = || call.hv.flush_guest_tlbs(&domain);
+            let removable = |e: &crate::p2m::Entry| !matches!(e.kind, PageType::GrantMapped { .. });
+            domain.memory.unmap(Gfn(remove.gpfn.get()), removable, flush)?;
+            Ok(Outcome::OK)
+        }
+        abi::CURRENT_RESERVATION | abi::MAXIMUM_RESERVATION | abi::MAXIMUM_GPFN => {
+            let of: abi::MemoryDomain = call.read(arg)?;
+            let domain = call.target(of.domid)?;
+            Ok(Outcome::Done(match op {
+                abi::CURRENT_RESERVATION => i64::from(domain.memory.frames()),
+                abi::MAXIMUM_RESERVATION => i64::from(domain.memory.max_frames()),
+                _ => domain.memory.highest_gfn().0 as i64,
+            }))
+        }
+        abi::MAXIMUM_RAM_PAGE => Ok(Outcome::Done(call.hv.machine.table().end().0 as i64 - 1)),
+        abi::MEMORY_MAP => memory_map::<A, M>(call, arg),
+        abi::SET_MEMORY_MAP => set_memory_map::<A, M>(call, arg),
+        abi::MACHINE_MEMORY_MAP => {
+            call.must_be_privileged()?;
+            let mut map: abi::MemoryMap<A> = call.read(arg)?;
+            let entries = call.hv.machine.memory_map();
+            let shown = entries.len().min(map.nr_entries as usize);
+            for (i, entry) in entries.iter().take(shown).enumerate() {
+                call.write_element(map.buffer.get(), i as u64, entry)?;
+            }
+            map.nr_entries = shown as u32;
+            call.write(arg, &map)?;
+            Ok(Outcome::OK)
+        }
+        abi::CLAIM_PAGES => {
+            call.must_be_privileged()?;
+            let claim: abi::Reservation<A> = call.read(arg)?;
+            if claim.nr_extents.get() > call.hv.machine.table().free_frames() {
+                refuse!(ENOMEM, "a claim of {} frames is more than is free", claim.nr_extents.get());
+            }
+            Ok(Outcome::OK)
+        }
+        abi::RESERVED_DEVICE_MEMORY_MAP => Ok(Outcome::OK),
+        op => refuse!(ENOSYS, "memory_op {op} is not known"),
+    }
+}
+
+/// Populates or gives back extents. The result is the number done: fewer than asked for when memory or the limit ran
+/// out.
+fn extents<A: Abi, M: Machine>(
+    call: &mut Call<'_, M>,
+    op: u32,
+    start: u64,
+    arg: u64,
+) -> Result<Outcome, Refused> {
+    let reservation: abi::Reservation<A> = call.read(arg)?;
+    let (count, order) = (reservation.nr_extents.get(), reservation.extent_order);
+    if order > MAX_ORDER {
+        // The number that were done, which is none: callers try smaller extents then.
+        return Ok(Outcome::Done(start as i64));
+    }
+    if reservation.mem_flags.contains(abi::MemFlags::POPULATE_ON_DEMAND) {
+        refuse!(EOPNOTSUPP, "populate-on-demand is for unmodified guests");
+    }
+    let domain = call.target(reservation.domid)?;
+    if !domain.life.is_alive() {
+        refuse!(ESRCH, "{} is dying", domain.id);
+    }
+    let batch = (BUDGET >> order).max(1);
+    let stop = count.min(start.saturating_add(batch));
+    for done in start..stop {
+        let gfn: A::Ulong = call.read_element(reservation.extent_start.get(), done)?;
+        let gfn = Gfn(gfn.get());
+        let result = if op == abi::POPULATE_PHYSMAP {
+            populate(call, &domain, gfn, order)
+        } else {
+            decrease(call, &domain, gfn, order)
+        };
+        if let Err(refused) = result {
+            if domain.may_log(call.hv.machine.now()) {
+                hv_log!(call.hv, Debug, "{}: extent {done} of {count}: {refused}", call.vcpu);
+            }
+            return Ok(Outcome::Done(done as i64));
+        }
+    }
+    if stop == count {
+        return Ok(Outcome::Done(count as i64));
+    }
+    let command = u64::from(op) | stop << abi::EXTENT_SHIFT;
+    call.set_arg::<A>(0, command);
+    Ok(Outcome::Again)
+}
+
+/// Puts fresh zeroed memory at `gfn`. An identity-mapped domain gets the frames of the same number, or nothing.
+fn populate<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    gfn: Gfn,
+    order: u32,
+) -> Result<(), Refused> {
+    let machine = call.hv.machine;
+    let max = domain.memory.max_frames();
+    if gfn.checked_add(1 << order).is_none() || !gfn.is_aligned(order) {
+        refuse!(EINVAL, "guest frame {gfn} cannot start a run of order {order}");
+    }
+    if domain.memory.any_mapped(gfn, order) {
+        refuse!(EBUSY, "guest frame {gfn} (order {order}) has memory already");
+    }
+    let mfn = if domain.is_identity_mapped() {
+        let mfn = Mfn(gfn.0);
+        FrameRef::claim_ram_run(machine, domain.id, mfn, order, max)?;
+        mfn
+    } else {
+        FrameRef::alloc_ram_run(machine, domain.id, order, max)?
+    };
+    let flush = || call.hv.flush_guest_tlbs(domain);
+    if let Err(error) = domain.memory.map_run(gfn, mfn, order, flush) {
+        (0..1 << order).for_each(|i| drop(FrameRef::adopt(machine, Mfn(mfn.0 + i))));
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// Takes memory away from `gfn`.
+fn decrease<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    gfn: Gfn,
+    order: u32,
+) -> Result<(), Refused> {
+    if gfn.checked_add(1 << order).is_none() {
+        refuse!(EINVAL, "guest frame {gfn} is past the address space");
+    }
+    for i in 0..1 << order {
+        let flush = || call.hv.flush_guest_tlbs(domain);
+        domain.memory.unmap(Gfn(gfn.0 + i), |entry| entry.kind == PageType::Ram, flush)?;
+    }
+    Ok(())
+}
+
+/// What is to be mapped: an index in a space.
+struct Place {
+    space: u32,
+    foreign: u16,
+    idx: u64,
+}
+
+fn add_to_physmap<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    place: &Place,
+    gfn: Gfn,
+) -> Result<(), Refused> {
+    let flush = || call.hv.flush_guest_tlbs(domain);
+    let (frame, kind) = match place.space {
+        abi::MAPSPACE_SHARED_INFO if place.idx == 0 => (domain.shared_info.clone(), PageType::Ram),
+        abi::MAPSPACE_GMFN => {
+            let frame = domain.memory.own_page(Gfn(place.idx))?;
+            domain.memory.unmap(Gfn(place.idx), |entry| entry.mfn == frame.mfn(), flush)?;
+            (frame, PageType::Ram)
+        }
+        abi::MAPSPACE_GMFN_FOREIGN => {
+            let foreign = foreign_domain(call, place.foreign)?;
+            (foreign.memory.own_page(Gfn(place.idx))?, PageType::Foreign)
+        }
+        abi::MAPSPACE_DEV_MMIO => refuse!(EOPNOTSUPP, "device memory is mapped without a call here"),
+        space => refuse!(EINVAL, "map space {space}, index {} does not exist", place.idx),
+    };
+    let access = if kind == PageType::Foreign { Access::READ_WRITE } else { Access::ALL };
+    domain.memory.map(gfn, frame, kind, access, flush).map_err(|(error, frame)| {
+        drop(frame);
+        error
+    })?;
+    Ok(())
+}
+
+/// Another domain whose memory the caller may map because it controls it.
+fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+    call.must_be_privileged()?;
+    let foreign = call.other(id)?;
+    if foreign.id == call.domain().id {
+        refuse!(EINVAL, "{} is not foreign to itself", foreign.id);
+    }
+    if !foreign.life.is_alive() {
+        refuse!(ESRCH, "{} is dying", foreign.id);
+    }
+    Ok(foreign)
+}
+
+fn add_batch<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, arg: u64) -> Result<Outcome, Refused> {
+    let batch: abi::AddToPhysmapBatch<A> = call.read(arg)?;
+    let domain = call.target(batch.domid)?;
+    let count = u64::from(batch.size);
+    let stop = count.min(start.saturating_add(BUDGET));
+    for i in start..stop {
+        let idx: A::Ulong = call.read_element(batch.idxs.get(), i)?;
+        let gfn: A::Ulong = call.read_element(batch.gpfns.get(), i)?;
+        let place = Place { space: u32::from(batch.space), foreign: batch.foreign_domid, idx: idx.get() };
+        let result = match add_to_physmap(call, &domain, &place, Gfn(gfn.get())) {
+            Ok(()) => 0,
+            Err(refused) => refused.errno().to_result() as i32,
+        };
+        call.write_element(batch.errs.get(), i, &result)?;
+    }
+    if stop == count {
+        return Ok(Outcome::OK);
+    }
+    call.set_arg::<A>(0, u64::from(abi::ADD_TO_PHYSMAP_BATCH) | stop << abi::EXTENT_SHIFT);
+    Ok(Outcome::Again)
+}
+
+/// The memory map that the tools (or, for the control domain, the builder) gave the caller's domain.
+fn memory_map<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+    let mut map: abi::MemoryMap<A> = call.read(arg)?;
+    let domain = call.domain().clone();
+    let entries = domain.memory_map.lock();
+    if entries.is_empty() {
+        refuse!(ENOSYS, "{} was given no memory map", domain.id);
+    }
+    let shown = entries.len().min(map.nr_entries as usize);
+    for (i, entry) in entries.iter().take(shown).enumerate() {
+        call.write_element(map.buffer.get(), i as u64, entry)?;
+    }
+    map.nr_entries = shown as u32;
+    call.write(arg, &map)?;
+    Ok(Outcome::OK)
+}
+
+fn set_memory_map<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+    /// As many entries as a boot protocol passes on.
+    const MAX_ENTRIES: u32 = 128;
+    let map: abi::ForeignMemoryMap<A> = call.read(arg)?;
+    call.must_be_privileged()?;
+    let domain = call.target(map.domid)?;
+    if map.map.nr_entries > MAX_ENTRIES {
+        refuse!(EINVAL, "a memory map of {} entries; {MAX_ENTRIES} are the most", map.map.nr_entries);
+    }
+    let mut entries = alloc::vec::Vec::new();
+    if entries.try_reserve_exact(map.map.nr_entries as usize).is_err() {
+        refuse!(ENOMEM, "no hypervisor memory for a memory map");
+    }
+    for i in 0..u64::from(map.map.nr_entries) {
+        entries.push(call.read_element::<abi::E820Entry>(map.map.buffer.get(), i)?);
+    }
+    *domain.memory_map.lock() = entries;
+    Ok(Outcome::OK)
+}
+
+/// A range of RAM for a memory map.
+#[must_use]
+pub fn e820(start: u64, size: u64, kind: u32) -> abi::E820Entry {
+    abi::E820Entry { addr: CompatU64::truncated(start), size: CompatU64::truncated(size), kind }
+}

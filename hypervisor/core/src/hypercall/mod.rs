@@ -1,0 +1,113 @@
+//! Hypercalls: what a guest's kernel asks for by VMMCALL or VMCALL.
+//!
+//! [`handle`] is the one way in. It picks the layout (64-bit or compat) from the guest's mode, so each call is written
+//! once, generic over [`Abi`]; arguments are copied in once ([`Call`]), checked, then used. A refusal is a typed error
+//! whose text goes to the log and whose number goes to the guest. No call does more than about 100 microseconds of
+//! work: what could take longer stops and lets the guest issue the call again ([`Outcome::Again`]).
+//!
+//! To add a call: a module with a function that takes [`Call`], and a line in `dispatch`.
+
+mod call;
+mod console;
+mod event;
+mod hvm;
+pub mod memory;
+pub mod page;
+mod sched;
+mod vcpu;
+mod vcpu_init;
+mod version;
+
+pub use call::{Call, Outcome, Refused};
+
+use core::sync::atomic::Ordering;
+
+use hypercall_abi::abi::{Abi, X32, X64};
+use hypercall_abi::errno::Errno;
+use hypercall_abi::xen as nr;
+
+use crate::domain::{Context, VcpuRef};
+use crate::emulate::Exiting;
+use crate::exit::skip;
+use crate::guest_cpu::{Gpr, GuestCpu};
+use crate::hv_log;
+use crate::hypervisor::Hypervisor;
+use crate::machine::Machine;
+
+/// Handles a hypercall exit.
+#[inline]
+pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let control = context.guest.control();
+    let outcome = if control.cpl != 0 {
+        Ok(Outcome::Done(Errno::EPERM.to_result()))
+    } else if context.is_64_bit() {
+        enter::<X64, M>(hv, vcpu, context)
+    } else {
+        enter::<X32, M>(hv, vcpu, context)
+    };
+    let result = match outcome {
+        Ok(Outcome::Done(value)) => value,
+        // The guest runs VMMCALL again, with interrupts taken in between.
+        Ok(Outcome::Again) => return,
+        Err(refused) => {
+            log_refusal(hv, vcpu, context, &refused);
+            refused.errno().to_result()
+        }
+    };
+    skip(vcpu, context, Exiting::Vmmcall);
+    let mask = if context.is_64_bit() { u64::MAX } else { 0xffff_ffff };
+    context.guest.gprs_mut().set(Gpr::Rax, result as u64 & mask);
+}
+
+#[inline]
+fn enter<A: Abi, M: Machine>(
+    hv: &Hypervisor<M>,
+    vcpu: &VcpuRef<M>,
+    context: &mut Context<M>,
+) -> Result<Outcome, Refused> {
+    let mask = if A::BITS == 64 { u64::MAX } else { 0xffff_ffff };
+    let gprs = context.guest.gprs();
+    let number = gprs.get32(Gpr::Rax);
+    let args = argument_registers::<A>().map(|reg| gprs.get(reg) & mask);
+    dispatch::<A, M>(number, &mut Call { hv, vcpu, context, args })
+}
+
+/// Where the arguments are (`public/arch-x86/xen-x86_64.h`, `xen-x86_32.h`).
+const fn argument_registers<A: Abi>() -> [Gpr; 6] {
+    match A::BITS {
+        64 => [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::R10, Gpr::R8, Gpr::R9],
+        _ => [Gpr::Rbx, Gpr::Rcx, Gpr::Rdx, Gpr::Rsi, Gpr::Rdi, Gpr::Rbp],
+    }
+}
+
+fn dispatch<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    match number {
+        nr::HYPERCALL_XEN_VERSION => version::xen_version::<A, M>(call),
+        nr::HYPERCALL_EVENT_CHANNEL_OP => event::event_channel_op(call),
+        nr::HYPERCALL_SCHED_OP => sched::sched_op::<A, M>(call),
+        nr::HYPERCALL_VCPU_OP => vcpu::vcpu_op::<A, M>(call),
+        nr::HYPERCALL_HVM_OP => hvm::hvm_op(call),
+        nr::HYPERCALL_MEMORY_OP => memory::memory_op::<A, M>(call),
+        nr::HYPERCALL_CONSOLE_IO => console::console_io::<A, M>(call),
+        _ => {
+            unknown(call, number);
+            Ok(Outcome::Done(Errno::ENOSYS.to_result()))
+        }
+    }
+}
+
+/// Logs the first use of a number that is not known.
+fn unknown<M: Machine>(call: &Call<'_, M>, number: u32) {
+    let bit = 1u64 << number.min(63);
+    let before = call.vcpu.domain().logged_unknown.fetch_or(bit, Ordering::Relaxed);
+    if before & bit == 0 {
+        hv_log!(call.hv, Info, "{}: unknown hypercall {number}, answered with ENOSYS", call.vcpu);
+    }
+}
+
+fn log_refusal<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>, refused: &Refused) {
+    let number = context.guest.gprs().get32(Gpr::Rax);
+    if vcpu.domain().may_log(hv.machine.now()) {
+        hv_log!(hv, Debug, "{vcpu}: hypercall {number} refused, {:?}: {refused}", refused.errno());
+    }
+}

@@ -1,0 +1,87 @@
+//! `sched_op` (`public/sched.h`).
+
+use alloc::vec::Vec;
+
+use hypercall_abi::abi::{Abi, Word};
+use hypercall_abi::sched as abi;
+
+use super::{Call, Outcome, Refused};
+use crate::evtchn::Poll;
+use crate::ids::Port;
+use crate::machine::Machine;
+use crate::refuse;
+use crate::time::Nanos;
+
+/// The most ports that one poll names.
+const MAX_POLL: u32 = 128;
+
+pub(super) fn sched_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [op, arg, ..] = call.args;
+    match op as u32 {
+        abi::OP_YIELD => call.hv.sched.yield_now(),
+        abi::OP_BLOCK => block(call),
+        abi::OP_SHUTDOWN => {
+            let shutdown: abi::Shutdown = call.read(arg)?;
+            call.hv.shutdown_domain(call.domain(), shutdown.reason);
+        }
+        abi::OP_POLL => return poll::<A, M>(call, arg),
+        abi::OP_REMOTE_SHUTDOWN => {
+            let arg: abi::RemoteShutdown = call.read(arg)?;
+            let target = call.target(arg.domain_id)?;
+            call.hv.shutdown_domain(&target, arg.reason);
+        }
+        abi::OP_SHUTDOWN_CODE => {
+            let shutdown: abi::Shutdown = call.read(arg)?;
+            call.domain().life.set_shutdown_code(shutdown.reason);
+        }
+        abi::OP_WATCHDOG => return watchdog(call, arg),
+        op => refuse!(ENOSYS, "sched_op {op} is not known"),
+    }
+    Ok(Outcome::OK)
+}
+
+/// Waits for an event. An upcall that is due already ends the wait at once: it is looked at before the vCPU stops.
+fn block<M: Machine>(call: &mut Call<'_, M>) {
+    call.context.upcall_waiting = true;
+    call.context.irq_check = true;
+    call.vcpu.sched.block();
+}
+
+fn poll<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+    let poll: abi::Poll<A> = call.read(arg)?;
+    if poll.nr_ports > MAX_POLL {
+        refuse!(EINVAL, "poll of {} ports, of which at most {MAX_POLL} are allowed", poll.nr_ports);
+    }
+    let mut ports = Vec::new();
+    if ports.try_reserve_exact(poll.nr_ports as usize).is_err() {
+        refuse!(ENOMEM, "no hypervisor memory for a poll");
+    }
+    for i in 0..u64::from(poll.nr_ports) {
+        ports.push(Port(call.read_element(poll.ports.get(), i)?));
+    }
+    if let Poll::Ready = call.domain().events.lock().poll(call.vcpu.id, &ports)? {
+        return Ok(Outcome::OK);
+    }
+    let timeout = poll.timeout.get();
+    call.context.timers.poll = if timeout == 0 { Nanos::NEVER } else { Nanos(timeout) };
+    call.vcpu.sched.block();
+    crate::interrupt::run_timers(call.hv, call.vcpu, call.context);
+    Ok(Outcome::OK)
+}
+
+/// Two watchdogs per domain, numbered from 1; number 0 asks for a new one.
+fn watchdog<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+    let arg: abi::Watchdog = call.read(arg)?;
+    let now = call.hv.machine.now();
+    let deadline = match arg.timeout {
+        0 => Nanos::NEVER,
+        seconds => now + u64::from(seconds) * 1_000_000_000,
+    };
+    let domain = call.domain();
+    match domain.watchdogs.set(arg.id, deadline) {
+        Some(id) => Ok(Outcome::Done(i64::from(if arg.id == 0 { id } else { 0 }))),
+        None if arg.id == 0 && arg.timeout == 0 => refuse!(EINVAL, "a new watchdog needs a timeout"),
+        None if arg.id == 0 => refuse!(ENOSPC, "a domain has two watchdogs and both are in use"),
+        None => refuse!(EINVAL, "there is no watchdog {}", arg.id),
+    }
+}

@@ -1,0 +1,147 @@
+//! `vcpu_op` (`public/vcpu.h`): what a domain does with its own vCPUs.
+
+use core::sync::atomic::Ordering;
+
+use hypercall_abi::abi::{Abi, Word};
+use hypercall_abi::vcpu as abi;
+use hypercall_abi::xen::VcpuTimeInfo;
+
+use super::{Call, Outcome, Refused};
+use crate::domain::{Requests, SharedArea, VcpuRef};
+use crate::frame::{Gfn, PAGE_SIZE};
+use crate::ids::VcpuId;
+use crate::machine::Machine;
+use crate::time::Nanos;
+use crate::{interrupt, refuse, shared};
+
+/// The shortest period of a periodic timer, in nanoseconds.
+const MIN_PERIOD: u64 = Nanos::MILLISECOND;
+
+pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [op, id, arg, ..] = call.args;
+    let Some(vcpu) = call.domain().vcpu(VcpuId(id as u32)) else {
+        refuse!(ENOENT, "{} has no vCPU {}", call.domain().id, id as u32)
+    };
+    match op as u32 {
+        abi::OP_SET_SINGLESHOT_TIMER => return set_singleshot::<A, M>(call, &vcpu, arg),
+        abi::OP_STOP_SINGLESHOT_TIMER => {
+            own(call, &vcpu)?;
+            call.context.timers.singleshot = Nanos::NEVER;
+        }
+        abi::OP_SET_PERIODIC_TIMER => {
+            own(call, &vcpu)?;
+            let set: abi::SetPeriodicTimer = call.read(arg)?;
+            if set.period_ns < MIN_PERIOD {
+                refuse!(EINVAL, "a timer period of {} ns is below {MIN_PERIOD}", set.period_ns);
+            }
+            call.context.timers.periodic = (call.hv.machine.now() + set.period_ns, set.period_ns);
+            interrupt::rearm(call.hv, call.vcpu, call.context);
+        }
+        abi::OP_STOP_PERIODIC_TIMER => {
+            own(call, &vcpu)?;
+            call.context.timers.periodic = (Nanos::NEVER, 0);
+        }
+        abi::OP_IS_UP => return Ok(Outcome::Done(i64::from(vcpu.is_online()))),
+        abi::OP_UP => {
+            if vcpu.context_is_fresh() {
+                refuse!(EINVAL, "{vcpu} has never been given registers");
+            }
+            call.hv.bring_up(&vcpu);
+        }
+        abi::OP_DOWN => {
+            call.hv.take_down(&vcpu);
+            if call.domain().vcpus.iter().all(|v| !v.is_online()) {
+                call.hv.shutdown_domain(call.domain(), hypercall_abi::sched::SHUTDOWN_POWEROFF);
+            }
+        }
+        abi::OP_INITIALISE => super::vcpu_init::initialise(call, &vcpu, arg)?,
+        abi::OP_GET_RUNSTATE_INFO => {
+            let times = vcpu.sched.times(call.hv.machine.now());
+            call.write(arg, &shared::runstate::<A>(&times))?;
+        }
+        abi::OP_REGISTER_RUNSTATE_MEMORY_AREA => {
+            own(call, &vcpu)?;
+            let register: A::Handle = call.read(arg)?;
+            let len = size_of::<abi::RunstateInfo<A>>();
+            call.context.runstate_area = Some(area::<A, M>(call, register.get(), len)?);
+            shared::publish_runstate(call.vcpu, call.context);
+        }
+        abi::OP_REGISTER_VCPU_TIME_MEMORY_AREA => {
+            own(call, &vcpu)?;
+            let register: A::Handle = call.read(arg)?;
+            call.context.time_area = Some(area::<A, M>(call, register.get(), size_of::<VcpuTimeInfo>())?);
+            shared::publish_time(call.hv, call.vcpu, call.context);
+        }
+        abi::OP_REGISTER_VCPU_INFO => register_info(call, &vcpu, arg)?,
+        abi::OP_SEND_NMI => {
+            vcpu.request(Requests::NMI);
+            call.hv.sched.wake(&vcpu);
+        }
+        abi::OP_GET_PHYSID => refuse!(EINVAL, "vCPUs of {} are not tied to CPUs", call.domain().id),
+        op => refuse!(ENOSYS, "vcpu_op {op} is not known"),
+    }
+    Ok(Outcome::OK)
+}
+
+/// Timers and areas belong to the vCPU that calls.
+fn own<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Result<(), Refused> {
+    if vcpu.same(call.vcpu) {
+        return Ok(());
+    }
+    refuse!(EINVAL, "{} cannot do that for {vcpu}", call.vcpu)
+}
+
+fn set_singleshot<A: Abi, M: Machine>(
+    call: &mut Call<'_, M>,
+    vcpu: &VcpuRef<M>,
+    arg: u64,
+) -> Result<Outcome, Refused> {
+    own(call, vcpu)?;
+    let set: abi::SetSingleshotTimer<A> = call.read(arg)?;
+    let at = Nanos(set.timeout_abs_ns.get());
+    if at <= call.hv.machine.now() {
+        if set.flags.contains(abi::SingleshotFlags::FUTURE) {
+            return Ok(Outcome::Done(hypercall_abi::errno::Errno::ETIME.to_result()));
+        }
+        call.context.timers.singleshot = at;
+        interrupt::run_timers(call.hv, call.vcpu, call.context);
+    } else {
+        call.context.timers.singleshot = at;
+        interrupt::rearm(call.hv, call.vcpu, call.context);
+    }
+    Ok(Outcome::OK)
+}
+
+/// Pins the memory at a linear address of the caller, which may cross into a second page.
+fn area<A: Abi, M: Machine>(call: &Call<'_, M>, at: u64, len: usize) -> Result<SharedArea<M>, Refused> {
+    let first = call.writable_address(at)?;
+    let memory = &call.domain().memory;
+    let second = if first.offset() + len > PAGE_SIZE {
+        let last = call.writable_address(at.wrapping_add(len as u64 - 1))?;
+        Some(memory.own_page(last.frame())?)
+    } else {
+        None
+    };
+    Ok(SharedArea { first: (memory.own_page(first.frame())?, first.offset()), second, compat: A::BITS == 32 })
+}
+
+fn register_info<M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<(), Refused> {
+    let register: abi::RegisterVcpuInfo = call.read(arg)?;
+    if !vcpu.same(call.vcpu) && vcpu.is_online() {
+        refuse!(EBUSY, "{vcpu} is running: only it may move its vcpu_info");
+    }
+    let page = call.domain().memory.own_page(Gfn(register.mfn))?;
+    let wake = call.domain().events.lock().register_vcpu_info(vcpu.id, page, register.offset)?;
+    if vcpu.same(call.vcpu) {
+        shared::publish_time(call.hv, call.vcpu, call.context);
+    }
+    call.hv.notify(call.domain(), wake);
+    Ok(())
+}
+
+/// A vCPU that has never had registers cannot be started.
+impl<M: Machine> VcpuRef<M> {
+    fn context_is_fresh(&self) -> bool {
+        !self.is_online() && !self.initialised.load(Ordering::Acquire)
+    }
+}

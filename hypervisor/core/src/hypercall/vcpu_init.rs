@@ -1,0 +1,98 @@
+//! `VCPUOP_initialise`: the registers of a vCPU that its domain brings up itself (`public/hvm/hvm_vcpu.h`).
+
+use core::sync::atomic::Ordering;
+
+use hypercall_abi::hvm as abi;
+
+use super::{Call, Refused};
+use crate::domain::VcpuRef;
+use crate::guest_cpu::{Gpr, Gprs, GuestCpu, Segment, SystemState};
+use crate::machine::Machine;
+use crate::refuse;
+
+const EFER_LME: u64 = 1 << 8;
+const EFER_LMA: u64 = 1 << 10;
+const CR0_PE: u64 = 1;
+const CR0_PG: u64 = 1 << 31;
+const CR4_PAE: u64 = 1 << 5;
+
+pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<(), Refused> {
+    let context: abi::VcpuHvmContext = call.read(arg)?;
+    if vcpu.is_online() || vcpu.initialised.load(Ordering::Acquire) {
+        refuse!(EEXIST, "{vcpu} has registers already");
+    }
+    let (gprs, system) = match context.mode {
+        abi::VCPU_MODE_32B => state_32(&context.cpu_regs.get())?,
+        abi::VCPU_MODE_64B => state_64(&context.cpu_regs.get())?,
+        mode => refuse!(EINVAL, "vCPU mode {mode} is not known"),
+    };
+    // The vCPU is not online, so nobody runs it and the lock is free or soon will be.
+    let mut target = vcpu.context.lock();
+    target.guest.set_system(&system);
+    *target.guest.gprs_mut() = gprs;
+    target.wait_for_startup = false;
+    vcpu.initialised.store(true, Ordering::Release);
+    Ok(())
+}
+
+fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState), Refused> {
+    if regs.efer & EFER_LMA != 0 {
+        refuse!(EINVAL, "long mode in a 32-bit vCPU context");
+    }
+    let mut gprs = Gprs { rip: regs.eip.into(), rflags: u64::from(regs.eflags) | 2, ..Gprs::default() };
+    let values = [
+        (Gpr::Rax, regs.eax),
+        (Gpr::Rcx, regs.ecx),
+        (Gpr::Rdx, regs.edx),
+        (Gpr::Rbx, regs.ebx),
+        (Gpr::Rsp, regs.esp),
+        (Gpr::Rbp, regs.ebp),
+        (Gpr::Rsi, regs.esi),
+        (Gpr::Rdi, regs.edi),
+    ];
+    values.into_iter().for_each(|(reg, value)| gprs.set(reg, value.into()));
+    let mut system = SystemState::after_init(0);
+    let data = |base: u32, limit: u32, attributes: u16| Segment {
+        selector: 0,
+        attributes,
+        limit,
+        base: base.into(),
+    };
+    let s = &mut system.segments;
+    s.cs = data(regs.cs_base, regs.cs_limit, regs.cs_ar);
+    s.ds = data(regs.ds_base, regs.ds_limit, regs.ds_ar);
+    s.ss = data(regs.ss_base, regs.ss_limit, regs.ss_ar);
+    s.es = data(regs.es_base, regs.es_limit, regs.es_ar);
+    s.tr = data(regs.tr_base, regs.tr_limit, regs.tr_ar);
+    system.cr0 = regs.cr0.into();
+    system.cr3 = regs.cr3.into();
+    system.cr4 = regs.cr4.into();
+    system.efer = regs.efer;
+    Ok((gprs, system))
+}
+
+fn state_64(regs: &abi::VcpuHvm64) -> Result<(Gprs, SystemState), Refused> {
+    let long = regs.efer & EFER_LME != 0 && regs.cr0 & (CR0_PE | CR0_PG) == CR0_PE | CR0_PG;
+    if !long || regs.cr4 & CR4_PAE == 0 {
+        refuse!(EINVAL, "a 64-bit vCPU context without long mode set up");
+    }
+    let mut gprs = Gprs { rip: regs.rip, rflags: regs.rflags | 2, ..Gprs::default() };
+    let values = [
+        (Gpr::Rax, regs.rax),
+        (Gpr::Rcx, regs.rcx),
+        (Gpr::Rdx, regs.rdx),
+        (Gpr::Rbx, regs.rbx),
+        (Gpr::Rsp, regs.rsp),
+        (Gpr::Rbp, regs.rbp),
+        (Gpr::Rsi, regs.rsi),
+        (Gpr::Rdi, regs.rdi),
+    ];
+    values.into_iter().for_each(|(reg, value)| gprs.set(reg, value));
+    let mut system = SystemState::pvh_entry();
+    system.segments.cs.attributes = 0xa9b;
+    system.cr0 = regs.cr0;
+    system.cr3 = regs.cr3;
+    system.cr4 = regs.cr4;
+    system.efer = regs.efer | EFER_LMA;
+    Ok((gprs, system))
+}

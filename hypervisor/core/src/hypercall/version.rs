@@ -1,0 +1,101 @@
+//! `xen_version` (`public/version.h`): who the hypervisor is, as kernels and tools ask for it.
+
+use hypercall_abi::abi::{Abi, Word};
+use hypercall_abi::plain::Plain;
+use hypercall_abi::{features, version as abi};
+
+use super::{Call, Outcome, Refused};
+use crate::frame::PAGE_SIZE;
+use crate::machine::Machine;
+use crate::refuse;
+
+/// The interface version that is spoken.
+const VERSION: i64 = 4 << 16 | 17;
+
+pub(super) fn xen_version<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [op, buffer, ..] = call.args;
+    match op as u32 {
+        abi::OP_VERSION => return Ok(Outcome::Done(VERSION)),
+        abi::OP_PAGESIZE => return Ok(Outcome::Done(PAGE_SIZE as i64)),
+        abi::OP_EXTRAVERSION => {
+            text::<M, { abi::EXTRAVERSION_LEN }>(
+                call,
+                buffer,
+                concat!(".0-tenon-", env!("CARGO_PKG_VERSION")),
+            )?;
+        }
+        abi::OP_CAPABILITIES => {
+            let what = "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
+            text::<M, { abi::CAPABILITIES_INFO_LEN }>(call, buffer, what)?;
+        }
+        abi::OP_CHANGESET => {
+            text::<M, { abi::CHANGESET_INFO_LEN }>(
+                call,
+                buffer,
+                concat!("Tenon ", env!("CARGO_PKG_VERSION")),
+            )?;
+        }
+        abi::OP_COMMANDLINE => {
+            call.must_be_privileged()?;
+            text::<M, { abi::COMMANDLINE_LEN }>(call, buffer, call.hv.machine.command_line())?;
+        }
+        abi::OP_COMPILE_INFO => {
+            let mut info = abi::CompileInfo::zeroed();
+            fill(&mut info.compiler, "rustc");
+            fill(&mut info.compile_by, "tenon");
+            fill(&mut info.compile_domain, "tenon");
+            call.write(buffer, &info)?;
+        }
+        abi::OP_PLATFORM_PARAMETERS => {
+            // Where a paravirtualized guest would find the hypervisor: there is none.
+            let parameters = abi::PlatformParameters::<A> { virt_start: A::Ulong::truncated(0) };
+            call.write(buffer, &parameters)?;
+        }
+        abi::OP_GET_FEATURES => {
+            let mut info: abi::FeatureInfo = call.read(buffer)?;
+            if info.submap_idx != 0 {
+                refuse!(EINVAL, "feature submap {} does not exist", info.submap_idx);
+            }
+            info.submap = features_of(call);
+            call.write(buffer, &info)?;
+        }
+        abi::OP_GUEST_HANDLE => call.write(buffer, &*call.domain().handle.lock())?,
+        abi::OP_BUILD_ID => refuse!(ENODATA, "this build has no build id"),
+        op => refuse!(ENOSYS, "xen_version {op} is not known"),
+    }
+    Ok(Outcome::OK)
+}
+
+/// What guests without paravirtualized paging may rely on.
+fn features_of<M: Machine>(call: &Call<'_, M>) -> u32 {
+    let common = 1 << features::WRITABLE_PAGE_TABLES
+        | 1 << features::WRITABLE_DESCRIPTOR_TABLES
+        | 1 << features::AUTO_TRANSLATED_PHYSMAP
+        | 1 << features::SUPERVISOR_MODE_KERNEL
+        | 1 << features::HVM_CALLBACK_VECTOR
+        | 1 << features::HVM_SAFE_PVCLOCK
+        | 1 << features::MEMORY_OP_VNODE_SUPPORTED
+        | 1 << features::LINUX_RSDP_UNRESTRICTED;
+    let mapping = if call.domain().is_identity_mapped() {
+        1 << features::DIRECT_MAPPED
+    } else {
+        1 << features::NOT_DIRECT_MAPPED
+    };
+    let control = if call.domain().hardware.is_some() { 1 << features::DOM0 } else { 0 };
+    common | mapping | control
+}
+
+/// Writes a fixed-size, zero-padded text.
+fn text<M: Machine, const N: usize>(call: &Call<'_, M>, at: u64, text: &str) -> Result<(), Refused> {
+    let mut bytes = [0u8; N];
+    fill(&mut bytes, text);
+    call.write_bytes(at, &bytes)
+}
+
+/// Copies what fits, leaving a zero at the end.
+fn fill(into: &mut [u8], text: &str) {
+    let room = into.len().saturating_sub(1);
+    for (to, from) in into.iter_mut().take(room).zip(text.bytes()) {
+        *to = from;
+    }
+}

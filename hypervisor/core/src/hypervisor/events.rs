@@ -1,0 +1,99 @@
+//! Event delivery between domains.
+//!
+//! Lock order: a domain's event lock is taken with no other event lock held, or two in the order of domain ids
+//! ([`Hypervisor::with_events_of`]). vCPUs are woken after the lock is dropped, or under it where that cannot matter:
+//! the scheduler's locks come after the event lock.
+
+use alloc::sync::Arc;
+
+use super::Hypervisor;
+use crate::domain::{Domain, Requests};
+use crate::evtchn::{EventChannels, EvtchnError, Route, Virq, Wake, Woken};
+use crate::frames::FrameRef;
+use crate::ids::{Port, VcpuId};
+use crate::machine::Machine;
+use crate::pair::Pair;
+
+type Table<M> = EventChannels<FrameRef<M>>;
+
+impl<M: Machine> Hypervisor<M> {
+    /// Sends an event from `domain` through `port`.
+    ///
+    /// # Errors
+    /// The port is not open, or not one to send through.
+    #[inline]
+    pub fn send_event(&self, domain: &Arc<Domain<M>>, port: Port) -> Result<(), EvtchnError> {
+        let route = domain.events.lock().route(port)?;
+        match route {
+            Route::Delivered(wake) => self.notify(domain, wake),
+            Route::Remote { dom, port: remote_port } => {
+                if let Some(remote) = self.domain(dom) {
+                    let wake = remote.events.lock().deliver((domain.id, port), remote_port);
+                    self.notify(&remote, wake);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Raises a virtual interrupt of a domain.
+    pub fn raise_virq(&self, domain: &Arc<Domain<M>>, virq: Virq, vcpu: VcpuId) {
+        let wake = domain.events.lock().raise_virq(virq, vcpu);
+        self.notify(domain, wake);
+    }
+
+    /// Tells the vCPUs that an event concerns.
+    #[inline]
+    pub fn notify(&self, domain: &Arc<Domain<M>>, wake: Wake) {
+        if let Some(vcpu) = wake.upcall {
+            self.upcall(domain, vcpu);
+        }
+        if wake.more {
+            self.notify_rest(domain);
+        }
+    }
+
+    fn notify_rest(&self, domain: &Arc<Domain<M>>) {
+        loop {
+            let woken = domain.events.lock().next_woken();
+            match woken {
+                Some((vcpu, Woken::Upcall)) => self.upcall(domain, vcpu),
+                Some((vcpu, Woken::Poll)) => {
+                    if let Some(vcpu) = domain.vcpu(vcpu) {
+                        vcpu.request(Requests::POLL_DONE);
+                        self.sched.wake(&vcpu);
+                    }
+                }
+                None => break,
+            }
+        }
+    }
+
+    #[inline]
+    fn upcall(&self, domain: &Arc<Domain<M>>, vcpu: VcpuId) {
+        if let Some(vcpu) = domain.vcpu(vcpu) {
+            vcpu.request(Requests::UPCALL);
+            self.sched.wake(&vcpu);
+        }
+    }
+
+    /// Runs `f` with the event tables of both domains locked, in the order of their ids.
+    pub fn with_events_of<R>(
+        &self,
+        local: &Domain<M>,
+        remote: &Domain<M>,
+        f: impl FnOnce(Pair<'_, Table<M>>) -> R,
+    ) -> R {
+        if local.id == remote.id {
+            return f(Pair::Same(&mut local.events.lock()));
+        }
+        let (first, second) = if local.id < remote.id { (local, remote) } else { (remote, local) };
+        let mut first_table = first.events.lock();
+        let mut second_table = second.events.lock();
+        if local.id < remote.id {
+            f(Pair::Two { local: &mut first_table, remote: &mut second_table })
+        } else {
+            f(Pair::Two { local: &mut second_table, remote: &mut first_table })
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Pausing, shutting down and destroying domains.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use super::Hypervisor;
+use crate::domain::{Domain, Stage, VcpuRef};
+use crate::evtchn::{EventChannels, Teardown, Virq};
+use crate::hv_log;
+use crate::ids::{DomId, Port, VcpuId};
+use crate::machine::{Machine, MachineEnd};
+use crate::p2m::Progress;
+
+/// How many p2m entries one step of a destruction looks at: some tens of microseconds.
+const TEARDOWN_BUDGET: usize = 2048;
+/// How many ports one step looks at.
+const PORT_BUDGET: u32 = 256;
+
+/// Where a destruction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destruction {
+    /// Call again.
+    Unfinished,
+    /// The domain is gone, or waits only for others to let go of its frames.
+    Finished,
+}
+
+impl<M: Machine> Hypervisor<M> {
+    /// Pauses a domain for the tools, and waits until none of its vCPUs runs. Not for the caller's own domain.
+    pub fn pause_domain(&self, domain: &Arc<Domain<M>>) {
+        domain.life.add_pause();
+        domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
+        domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
+    }
+
+    /// Takes back one pause. False if the tools have not paused it.
+    pub fn unpause_domain(&self, domain: &Arc<Domain<M>>) -> bool {
+        if !domain.life.remove_pause() {
+            return false;
+        }
+        domain.vcpu_refs().for_each(|vcpu| self.sched.release(&vcpu));
+        true
+    }
+
+    /// Switches a vCPU on. False if it was on.
+    pub fn bring_up(&self, vcpu: &VcpuRef<M>) -> bool {
+        let was = vcpu.online.swap(true, Ordering::AcqRel);
+        if !was {
+            self.sched.release(vcpu);
+        }
+        !was
+    }
+
+    /// Switches a vCPU off. Its CPU stops it at the next look.
+    pub fn take_down(&self, vcpu: &VcpuRef<M>) {
+        if vcpu.online.swap(false, Ordering::AcqRel) {
+            self.sched.hold(vcpu);
+        }
+    }
+
+    /// The domain has ended, by its own will or by a crash: stops its vCPUs and tells the control domain.
+    ///
+    /// If it is the control domain, that ends the machine's run.
+    pub fn shutdown_domain(&self, domain: &Arc<Domain<M>>, reason: u32) {
+        use hypercall_abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF};
+        if domain.hardware.is_some() {
+            let how = if reason == SHUTDOWN_POWEROFF { MachineEnd::PowerOff } else { MachineEnd::Reboot };
+            let said = if reason == SHUTDOWN_CRASH { "crashed" } else { "shut down" };
+            hv_log!(self, Info, "domain 0 {said} (reason {reason}): {how:?}");
+            self.machine.end(how);
+        }
+        if domain.life.begin_shutdown(reason) {
+            domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
+            hv_log!(self, Info, "{} shut down, reason {reason}", domain.id);
+            self.tell_control_domain();
+        }
+    }
+
+    /// Lets a domain that has shut down run on.
+    pub fn resume_domain(&self, domain: &Arc<Domain<M>>) {
+        if domain.life.end_shutdown() {
+            domain.vcpu_refs().for_each(|vcpu| self.sched.release(&vcpu));
+        }
+    }
+
+    /// Something about some domain has changed.
+    pub fn tell_control_domain(&self) {
+        if let Some(control) = self.domain(DomId::ZERO) {
+            self.raise_virq(&control, Virq::DOM_EXC, VcpuId(0));
+        }
+    }
+
+    /// Does one step of destroying a domain: bounded work, to be repeated until it says that it is finished.
+    pub fn destroy_step(&self, domain: &Arc<Domain<M>>) -> Destruction {
+        if domain.life.begin_dying() {
+            domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
+            domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
+            domain.events.lock().begin_destroy();
+        }
+        if domain.life.stage() == Stage::Dead {
+            return self.bury(domain);
+        }
+        if self.close_ports(domain) == Destruction::Unfinished {
+            return Destruction::Unfinished;
+        }
+        let progress = {
+            let memory = &domain.memory;
+            let mut cursor = memory.drain.lock();
+            let mut p2m = memory.p2m.write();
+            p2m.drain(&mut cursor, TEARDOWN_BUDGET, |_, entry| memory.release(&entry))
+        };
+        if progress == Progress::More {
+            return Destruction::Unfinished;
+        }
+        domain.vcpu_refs().for_each(|vcpu| {
+            let mut context = vcpu.context.lock();
+            context.runstate_area = None;
+            context.time_area = None;
+        });
+        domain.events.lock().release_pages();
+        domain.life.finish_dying();
+        self.bury(domain)
+    }
+
+    /// Forgets a dead domain once nobody holds its frames.
+    fn bury(&self, domain: &Arc<Domain<M>>) -> Destruction {
+        if domain.memory.frames() == 0 {
+            self.remove_domain(domain.id);
+        }
+        self.tell_control_domain();
+        Destruction::Finished
+    }
+
+    /// Drops dead domains whose last frame has come back since.
+    pub fn bury_the_dead(&self) {
+        let mut at = DomId(0);
+        while let Some(domain) = self.domain_from(at) {
+            if domain.life.stage() == Stage::Dead && domain.memory.frames() == 0 {
+                self.remove_domain(domain.id);
+                self.tell_control_domain();
+            }
+            at = DomId(domain.id.0 + 1);
+        }
+    }
+
+    fn close_ports(&self, domain: &Arc<Domain<M>>) -> Destruction {
+        let from = Port(domain.teardown_port.load(Ordering::Relaxed));
+        let step = domain.events.lock().close_all(from, PORT_BUDGET);
+        let next = match step {
+            Teardown::Done => return Destruction::Finished,
+            Teardown::More { from } => from,
+            Teardown::Close { port, remote } => {
+                let peer = remote.and_then(|id| self.domain(id));
+                let peer = peer.as_ref().unwrap_or(domain);
+                // The peer may have closed it in between; then there is nothing left to do for this port.
+                match self.with_events_of(domain, peer, |pair| EventChannels::close(pair, port)) {
+                    Ok(_) | Err(_) => port,
+                }
+            }
+        };
+        domain.teardown_port.store(next.0, Ordering::Relaxed);
+        Destruction::Unfinished
+    }
+}

@@ -1,0 +1,136 @@
+//! The whole: the domains, the scheduler, and what connects them.
+//!
+//! One [`Hypervisor`] exists; everything that acts on more than one vCPU takes a reference to it.
+
+mod events;
+mod lifecycle;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::domain::{BuildError, Domain, VcpuRef};
+use crate::entries::Entries;
+use crate::ids::{CpuId, DomId};
+use crate::log::Level;
+use crate::machine::{Machine, OutOfMemory};
+use crate::sched::Scheduler;
+use crate::sync::{Lock, RwLock};
+
+/// The hypervisor's state.
+pub struct Hypervisor<M: Machine> {
+    /// The machine below.
+    pub machine: M,
+    /// Who runs where.
+    pub sched: Scheduler<M>,
+    /// Who is in a guest.
+    pub entries: Entries,
+    /// Sorted by id.
+    domains: RwLock<Vec<Arc<Domain<M>>>>,
+    /// Where to look for the next free id.
+    next_id: Lock<u16>,
+    /// Whether a guest may be told that the machine's TSC is invariant and in step.
+    pub stable_tsc: bool,
+}
+
+/// Logs at a level, as `hv.machine.log`.
+#[macro_export]
+macro_rules! hv_log {
+    ($hv:expr, $level:ident, $($arg:tt)*) => {
+        $hv.machine.log($crate::log::Level::$level, format_args!($($arg)*))
+    };
+}
+
+impl<M: Machine> Hypervisor<M> {
+    /// A hypervisor without domains.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn new(machine: M, stable_tsc: bool) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            machine,
+            sched: Scheduler::new(machine)?,
+            entries: Entries::default(),
+            domains: RwLock::new(Vec::new()),
+            next_id: Lock::new(1),
+            stable_tsc,
+        })
+    }
+
+    /// The domain of that number, dying ones included.
+    #[must_use]
+    pub fn domain(&self, id: DomId) -> Option<Arc<Domain<M>>> {
+        let domains = self.domains.read();
+        let at = domains.binary_search_by_key(&id, |d| d.id).ok()?;
+        domains.get(at).cloned()
+    }
+
+    /// The first domain whose number is at least `id`.
+    #[must_use]
+    pub fn domain_from(&self, id: DomId) -> Option<Arc<Domain<M>>> {
+        let domains = self.domains.read();
+        domains.get(domains.partition_point(|d| d.id < id)).cloned()
+    }
+
+    /// Finds a number that no domain has and to which no frame belongs, after the one used last.
+    #[must_use]
+    pub fn free_id(&self) -> Option<DomId> {
+        let mut next = self.next_id.lock();
+        for _ in 0..DomId::FIRST_RESERVED.0 {
+            let id = DomId(*next);
+            *next = if *next + 1 >= DomId::FIRST_RESERVED.0 { 1 } else { *next + 1 };
+            if self.domain(id).is_none() && self.machine.table().owned_by(id) == 0 {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Adds a domain to the table and gives its vCPUs to the scheduler. False if the number is taken.
+    ///
+    /// # Errors
+    /// No memory for the table's or the scheduler's room.
+    pub fn add_domain(&self, domain: &Arc<Domain<M>>) -> Result<bool, BuildError> {
+        let mut domains = self.domains.write();
+        let at = domains.partition_point(|d| d.id < domain.id);
+        if domains.get(at).is_some_and(|d| d.id == domain.id) {
+            return Ok(false);
+        }
+        domains.try_reserve(1).map_err(|_| BuildError::OutOfMemory)?;
+        let vcpus = domains.iter().map(|d| d.vcpus.len()).sum::<usize>() + domain.vcpus.len();
+        self.sched.reserve(vcpus)?;
+        domains.insert(at, domain.clone());
+        drop(domains);
+        domain.vcpu_refs().for_each(|vcpu| self.sched.place(&vcpu));
+        Ok(true)
+    }
+
+    /// Takes a dead domain out of the table.
+    pub(crate) fn remove_domain(&self, id: DomId) {
+        let mut domains = self.domains.write();
+        if let Ok(at) = domains.binary_search_by_key(&id, |d| d.id) {
+            let domain = domains.remove(at);
+            drop(domains);
+            domain.vcpu_refs().for_each(|vcpu| self.sched.forget(&vcpu));
+        }
+    }
+
+    /// Flushes a domain's guest translations on every CPU that runs it, waiting until they are gone.
+    ///
+    /// The domain's flush epoch has been advanced; vCPUs that are not running flush when they enter.
+    pub fn flush_guest_tlbs(&self, domain: &Domain<M>) {
+        let mut cpus = domain.running_on();
+        cpus.remove(self.machine.this_cpu());
+        self.entries.exclude(cpus, |cpu| self.machine.kick(cpu));
+    }
+
+    /// Ends a guest that did what no guest may, with the reason in the log.
+    pub fn crash(&self, vcpu: &VcpuRef<M>, reason: core::fmt::Arguments<'_>) {
+        self.machine.log(Level::Error, format_args!("{vcpu} crashed: {reason}"));
+        self.shutdown_domain(vcpu.domain(), hypercall_abi::sched::SHUTDOWN_CRASH);
+    }
+
+    /// Makes this CPU look at its work again.
+    pub fn kick(&self, cpu: CpuId) {
+        self.machine.kick(cpu);
+    }
+}

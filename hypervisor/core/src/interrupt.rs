@@ -1,0 +1,205 @@
+//! What a vCPU does before it enters the guest when something is up: requests, timers, interrupts.
+
+use crate::domain::{Context, Requests, VcpuRef};
+use crate::evtchn::Virq;
+use crate::exit::GuestClock;
+use crate::guest_cpu::{Event, GuestCpu, SystemState};
+use crate::hypervisor::Hypervisor;
+use crate::ids::Vector;
+use crate::machine::Machine;
+use crate::time::Nanos;
+use crate::vlapic::{Deadline, Delivery, Ipi, Trigger};
+
+/// Handles everything that waits, and sets the interrupt that the next entry delivers.
+pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    context.irq_check = false;
+    let requests = vcpu.take_requests();
+    if requests.intersects(Requests::INIT | Requests::STARTUP) {
+        start_or_reset(hv, vcpu, context, requests);
+    }
+    if requests.contains(Requests::POLL_DONE) {
+        context.timers.poll = Nanos::NEVER;
+        vcpu.domain().events.lock().poll_done(vcpu.id);
+    }
+    if requests.contains(Requests::TIMER) {
+        run_timers(hv, vcpu, context);
+    }
+    context.apic.accept_posted(&vcpu.posted);
+    context.nmi_waiting |= requests.contains(Requests::NMI);
+    context.upcall_waiting |= requests.contains(Requests::UPCALL);
+    if context.nmi_waiting {
+        vcpu.sched.unblock();
+        if context.guest.can_take_nmi() {
+            context.nmi_waiting = false;
+            context.guest.inject(Event::Nmi);
+        }
+        // Otherwise the end of the NMI handler, or of what is being injected, is an interrupt window.
+    }
+    deliver(vcpu, context);
+}
+
+/// Chooses what to inject: the event upcall first, which has no priority among the APIC's interrupts, then the APIC's.
+fn deliver<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let upcall = upcall_due(vcpu, context);
+    let from_apic = context.apic.next_interrupt();
+    if upcall.is_none() && from_apic.is_none() {
+        context.guest.request_interrupt_window(false);
+        return;
+    }
+    vcpu.sched.unblock();
+    if !context.guest.can_take_interrupt() {
+        context.guest.request_interrupt_window(true);
+        return;
+    }
+    match (upcall, from_apic) {
+        (Some(vector), _) => {
+            context.upcall_waiting = false;
+            context.guest.inject(Event::Interrupt(vector));
+            context.guest.request_interrupt_window(from_apic.is_some());
+        }
+        (None, Some(vector)) => {
+            context.apic.ack(vector);
+            context.guest.inject(Event::Interrupt(vector));
+            context.guest.request_interrupt_window(context.apic.next_interrupt().is_some());
+        }
+        (None, None) => {}
+    }
+}
+
+/// The vector of the domain-wide event callback, if the guest must be told of events that way. A vCPU with an upcall
+/// vector of its own gets that from its local APIC instead.
+fn upcall_due<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option<Vector> {
+    if !context.upcall_waiting {
+        return None;
+    }
+    if !vcpu.domain().events.lock().upcall_pending(vcpu.id) {
+        context.upcall_waiting = false;
+        return None;
+    }
+    match vcpu.upcall_vector() {
+        Some(vector) => {
+            context.upcall_waiting = false;
+            context.apic.accept(vector, Trigger::Edge);
+            None
+        }
+        None => vcpu.domain().callback_vector(),
+    }
+}
+
+/// Raises what is due and finds out when to look again.
+pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let now = hv.machine.now();
+    let timers = &mut context.timers;
+    let mut virq = false;
+    if timers.singleshot <= now {
+        timers.singleshot = Nanos::NEVER;
+        virq = true;
+    }
+    let (next, period) = timers.periodic;
+    if next <= now {
+        // Ticks that were missed are merged.
+        let missed = now.since(next) / period.max(1);
+        timers.periodic.0 = next + (missed + 1).saturating_mul(period);
+        virq = true;
+    }
+    if timers.poll <= now {
+        timers.poll = Nanos::NEVER;
+        vcpu.domain().events.lock().poll_done(vcpu.id);
+        vcpu.sched.unblock();
+    }
+    let clock = GuestClock::new(hv.machine, context.tsc_offset);
+    context.timers.apic = match context.apic.poll_timer(&clock) {
+        None => Nanos::NEVER,
+        Some(Deadline::Nanoseconds(at)) => Nanos(at),
+        Some(Deadline::Tsc(at)) => clock.when_tsc_is(at),
+    };
+    if virq {
+        hv.raise_virq(vcpu.domain(), Virq::TIMER, vcpu.id);
+    }
+    rearm(hv, vcpu, context);
+}
+
+/// Makes sure that this CPU looks at the vCPU's timers in time.
+pub fn rearm<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let first = context.timers.first();
+    if first < context.armed || context.armed <= hv.machine.now() {
+        context.armed = first;
+        hv.sched.arm_for(vcpu, first);
+    }
+}
+
+/// INIT, and the start-up IPI that ends the wait after it (SDM volume 3, 9.4).
+fn start_or_reset<M: Machine>(
+    hv: &Hypervisor<M>,
+    vcpu: &VcpuRef<M>,
+    context: &mut Context<M>,
+    requests: Requests,
+) {
+    if requests.contains(Requests::INIT) {
+        context.apic.init();
+        vcpu.identity.publish(context.apic.identity());
+        context.wait_for_startup = true;
+        context.guest.set_system(&SystemState::after_init(0));
+        hv.take_down(vcpu);
+    }
+    if requests.contains(Requests::STARTUP) && context.wait_for_startup {
+        context.wait_for_startup = false;
+        let page = vcpu.startup_vector.load(core::sync::atomic::Ordering::Relaxed) as u16;
+        context.guest.set_system(&SystemState::after_init(page << 8));
+        let gprs = context.guest.gprs_mut();
+        *gprs = crate::guest_cpu::Gprs { rflags: 2, ..Default::default() };
+    }
+}
+
+/// Sends an inter-processor interrupt to the vCPUs that it names.
+pub fn send_ipi<M: Machine>(hv: &Hypervisor<M>, from: &VcpuRef<M>, context: &mut Context<M>, ipi: &Ipi) {
+    let mut lowest_taken = false;
+    for to in from.domain().vcpu_refs() {
+        let is_self = to.same(from);
+        if !ipi.target.reaches(&to.identity.load(), is_self) {
+            continue;
+        }
+        match ipi.delivery {
+            Delivery::Fixed(vector) if is_self => {
+                context.apic.accept(vector, Trigger::Edge);
+                context.irq_check = true;
+            }
+            Delivery::LowestPriority(_) if lowest_taken => {}
+            Delivery::Fixed(vector) | Delivery::LowestPriority(vector) => {
+                lowest_taken = true;
+                post(hv, &to, vector, Trigger::Edge);
+            }
+            Delivery::Nmi => signal(hv, &to, Requests::NMI),
+            Delivery::Init => {
+                // A vCPU that is down has nothing running to reset: it waits for start-up already.
+                if to.is_online() && !is_self {
+                    signal(hv, &to, Requests::INIT);
+                }
+            }
+            Delivery::Startup(page) => start_up(hv, &to, page),
+            Delivery::ExtInt => {}
+        }
+    }
+}
+
+/// Posts an interrupt to a vCPU's local APIC.
+pub fn post<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, vector: Vector, trigger: Trigger) {
+    if to.posted.post(vector, trigger) {
+        hv.sched.wake(to);
+    }
+}
+
+fn signal<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, what: Requests) {
+    to.request(what);
+    hv.sched.wake(to);
+}
+
+/// A start-up IPI switches on a vCPU that is down. One that runs ignores it.
+fn start_up<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, page: u8) {
+    if to.is_online() {
+        return;
+    }
+    to.startup_vector.store(u32::from(page), core::sync::atomic::Ordering::Relaxed);
+    to.request(Requests::STARTUP);
+    hv.bring_up(to);
+}

@@ -1,0 +1,129 @@
+//! Guest memory by linear address: translation through the guest's own page tables, then copies.
+//!
+//! Used with the rights of supervisor code: hypercalls come from ring 0, and emulated instructions on device
+//! registers come from kernels.
+
+use crate::domain::{Context, DomainMemory, MemoryFault, VcpuRef};
+use crate::frame::{Gaddr, PAGE_SIZE};
+use crate::guest_cpu::{Event, GuestCpu};
+use crate::machine::Machine;
+use crate::walk::{self, Access, Paging, Privilege, ReadGuestPhys};
+
+/// Why linear memory could not be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The guest's page tables say no.
+    Walk {
+        /// The linear address.
+        at: u64,
+        /// What they say.
+        fault: walk::Fault,
+    },
+    /// They lead to where no memory is.
+    Memory(MemoryFault),
+}
+
+impl<M: Machine> ReadGuestPhys for DomainMemory<M> {
+    fn read_u32(&self, at: Gaddr) -> Option<u32> {
+        self.read_value(at).ok()
+    }
+
+    fn read_u64(&self, at: Gaddr) -> Option<u64> {
+        DomainMemory::read_u64(self, at).ok()
+    }
+}
+
+/// Where a linear address leads, for that kind of access by the guest's kernel.
+///
+/// # Errors
+/// The guest's page tables say no.
+#[inline]
+pub fn translate<M: Machine>(
+    vcpu: &VcpuRef<M>,
+    context: &Context<M>,
+    at: u64,
+    access: Access,
+) -> Result<Gaddr, Fault> {
+    let control = context.guest.control();
+    let paging = Paging::new(control.cr0, control.cr3, control.cr4, control.efer, 52);
+    let privilege = if control.cpl == 3 { Privilege::User } else { Privilege::Supervisor { ac: true } };
+    paging
+        .translate(&vcpu.domain().memory, at, access, privilege)
+        .map(|found| found.address)
+        .map_err(|fault| Fault::Walk { at, fault })
+}
+
+/// Copies linear memory out.
+///
+/// # Errors
+/// Part of it cannot be read; `into` may be partly filled then.
+pub fn read<M: Machine>(
+    vcpu: &VcpuRef<M>,
+    context: &Context<M>,
+    at: u64,
+    into: &mut [u8],
+) -> Result<(), Fault> {
+    copy_out(vcpu, context, at, into, Access::Read)
+}
+
+/// Copies instruction bytes out.
+///
+/// # Errors
+/// As [`read`].
+pub fn fetch<M: Machine>(
+    vcpu: &VcpuRef<M>,
+    context: &Context<M>,
+    at: u64,
+    into: &mut [u8],
+) -> Result<(), Fault> {
+    copy_out(vcpu, context, at, into, Access::Fetch)
+}
+
+fn copy_out<M: Machine>(
+    vcpu: &VcpuRef<M>,
+    context: &Context<M>,
+    at: u64,
+    into: &mut [u8],
+    access: Access,
+) -> Result<(), Fault> {
+    let (mut at, mut rest) = (at, into);
+    while !rest.is_empty() {
+        let len = rest.len().min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)));
+        let (piece, next) = rest.split_at_mut(len);
+        let physical = translate(vcpu, context, at, access)?;
+        vcpu.domain().memory.read(physical, piece)?;
+        rest = next;
+        at = at.wrapping_add(len as u64);
+    }
+    Ok(())
+}
+
+/// Copies into linear memory.
+///
+/// # Errors
+/// Part of it cannot be written; what comes before that may have been.
+pub fn write<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, at: u64, from: &[u8]) -> Result<(), Fault> {
+    let (mut at, mut rest) = (at, from);
+    while !rest.is_empty() {
+        let len = rest.len().min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)));
+        let (piece, next) = rest.split_at(len);
+        let physical = translate(vcpu, context, at, Access::Write)?;
+        vcpu.domain().memory.write(physical, piece)?;
+        rest = next;
+        at = at.wrapping_add(len as u64);
+    }
+    Ok(())
+}
+
+/// Gives the guest the exception that the access would have raised.
+pub fn inject<M: Machine>(context: &mut Context<M>, fault: &Fault) {
+    match *fault {
+        Fault::Walk { at, fault: walk::Fault::Page(code) } => {
+            let mut system = context.guest.system();
+            system.cr2 = at;
+            context.guest.set_system(&system);
+            context.guest.inject(Event::Exception { vector: 14, error: Some(code) });
+        }
+        Fault::Walk { .. } | Fault::Memory(_) => context.guest.inject(Event::GENERAL_PROTECTION),
+    }
+}

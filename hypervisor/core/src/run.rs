@@ -1,0 +1,82 @@
+//! Running a vCPU: the loop between the guest and the hypervisor.
+//!
+//! This is the path of every VM exit. It is short when nothing special is up: mark this CPU as inside, look whether
+//! anything asks for attention, enter; mark it as outside, handle the exit, again. Nothing on it allocates, and the
+//! only lock held throughout is the vCPU's own context.
+
+use core::sync::atomic::Ordering;
+
+use crate::domain::{Attention, Context, VcpuRef};
+use crate::exit;
+use crate::guest_cpu::GuestCpu;
+use crate::hypervisor::Hypervisor;
+use crate::interrupt;
+use crate::machine::Machine;
+use crate::shared;
+use crate::time::Nanos;
+
+/// Runs a vCPU that the scheduler has picked for this CPU, until it has to stop. Returns when it wants to be looked at
+/// again, for [`Scheduler::put`](crate::sched::Scheduler::put).
+pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
+    let cpu = hv.machine.this_cpu();
+    let mut guard = vcpu.context.lock();
+    let context = &mut *guard;
+    switch_in(hv, vcpu, context);
+    loop {
+        hv.entries.enter(cpu);
+        match attention(hv, vcpu, context) {
+            Attention::None => {
+                let exit = context.guest.enter();
+                hv.entries.leave(cpu);
+                exit::handle(hv, vcpu, context, exit);
+            }
+            Attention::Work => {
+                hv.entries.leave(cpu);
+                interrupt::work(hv, vcpu, context);
+            }
+            Attention::Stop => {
+                hv.entries.leave(cpu);
+                break;
+            }
+        }
+    }
+    switch_out(hv, vcpu, context);
+    context.timers.first()
+}
+
+/// What must be looked at before the guest is entered. This CPU counts as inside already, so whatever is posted after
+/// these loads comes with an interrupt that ends the guest's run.
+#[inline]
+fn attention<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Attention {
+    let epoch = vcpu.domain().memory.tlb_epoch.load(Ordering::SeqCst);
+    if epoch != context.tlb_epoch {
+        context.tlb_epoch = epoch;
+        context.guest.flush_tlb();
+    }
+    if vcpu.sched.is_held() || hv.sched.should_reschedule() {
+        Attention::Stop
+    } else if vcpu.has_work() || context.irq_check {
+        Attention::Work
+    } else if vcpu.sched.is_blocked() {
+        Attention::Stop
+    } else {
+        Attention::None
+    }
+}
+
+fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let cpu = hv.machine.this_cpu();
+    vcpu.domain().running_on.fetch_or(1 << (cpu.0 & 63), Ordering::SeqCst);
+    context.guest.switch_in();
+    shared::publish_time(hv, vcpu, context);
+    shared::publish_runstate(vcpu, context);
+    context.armed = Nanos::NEVER;
+    // Timers may have run out while the vCPU was away.
+    vcpu.request(crate::domain::Requests::TIMER);
+}
+
+fn switch_out<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let cpu = hv.machine.this_cpu();
+    context.guest.switch_out();
+    vcpu.domain().running_on.fetch_and(!(1 << (cpu.0 & 63)), Ordering::SeqCst);
+}

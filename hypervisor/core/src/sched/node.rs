@@ -1,0 +1,193 @@
+//! What the scheduler keeps about one vCPU.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::ids::CpuId;
+use crate::machine::CpuMask;
+use crate::sync::Lock;
+use crate::time::Nanos;
+
+/// The weight of a vCPU that nobody gave another.
+pub const DEFAULT_WEIGHT: u32 = 256;
+
+/// Where a vCPU is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Blocked or held.
+    Parked,
+    /// Waits for a CPU.
+    Queued,
+    /// Runs on this one.
+    Running(CpuId),
+}
+
+const PARKED: u32 = u32::MAX;
+const QUEUED: u32 = u32::MAX - 1;
+
+/// Time spent in each state, in nanoseconds: running, runnable, blocked, offline (`RUNSTATE_*`, `public/vcpu.h`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunTimes {
+    /// The state now: an index into `spent`.
+    pub state: usize,
+    /// When it began.
+    pub since: Nanos,
+    /// Time in each state before that.
+    pub spent: [u64; 4],
+}
+
+/// The scheduler's part of a vCPU.
+#[derive(Debug)]
+pub struct SchedNode {
+    state: AtomicU32,
+    home: AtomicU32,
+    holds: AtomicU32,
+    blocked: AtomicBool,
+    vtime: AtomicU64,
+    weight: AtomicU32,
+    affinity: AtomicU64,
+    times: Lock<RunTimes>,
+}
+
+impl SchedNode {
+    /// A parked vCPU that one reason holds: it has not been started.
+    #[must_use]
+    pub fn new(now: Nanos) -> Self {
+        Self {
+            state: AtomicU32::new(PARKED),
+            home: AtomicU32::new(0),
+            holds: AtomicU32::new(1),
+            blocked: AtomicBool::new(false),
+            vtime: AtomicU64::new(0),
+            weight: AtomicU32::new(DEFAULT_WEIGHT),
+            affinity: AtomicU64::new(u64::MAX),
+            times: Lock::new(RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] }),
+        }
+    }
+
+    /// Where the vCPU is. May be old news unless the home queue is locked.
+    #[inline]
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::SeqCst) {
+            PARKED => State::Parked,
+            QUEUED => State::Queued,
+            cpu => State::Running(CpuId(cpu)),
+        }
+    }
+
+    pub(super) fn set_state(&self, state: State, now: Nanos) {
+        let (word, times_state) = match state {
+            State::Parked if self.is_blocked() => (PARKED, RunTimes::BLOCKED),
+            State::Parked => (PARKED, RunTimes::OFFLINE),
+            State::Queued => (QUEUED, RunTimes::RUNNABLE),
+            State::Running(cpu) => (cpu.0, RunTimes::RUNNING),
+        };
+        self.times.lock().enter(times_state, now);
+        self.state.store(word, Ordering::SeqCst);
+    }
+
+    /// The CPU whose queue it belongs to.
+    #[must_use]
+    pub fn home(&self) -> CpuId {
+        CpuId(self.home.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_home(&self, cpu: CpuId) {
+        self.home.store(cpu.0, Ordering::Release);
+    }
+
+    /// The CPUs that it may run on.
+    #[must_use]
+    pub fn affinity(&self) -> CpuMask {
+        CpuMask(self.affinity.load(Ordering::Relaxed))
+    }
+
+    /// Whether anybody holds it.
+    #[inline]
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn hold(&self) {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes back a hold; true if it was the last.
+    pub(super) fn release(&self) -> bool {
+        let before = self.holds.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before > 0, "released more often than held");
+        before == 1
+    }
+
+    /// Whether it waits for an event.
+    #[inline]
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
+    }
+
+    /// The running vCPU says that it has nothing to do until an event comes.
+    pub fn block(&self) {
+        self.blocked.store(true, Ordering::Release);
+    }
+
+    /// It has something to do after all.
+    pub fn unblock(&self) {
+        self.blocked.store(false, Ordering::Release);
+    }
+
+    /// How long it was in each state, up to now.
+    #[must_use]
+    pub fn times(&self, now: Nanos) -> RunTimes {
+        let mut times = *self.times.lock();
+        times.enter(times.state, now);
+        times
+    }
+
+    /// The same with the time in the present state not added yet: what the guest's runstate area shows.
+    #[must_use]
+    pub fn raw_times(&self) -> RunTimes {
+        *self.times.lock()
+    }
+
+    pub(super) fn since(&self) -> Nanos {
+        self.times.lock().since
+    }
+
+    pub(super) fn vtime(&self) -> u64 {
+        self.vtime.load(Ordering::Relaxed)
+    }
+
+    /// Adds the time since it began to run.
+    pub(super) fn charge(&self, now: Nanos) {
+        let ran = now.since(self.since());
+        let weight = u64::from(self.weight.load(Ordering::Relaxed).max(1));
+        let scaled = ran.saturating_mul(u64::from(DEFAULT_WEIGHT)) / weight;
+        self.vtime.fetch_add(scaled, Ordering::Relaxed);
+    }
+
+    /// A sleeper starts at most `credit` behind the others.
+    pub(super) fn catch_up(&self, min_vtime: u64, credit: u64) {
+        self.vtime.fetch_max(min_vtime.saturating_sub(credit), Ordering::Relaxed);
+    }
+}
+
+impl RunTimes {
+    /// Index of the time spent running.
+    pub const RUNNING: usize = 0;
+    /// Index of the time spent waiting for a CPU.
+    pub const RUNNABLE: usize = 1;
+    /// Index of the time spent waiting for an event.
+    pub const BLOCKED: usize = 2;
+    /// Index of the time spent held.
+    pub const OFFLINE: usize = 3;
+
+    fn enter(&mut self, state: usize, now: Nanos) {
+        if let Some(spent) = self.spent.get_mut(self.state) {
+            *spent += now.since(self.since);
+        }
+        self.state = state;
+        self.since = now;
+    }
+}

@@ -1,0 +1,106 @@
+//! What the hypervisor keeps up to date in a guest's own pages: the time, the wall clock, the run state.
+//!
+//! Each is guarded by a version (or a flag in the entry time) that is odd (or set) while it changes, so the guest
+//! retries a read that met a change (`public/xen.h`, `vcpu_time_info`).
+
+use hypercall_abi::abi::{Abi, X32, X64};
+use hypercall_abi::plain::Plain;
+use hypercall_abi::vcpu::RunstateInfo;
+use hypercall_abi::xen::{PvclockFlags, SharedInfo, VcpuInfo, VcpuTimeInfo};
+
+use core::mem::offset_of;
+
+use crate::domain::{Context, Domain, SharedArea, VcpuRef};
+use crate::frame::PAGE_SIZE;
+use crate::hypervisor::Hypervisor;
+use crate::machine::Machine;
+use crate::page::GuestPage;
+use crate::sched::RunTimes;
+
+const TIME_IN_VCPU_INFO: usize = offset_of!(VcpuInfo<X64>, time);
+const _: () = assert!(TIME_IN_VCPU_INFO == offset_of!(VcpuInfo<X32>, time));
+
+impl<M: Machine> SharedArea<M> {
+    /// Copies bytes to `offset` of the area, across the page's end if need be.
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        let (page, start) = (&self.first.0, self.first.1 + offset);
+        let in_first = PAGE_SIZE.saturating_sub(start).min(bytes.len());
+        let (first, second) = bytes.split_at(in_first);
+        if !first.is_empty() {
+            page.write(start, first);
+        }
+        if let (false, Some(page)) = (second.is_empty(), &self.second) {
+            page.write((start + in_first).saturating_sub(PAGE_SIZE), second);
+        }
+    }
+}
+
+/// Writes the time into the vCPU's `vcpu_info`, and where else the guest wants it.
+pub fn publish_time<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {
+    let scale = hv.machine.tsc_scale();
+    let (tsc, now) = (hv.machine.tsc(), hv.machine.now());
+    let time = |version: u32| VcpuTimeInfo {
+        version,
+        tsc_timestamp: tsc.0.wrapping_add(context.tsc_offset),
+        system_time: now.0,
+        tsc_to_system_mul: scale.mul,
+        tsc_shift: scale.shift,
+        flags: if hv.stable_tsc { PvclockFlags::TSC_STABLE } else { PvclockFlags::empty() },
+        ..VcpuTimeInfo::zeroed()
+    };
+    let events = vcpu.domain().events.lock();
+    if let Some(info) = events.vcpu_info(vcpu.id) {
+        let at = info.offset + TIME_IN_VCPU_INFO;
+        let version = info.page.load32(at) | 1;
+        info.page.store32(at, version);
+        info.page.write(at + 4, &time(version).as_bytes()[4..]);
+        info.page.store32(at, version.wrapping_add(1));
+    }
+    drop(events);
+    if let Some(area) = &context.time_area {
+        area.write(0, &1u32.to_le_bytes());
+        area.write(4, &time(2).as_bytes()[4..]);
+        area.write(0, &(now.0 as u32 & !1).to_le_bytes());
+    }
+}
+
+/// Writes the vCPU's run state to where the guest wants it, as of its latest change.
+pub fn publish_runstate<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>) {
+    let Some(area) = &context.runstate_area else { return };
+    let times = vcpu.sched.raw_times();
+    if area.compat {
+        area.write(0, runstate::<X32>(&times).as_bytes());
+    } else {
+        area.write(0, runstate::<X64>(&times).as_bytes());
+    }
+}
+
+/// A run state in a guest's layout.
+#[must_use]
+pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
+    use hypercall_abi::abi::Word;
+    let mut info = RunstateInfo::<A>::zeroed();
+    info.state = times.state as u32;
+    info.state_entry_time = A::U64::truncated(times.since.0);
+    info.time = times.spent.map(A::U64::truncated);
+    info
+}
+
+/// Writes the wall clock into the shared page: the time of day at [`Nanos`] zero.
+pub fn publish_wall_clock<M: Machine>(hv: &Hypervisor<M>, domain: &Domain<M>) {
+    let base = hv.machine.wall_clock_base();
+    let (seconds, nanoseconds) = (base / 1_000_000_000, (base % 1_000_000_000) as u32);
+    let page = &domain.shared_info;
+    let compat = domain.shared_layout_32.load(core::sync::atomic::Ordering::Relaxed);
+    let (version_at, high_at) = if compat {
+        (offset_of!(SharedInfo<X32>, wc_version), SharedInfo::<X32>::wc_sec_hi_offset())
+    } else {
+        (offset_of!(SharedInfo<X64>, wc_version), SharedInfo::<X64>::wc_sec_hi_offset())
+    };
+    let version = page.load32(version_at) | 1;
+    page.store32(version_at, version);
+    page.store32(version_at + 4, seconds as u32);
+    page.store32(version_at + 8, nanoseconds);
+    page.store32(high_at, (seconds >> 32) as u32);
+    page.store32(version_at, version.wrapping_add(1));
+}

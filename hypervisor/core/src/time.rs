@@ -1,0 +1,107 @@
+//! Units of time.
+
+use core::ops::Add;
+
+/// Nanoseconds since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// Later than anything that happens.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// One millisecond.
+    pub const MILLISECOND: u64 = 1_000_000;
+
+    /// What is left until `self` at `now`; 0 if it is past.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<u64> for Nanos {
+    type Output = Self;
+
+    fn add(self, ns: u64) -> Self {
+        Self(self.0.saturating_add(ns))
+    }
+}
+
+/// A time-stamp counter value of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Tsc(pub u64);
+
+/// Ticks to nanoseconds as pvclock has it (`public/xen.h`, `vcpu_time_info`):
+/// `ns = ((ticks << shift) * mul) >> 32`, a negative shift going right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TscScale {
+    /// The multiplier, a fraction of 2^32.
+    pub mul: u32,
+    /// The shift that comes first.
+    pub shift: i8,
+    /// The same as a frequency, in kHz.
+    pub khz: u32,
+}
+
+impl TscScale {
+    /// The scale of a counter that runs at `khz`; `None` for 0.
+    #[must_use]
+    pub fn from_khz(khz: u32) -> Option<Self> {
+        if khz == 0 {
+            return None;
+        }
+        let hz = u128::from(khz) * 1000;
+        // ns per tick as a fraction of 2^32, normalized so that the multiplier has its top bit set.
+        let mut shift = 0i8;
+        let mut ratio = (1_000_000_000u128 << 32) / hz;
+        while ratio >= 1 << 32 {
+            shift += 1;
+            ratio = (1_000_000_000u128 << 32) / (hz << shift);
+        }
+        while ratio < 1 << 31 {
+            shift -= 1;
+            ratio = (1_000_000_000u128 << (32 - shift)) / hz;
+        }
+        Some(Self { mul: ratio as u32, shift, khz })
+    }
+
+    /// The nanoseconds that so many ticks take.
+    #[must_use]
+    pub const fn to_ns(&self, ticks: u64) -> u64 {
+        let shifted =
+            if self.shift >= 0 { (ticks as u128) << self.shift } else { (ticks >> -self.shift) as u128 };
+        ((shifted * self.mul as u128) >> 32) as u64
+    }
+
+    /// The ticks that so many nanoseconds take, rounded up.
+    #[must_use]
+    pub const fn to_ticks(&self, ns: u64) -> u64 {
+        ((ns as u128 * self.khz as u128).div_ceil(1_000_000)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_frequencies() {
+        for khz in [1_000, 999_999, 1_000_000, 1_000_001, 2_400_000, 3_999_999, 5_000_000] {
+            let scale = TscScale::from_khz(khz).unwrap();
+            let second = scale.to_ns(u64::from(khz) * 1000);
+            assert!((999_999_990..=1_000_000_000).contains(&second), "{khz} kHz: {second} {scale:?}");
+        }
+        assert_eq!(TscScale::from_khz(0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back(khz in 1_000u32..10_000_000, ns in 0u64..1_000_000_000_000) {
+            let scale = TscScale::from_khz(khz).unwrap();
+            let back = scale.to_ns(scale.to_ticks(ns));
+            prop_assert!(back.abs_diff(ns) <= 1_000_000 / u64::from(khz) + ns / 100_000_000 + 2);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the two backends share of a vCPU's hardware state.
+
+mod switched;
+
+pub use switched::SwitchedState;

@@ -1,0 +1,135 @@
+//! The part of a vCPU's state that neither a VMCB nor a VMCS holds: floating point and vectors, XCR0, and the debug
+//! address registers. It is in the CPU's own registers from [`load`](SwitchedState::load) to
+//! [`save`](SwitchedState::save); Tenon itself is compiled without floating point and sets no breakpoints.
+
+#![allow(unsafe_code, reason = "XSAVE and debug registers")]
+
+use core::arch::asm;
+use core::arch::x86_64::{_fxrstor64, _fxsave64, _xgetbv, _xrstor64, _xsave64, _xsetbv};
+
+use crate::cpu;
+use crate::mm::{OutOfMemory, PageBox};
+
+const AREA_BYTES: usize = 3 * 4096;
+const XCR0_X87: u64 = 1;
+const XCR0_SSE: u64 = 2;
+const XCR0_AVX: u64 = 4;
+const XCR0_AVX512: u64 = 0xe0;
+const FCW_RESET: u16 = 0x37f;
+const MXCSR_RESET: u32 = 0x1f80;
+
+/// The layout of the save area starts like FXSAVE's (manual volume 1, 13.4).
+#[repr(C, align(4096))]
+struct Area([u8; AREA_BYTES]);
+
+/// Which save instruction there is.
+#[derive(Clone, Copy)]
+enum Method {
+    /// FXSAVE only.
+    Fxsave,
+    /// XSAVE of these components.
+    Xsave(u64),
+}
+
+/// Floating point, vector and debug-address registers of one vCPU.
+pub struct SwitchedState {
+    area: PageBox<Area>,
+    method: Method,
+    xcr0: u64,
+    dr: [u64; 4],
+}
+
+/// The XCR0 components that guests may use here: those whose state fits the save area.
+pub fn xcr0_mask() -> u64 {
+    match Method::of_this_cpu() {
+        Method::Fxsave => 0,
+        Method::Xsave(mask) => mask,
+    }
+}
+
+impl Method {
+    fn of_this_cpu() -> Self {
+        const OSXSAVE: u32 = 1 << 27;
+        if cpu::cpuid(1, 0)[2] & OSXSAVE == 0 {
+            return Self::Fxsave;
+        }
+        let [low, _, _, high] = cpu::cpuid(0xd, 0);
+        let known = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+        let mut mask = (u64::from(high) << 32 | u64::from(low)) & known;
+        let end = |component: u32| {
+            let [size, offset, ..] = cpu::cpuid(0xd, component);
+            (size + offset) as usize
+        };
+        if mask & XCR0_AVX512 != XCR0_AVX512 || (5..8).any(|c| end(c) > AREA_BYTES) {
+            mask &= !XCR0_AVX512;
+        }
+        Self::Xsave(mask)
+    }
+}
+
+impl SwitchedState {
+    /// The state after a reset.
+    pub fn new() -> Result<Self, OutOfMemory> {
+        let mut area = PageBox::<Area>::zeroed()?;
+        area.0[0..2].copy_from_slice(&FCW_RESET.to_le_bytes());
+        area.0[24..28].copy_from_slice(&MXCSR_RESET.to_le_bytes());
+        Ok(Self { area, method: Method::of_this_cpu(), xcr0: XCR0_X87, dr: [0; 4] })
+    }
+
+    /// Puts the state into this CPU.
+    pub fn load(&mut self) {
+        let area = self.area.0.as_ptr();
+        // SAFETY: the area is page-aligned, large enough for the components of the mask (`of_this_cpu`) and holds what
+        // a save or `new` put there. Tenon uses none of these registers. CR4.OSXSAVE is on if the method is XSAVE, and
+        // the mask and `xcr0` are subsets of what the CPU has.
+        unsafe {
+            match self.method {
+                Method::Fxsave => _fxrstor64(area),
+                Method::Xsave(mask) => {
+                    _xsetbv(0, mask);
+                    _xrstor64(area, mask);
+                    _xsetbv(0, self.xcr0);
+                }
+            }
+            let [d0, d1, d2, d3] = self.dr;
+            asm!("mov dr0, {}", "mov dr1, {}", "mov dr2, {}", "mov dr3, {}",
+                 in(reg) d0, in(reg) d1, in(reg) d2, in(reg) d3, options(nostack, nomem, preserves_flags));
+        }
+    }
+
+    /// Takes the state out of this CPU. XCR0 too: not every CPU reports a guest's XSETBV.
+    pub fn save(&mut self) {
+        let area = self.area.0.as_mut_ptr();
+        // SAFETY: as in `load`; the area is exclusively borrowed.
+        unsafe {
+            match self.method {
+                Method::Fxsave => _fxsave64(area),
+                Method::Xsave(mask) => {
+                    self.xcr0 = _xgetbv(0) & mask | XCR0_X87;
+                    _xsetbv(0, mask);
+                    _xsave64(area, mask);
+                }
+            }
+            let [d0, d1, d2, d3] = &mut self.dr;
+            asm!("mov {}, dr0", "mov {}, dr1", "mov {}, dr2", "mov {}, dr3",
+                 out(reg) *d0, out(reg) *d1, out(reg) *d2, out(reg) *d3,
+                 options(nostack, nomem, preserves_flags));
+        }
+    }
+
+    /// Sets the guest's XCR0 while it is loaded. `false` if the value is not one that XSETBV takes.
+    pub fn set_xcr0(&mut self, value: u64) -> bool {
+        let Method::Xsave(mask) = self.method else { return false };
+        let avx512 = value & XCR0_AVX512;
+        let consistent = value & XCR0_X87 != 0
+            && (value & XCR0_AVX == 0 || value & XCR0_SSE != 0)
+            && (avx512 == 0 || avx512 == XCR0_AVX512 && value & XCR0_AVX != 0);
+        if value & !mask != 0 || !consistent {
+            return false;
+        }
+        self.xcr0 = value;
+        // SAFETY: the value is one that the CPU takes.
+        unsafe { _xsetbv(0, value) };
+        true
+    }
+}

@@ -1,0 +1,118 @@
+//! SVM on one physical CPU.
+//!
+//! Invariant: a CPU's slot in `CPUS` is filled by [`enable`] on that CPU, after its GS, TR and LDTR have their final
+//! values (the VMSAVE state that every exit reloads), and never changes afterwards.
+
+#![allow(unsafe_code, reason = "turns SVM on")]
+
+use core::arch::asm;
+use core::fmt;
+
+use spin::{Mutex, Once};
+use tenon_core::frame::Maddr;
+
+use super::asid::Asids;
+use super::vmcb::Vmcb;
+use crate::cpu::{self, MAX_CPUS};
+use crate::mm::{OutOfMemory, PageBox};
+
+const EFER: u32 = 0xc000_0080;
+const EFER_SVME: u64 = 1 << 12;
+const VM_CR: u32 = 0xc001_0114;
+const VM_CR_SVMDIS: u64 = 1 << 4;
+const VM_HSAVE_PA: u32 = 0xc001_0117;
+
+#[repr(C, align(4096))]
+struct HostSave([u8; 4096]);
+
+/// What a CPU needs to run guests.
+pub struct SvmCpu {
+    /// VMRUN saves the host here. Held for its address.
+    _host_save: PageBox<HostSave>,
+    /// The VMSAVE state of the host.
+    host_vmcb: PageBox<Vmcb>,
+    /// Only ever locked by its own CPU.
+    pub asids: Mutex<Asids>,
+}
+
+impl SvmCpu {
+    /// Where VMLOAD finds the host's state.
+    pub fn host_vmcb(&self) -> Maddr {
+        self.host_vmcb.maddr()
+    }
+}
+
+static CPUS: [Once<SvmCpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
+
+/// Why a CPU cannot run guests.
+#[derive(Clone, Copy, Debug)]
+pub enum Unusable {
+    /// No AMD-V.
+    NotThere,
+    /// The firmware has turned it off.
+    Locked,
+    /// No nested paging.
+    NoNestedPaging,
+    /// No memory for this CPU's state.
+    OutOfMemory,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotThere => "this CPU has no AMD-V (CPUID 8000_0001h ecx bit 2)",
+            Self::Locked => "AMD-V is turned off by the firmware (VM_CR.SVMDIS): enable SVM in its set-up",
+            Self::NoNestedPaging => "this CPU has AMD-V but no nested paging (CPUID 8000_000Ah edx bit 0)",
+            Self::OutOfMemory => "out of memory for a CPU's AMD-V state",
+        })
+    }
+}
+
+impl From<OutOfMemory> for Unusable {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+/// Checks that this CPU has what is needed; returns its number of address space ids.
+pub fn probe() -> Result<u32, Unusable> {
+    let extended = cpu::cpuid(0x8000_0000, 0)[0];
+    if extended < 0x8000_000a || cpu::cpuid(0x8000_0001, 0)[2] & 1 << 2 == 0 {
+        return Err(Unusable::NotThere);
+    }
+    let [_, asids, _, features] = cpu::cpuid(0x8000_000a, 0);
+    if features & 1 == 0 {
+        return Err(Unusable::NoNestedPaging);
+    }
+    // SAFETY: a CPU with SVM has VM_CR.
+    if unsafe { cpu::rdmsr(VM_CR) } & VM_CR_SVMDIS != 0 {
+        return Err(Unusable::Locked);
+    }
+    Ok(asids.max(2))
+}
+
+/// Turns SVM on for this CPU.
+pub fn enable() -> Result<(), Unusable> {
+    let asids = probe()?;
+    let this = cpu::this().id();
+    let host_save = PageBox::<HostSave>::zeroed()?;
+    let host_vmcb = PageBox::<Vmcb>::zeroed()?;
+    // SAFETY: SVM exists and is not locked. The host-save page is owned by the static below for ever, so the CPU may
+    // write to it at any time. VMSAVE only writes to the page it is given.
+    unsafe {
+        cpu::wrmsr(EFER, cpu::rdmsr(EFER) | EFER_SVME);
+        cpu::wrmsr(VM_HSAVE_PA, host_save.maddr().0);
+        asm!("vmsave rax", in("rax") host_vmcb.maddr().0, options(nostack, preserves_flags));
+    }
+    CPUS[this.index()].call_once(|| SvmCpu {
+        _host_save: host_save,
+        host_vmcb,
+        asids: Mutex::new(Asids::new(this.0, asids)),
+    });
+    Ok(())
+}
+
+/// This CPU's state. `None` if [`enable`] has not run here.
+pub fn this() -> Option<&'static SvmCpu> {
+    CPUS[cpu::this().id().index()].get()
+}

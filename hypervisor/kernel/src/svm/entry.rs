@@ -1,0 +1,102 @@
+//! The way into the guest and back.
+//!
+//! VMRUN itself switches rax, rsp, rip, rflags, control registers and the visible segments; VMLOAD and VMSAVE do
+//! FS, GS, TR, LDTR and the system-call MSRs; the other general registers are moved here.
+//!
+//! Host interrupts stay off throughout: the global interrupt flag is clear between CLGI and STGI, and IF is set
+//! only inside, so that a host interrupt ends the guest's run (INTR intercept) instead of being taken here.
+
+#![allow(unsafe_code, reason = "VMRUN")]
+
+use core::arch::global_asm;
+
+use tenon_core::frame::Maddr;
+use tenon_core::guest_cpu::{Gpr, Gprs};
+
+use super::vmcb::Vmcb;
+use crate::mm::PageBox;
+
+global_asm!(
+    ".global svm_enter",
+    "svm_enter:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "push rsi",
+    "push rdx",
+    "mov rax, rdi",
+    "clgi",
+    "sti",
+    "mov rcx, [rdx + 1*8]",
+    "mov rbx, [rdx + 3*8]",
+    "mov rbp, [rdx + 5*8]",
+    "mov rsi, [rdx + 6*8]",
+    "mov rdi, [rdx + 7*8]",
+    "mov r8,  [rdx + 8*8]",
+    "mov r9,  [rdx + 9*8]",
+    "mov r10, [rdx + 10*8]",
+    "mov r11, [rdx + 11*8]",
+    "mov r12, [rdx + 12*8]",
+    "mov r13, [rdx + 13*8]",
+    "mov r14, [rdx + 14*8]",
+    "mov r15, [rdx + 15*8]",
+    "mov rdx, [rdx + 2*8]",
+    "vmload rax",
+    "vmrun rax",
+    "vmsave rax",
+    "mov rax, [rsp]",
+    "mov [rax + 1*8], rcx",
+    "mov [rax + 2*8], rdx",
+    "mov [rax + 3*8], rbx",
+    "mov [rax + 5*8], rbp",
+    "mov [rax + 6*8], rsi",
+    "mov [rax + 7*8], rdi",
+    "mov [rax + 8*8], r8",
+    "mov [rax + 9*8], r9",
+    "mov [rax + 10*8], r10",
+    "mov [rax + 11*8], r11",
+    "mov [rax + 12*8], r12",
+    "mov [rax + 13*8], r13",
+    "mov [rax + 14*8], r14",
+    "mov [rax + 15*8], r15",
+    "mov rax, [rsp + 8]",
+    "vmload rax",
+    "cli",
+    "stgi",
+    "add rsp, 16",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn svm_enter(vmcb: Maddr, host_vmcb: Maddr, gprs: *mut Gprs);
+}
+
+/// Runs the guest until its next exit.
+///
+/// `host_vmcb` holds this CPU's own VMSAVE state.
+pub fn enter(vmcb: &mut PageBox<Vmcb>, host_vmcb: Maddr, gprs: &mut Gprs) {
+    let save = &mut vmcb.save;
+    save.rax = gprs.get(Gpr::Rax);
+    save.rsp = gprs.get(Gpr::Rsp);
+    save.rip = gprs.rip;
+    save.rflags = gprs.rflags;
+    // SAFETY: SVM is on and HSAVE is set on this CPU (a `SvmCpu` exists, see `cpu.rs`, and gave `host_vmcb`). The
+    // VMCB is exclusively borrowed and confines the guest: nested paging is on with a p2m that maps no frame of
+    // Tenon's private memory, the permission maps cover its ports and MSRs, and `SvmVcpu` only ever writes states
+    // that keep those intercepts. The assembly keeps the C ABI's callee-saved registers and the stack.
+    unsafe { svm_enter(vmcb.maddr(), host_vmcb, gprs) };
+    let save = &vmcb.save;
+    gprs.set(Gpr::Rax, save.rax);
+    gprs.set(Gpr::Rsp, save.rsp);
+    gprs.rip = save.rip;
+    gprs.rflags = save.rflags;
+}

@@ -1,0 +1,95 @@
+//! From an SVM exit code to the common [`Exit`] (AMD64 manual volume 2, appendix C).
+
+use tenon_core::frame::Gaddr;
+use tenon_core::guest_cpu::{Event, Exit, IoAccess, IoDirection, IoOperand, NestedFault};
+
+use super::vmcb::Control;
+
+pub const EXCEPTION: u64 = 0x40;
+pub const INTR: u64 = 0x60;
+pub const NMI: u64 = 0x61;
+pub const SMI: u64 = 0x62;
+pub const INIT: u64 = 0x63;
+pub const VINTR: u64 = 0x64;
+pub const RDPMC: u64 = 0x6f;
+pub const CPUID: u64 = 0x72;
+pub const IRET: u64 = 0x74;
+pub const INVD: u64 = 0x76;
+pub const HLT: u64 = 0x78;
+pub const INVLPGA: u64 = 0x7a;
+pub const IOIO: u64 = 0x7b;
+pub const MSR: u64 = 0x7c;
+pub const SHUTDOWN: u64 = 0x7f;
+pub const VMRUN: u64 = 0x80;
+pub const VMMCALL: u64 = 0x81;
+pub const SKINIT: u64 = 0x86;
+pub const WBINVD: u64 = 0x89;
+pub const MONITOR: u64 = 0x8a;
+pub const MWAIT: u64 = 0x8b;
+pub const XSETBV: u64 = 0x8d;
+pub const RDPRU: u64 = 0x8e;
+pub const NPF: u64 = 0x400;
+pub const INVALID: u64 = u64::MAX;
+
+/// Exceptions that are intercepted: #DB and #AC, which a guest can make repeat for ever, and the host's #MC.
+pub const INTERCEPTED_EXCEPTIONS: u32 = 1 << DEBUG | 1 << ALIGNMENT_CHECK | 1 << MACHINE_CHECK;
+pub const DEBUG: u8 = 1;
+pub const ALIGNMENT_CHECK: u8 = 17;
+pub const MACHINE_CHECK: u8 = 18;
+
+/// What the exit means. `rip` is the guest's, for the length of I/O instructions.
+#[inline]
+pub fn decode(control: &Control, rip: u64) -> Exit {
+    match control.exit_code {
+        VMMCALL => Exit::Hypercall,
+        CPUID => Exit::Cpuid,
+        INTR | SMI | INIT => Exit::Interrupt,
+        NMI => Exit::Nmi,
+        VINTR => Exit::InterruptWindow,
+        HLT => Exit::Halt,
+        MSR if control.exit_info1 == 0 => Exit::MsrRead,
+        MSR => Exit::MsrWrite,
+        NPF => Exit::NestedFault(nested_fault(control)),
+        IOIO => Exit::Io(io_access(control, rip)),
+        XSETBV => Exit::Xsetbv,
+        INVD | WBINVD => Exit::CacheFlush,
+        RDPMC | INVLPGA | MONITOR | MWAIT | RDPRU | VMRUN..=SKINIT => Exit::Undefined,
+        SHUTDOWN => Exit::Shutdown,
+        INVALID => Exit::InvalidState(control.exit_info1),
+        code if code == EXCEPTION + u64::from(MACHINE_CHECK) => Exit::MachineCheck,
+        code if code == EXCEPTION + u64::from(DEBUG) => {
+            Exit::Reflect(Event::Exception { vector: DEBUG, error: None })
+        }
+        code if code == EXCEPTION + u64::from(ALIGNMENT_CHECK) => {
+            Exit::Reflect(Event::Exception { vector: ALIGNMENT_CHECK, error: Some(0) })
+        }
+        code => Exit::Unknown(code),
+    }
+}
+
+fn nested_fault(control: &Control) -> NestedFault {
+    let info = control.exit_info1;
+    NestedFault {
+        address: Gaddr(control.exit_info2),
+        present: info & 1 != 0,
+        write: info & 2 != 0,
+        fetch: info & 0x10 != 0,
+        in_walk: info & (1 << 33) != 0,
+    }
+}
+
+fn io_access(control: &Control, rip: u64) -> IoAccess {
+    let info = control.exit_info1;
+    IoAccess {
+        port: (info >> 16) as u16,
+        size: match info >> 4 & 7 {
+            1 => 1,
+            2 => 2,
+            _ => 4,
+        },
+        direction: if info & 1 != 0 { IoDirection::In } else { IoDirection::Out },
+        operand: if info & 4 != 0 { IoOperand::String } else { IoOperand::Register },
+        // EXITINFO2 is the next instruction's address; 15 bytes are the longest instruction there is.
+        len: control.exit_info2.wrapping_sub(rip).min(15) as u8,
+    }
+}

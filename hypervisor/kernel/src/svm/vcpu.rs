@@ -1,0 +1,314 @@
+//! A vCPU on AMD-V.
+
+use tenon_core::frame::Mfn;
+use tenon_core::guest_cpu::{
+    ControlRegs, CpuMode, DescriptorTable, Event, Exit, Gprs, GuestCpu, Segments, SystemState,
+};
+
+use super::asid::{Asid, Flush};
+use super::vmcb::{
+    EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_INTERRUPT, EVENT_NMI, EVENT_SOFTWARE, EVENT_TYPE_MASK,
+    EVENT_VALID, Intercepts1, Intercepts2, TLB_FLUSH_ALL, TLB_KEEP, V_IGN_TPR, V_INTR_MASKING, V_IRQ, Vmcb,
+};
+use super::{cpu, entry, exits, permissions};
+use crate::guest::SwitchedState;
+use crate::mm::{OutOfMemory, PageBox};
+
+const RFLAGS_IF: u64 = 1 << 9;
+const RFLAGS_VM: u64 = 1 << 17;
+const CR0_PE: u64 = 1;
+const EFER_LMA: u64 = 1 << 10;
+const EFER_SVME: u64 = 1 << 12;
+const CS_L: u16 = 1 << 9;
+const CS_D: u16 = 1 << 10;
+
+/// The state of one vCPU on AMD-V.
+pub struct SvmVcpu {
+    vmcb: PageBox<Vmcb>,
+    gprs: Gprs,
+    switched: SwitchedState,
+    asid: Option<Asid>,
+    /// An NMI was delivered and its IRET has not been seen.
+    in_nmi: bool,
+    has_next_rip: bool,
+}
+
+impl SvmVcpu {
+    /// A vCPU in the state after INIT, with no ports and no nested page table yet.
+    pub fn new() -> Result<Self, OutOfMemory> {
+        let mut vmcb = PageBox::<Vmcb>::zeroed()?;
+        let control = &mut vmcb.control;
+        control.intercept_exceptions = exits::INTERCEPTED_EXCEPTIONS;
+        control.intercepts1 = Intercepts1::INTR
+            | Intercepts1::NMI
+            | Intercepts1::SMI
+            | Intercepts1::INIT
+            | Intercepts1::RDPMC
+            | Intercepts1::CPUID
+            | Intercepts1::INVD
+            | Intercepts1::HLT
+            | Intercepts1::INVLPGA
+            | Intercepts1::IOIO
+            | Intercepts1::MSR
+            | Intercepts1::TASK_SWITCH
+            | Intercepts1::SHUTDOWN;
+        control.intercepts2 = Intercepts2::all();
+        control.iopm_base = permissions::no_ports().ok_or(OutOfMemory)?.0;
+        control.msrpm_base = permissions::msr_map().ok_or(OutOfMemory)?.0;
+        control.v_intr = V_INTR_MASKING;
+        control.np_enable = 1;
+        let mut vcpu = Self {
+            vmcb,
+            gprs: Gprs::default(),
+            switched: SwitchedState::new()?,
+            asid: None,
+            in_nmi: false,
+            has_next_rip: crate::cpu::cpuid(0x8000_000a, 0)[3] & 1 << 3 != 0,
+        };
+        vcpu.set_system(&SystemState::after_init(0));
+        vcpu.gprs.rflags = 2;
+        Ok(vcpu)
+    }
+
+    /// Gives the coming entry a TLB tag that is this CPU's and current.
+    #[inline]
+    fn tag(&mut self, cpu: &cpu::SvmCpu) {
+        let mut asids = cpu.asids.lock();
+        let control = &mut self.vmcb.control;
+        control.tlb_control = TLB_KEEP;
+        if self.asid.is_some_and(|asid| asids.is_current(&asid)) {
+            return;
+        }
+        let (asid, flush) = asids.fresh();
+        if flush == Flush::All {
+            control.tlb_control = TLB_FLUSH_ALL;
+        }
+        control.asid = asid.id;
+        self.asid = Some(asid);
+    }
+
+    /// Keeps an event whose delivery the exit interrupted, so that the next entry repeats it. A software interrupt is
+    /// not kept: its instruction runs again.
+    #[inline]
+    fn keep_interrupted_event(&mut self) {
+        let control = &mut self.vmcb.control;
+        let info = control.exit_int_info;
+        control.event_inj = 0;
+        if info & EVENT_VALID != 0 && info & EVENT_TYPE_MASK != EVENT_SOFTWARE {
+            control.event_inj = info;
+        }
+    }
+}
+
+impl GuestCpu for SvmVcpu {
+    fn gprs(&self) -> &Gprs {
+        &self.gprs
+    }
+
+    fn gprs_mut(&mut self) -> &mut Gprs {
+        &mut self.gprs
+    }
+
+    fn switch_in(&mut self) {
+        self.switched.load();
+    }
+
+    fn switch_out(&mut self) {
+        self.switched.save();
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Exit {
+        let Some(cpu) = cpu::this() else { return Exit::InvalidState(0) };
+        self.tag(cpu);
+        loop {
+            entry::enter(&mut self.vmcb, cpu.host_vmcb(), &mut self.gprs);
+            self.keep_interrupted_event();
+            if self.vmcb.control.exit_code != exits::IRET {
+                return exits::decode(&self.vmcb.control, self.gprs.rip);
+            }
+            self.in_nmi = false;
+            self.vmcb.control.intercepts1.remove(Intercepts1::IRET);
+        }
+    }
+
+    fn can_take_interrupt(&self) -> bool {
+        let control = &self.vmcb.control;
+        self.gprs.rflags & RFLAGS_IF != 0
+            && control.interrupt_shadow & 1 == 0
+            && control.event_inj & EVENT_VALID == 0
+    }
+
+    fn can_take_nmi(&self) -> bool {
+        let control = &self.vmcb.control;
+        !self.in_nmi && control.interrupt_shadow & 1 == 0 && control.event_inj & EVENT_VALID == 0
+    }
+
+    fn event_pending(&self) -> bool {
+        self.vmcb.control.event_inj & EVENT_VALID != 0
+    }
+
+    fn inject(&mut self, event: Event) {
+        let control = &mut self.vmcb.control;
+        control.event_inj = EVENT_VALID
+            | match event {
+                Event::Interrupt(vector) => EVENT_INTERRUPT | u64::from(vector.0),
+                Event::Nmi => {
+                    self.in_nmi = true;
+                    control.intercepts1.insert(Intercepts1::IRET);
+                    EVENT_NMI | 2
+                }
+                Event::Exception { vector, error: None } => EVENT_EXCEPTION | u64::from(vector),
+                Event::Exception { vector, error: Some(code) } => {
+                    EVENT_EXCEPTION | EVENT_HAS_ERROR | u64::from(vector) | u64::from(code) << 32
+                }
+            };
+    }
+
+    fn request_interrupt_window(&mut self, wanted: bool) {
+        let control = &mut self.vmcb.control;
+        if wanted {
+            control.v_intr |= V_IRQ | V_IGN_TPR;
+            control.intercepts1.insert(Intercepts1::VINTR);
+        } else {
+            control.v_intr &= !(V_IRQ | V_IGN_TPR);
+            control.intercepts1.remove(Intercepts1::VINTR);
+        }
+    }
+
+    fn instruction_len(&self) -> Option<u8> {
+        let next = self.vmcb.control.next_rip;
+        let len = next.wrapping_sub(self.gprs.rip);
+        (self.has_next_rip && (1..=15).contains(&len)).then_some(len as u8)
+    }
+
+    #[inline]
+    fn skip(&mut self, len: u8) {
+        let rip = self.gprs.rip.wrapping_add(u64::from(len));
+        let long = self.vmcb.save.cs_is_64_bit();
+        self.gprs.rip = if long { rip } else { rip & 0xffff_ffff };
+        self.vmcb.control.interrupt_shadow = 0;
+    }
+
+    fn control(&self) -> ControlRegs {
+        let save = &self.vmcb.save;
+        let mode = if save.cr0 & CR0_PE == 0 || self.gprs.rflags & RFLAGS_VM != 0 {
+            CpuMode::Real
+        } else if save.cs_is_64_bit() {
+            CpuMode::Bits64
+        } else if save.cs.get().attributes & CS_D != 0 {
+            CpuMode::Bits32
+        } else {
+            CpuMode::Bits16
+        };
+        ControlRegs {
+            cr0: save.cr0,
+            cr2: save.cr2,
+            cr3: save.cr3,
+            cr4: save.cr4,
+            efer: save.efer & !EFER_SVME,
+            cpl: save.cpl,
+            mode,
+        }
+    }
+
+    fn system(&self) -> SystemState {
+        let s = &self.vmcb.save;
+        let table = |t: &super::vmcb::VmcbSegment| DescriptorTable {
+            base: t.get().base,
+            limit: t.get().limit as u16,
+        };
+        SystemState {
+            segments: Segments {
+                cs: s.cs.get(),
+                ds: s.ds.get(),
+                es: s.es.get(),
+                fs: s.fs.get(),
+                gs: s.gs.get(),
+                ss: s.ss.get(),
+                tr: s.tr.get(),
+                ldtr: s.ldtr.get(),
+            },
+            gdtr: table(&s.gdtr),
+            idtr: table(&s.idtr),
+            cr0: s.cr0,
+            cr2: s.cr2,
+            cr3: s.cr3,
+            cr4: s.cr4,
+            efer: s.efer & !EFER_SVME,
+            dr6: s.dr6,
+            dr7: s.dr7,
+            pat: s.g_pat,
+            star: s.star,
+            lstar: s.lstar,
+            cstar: s.cstar,
+            sfmask: s.sfmask,
+            kernel_gs_base: s.kernel_gs_base,
+            sysenter_cs: s.sysenter_cs,
+            sysenter_esp: s.sysenter_esp,
+            sysenter_eip: s.sysenter_eip,
+        }
+    }
+
+    fn set_system(&mut self, state: &SystemState) {
+        let s = &mut self.vmcb.save;
+        let seg = &state.segments;
+        s.cs.set(&seg.cs);
+        s.ds.set(&seg.ds);
+        s.es.set(&seg.es);
+        s.fs.set(&seg.fs);
+        s.gs.set(&seg.gs);
+        s.ss.set(&seg.ss);
+        s.tr.set(&seg.tr);
+        s.ldtr.set(&seg.ldtr);
+        s.gdtr.set_table(&state.gdtr);
+        s.idtr.set_table(&state.idtr);
+        s.cpl = (seg.ss.attributes >> 5 & 3) as u8;
+        s.cr0 = state.cr0;
+        s.cr2 = state.cr2;
+        s.cr3 = state.cr3;
+        s.cr4 = state.cr4;
+        s.efer = state.efer | EFER_SVME;
+        s.dr6 = state.dr6;
+        s.dr7 = state.dr7;
+        s.g_pat = state.pat;
+        s.star = state.star;
+        s.lstar = state.lstar;
+        s.cstar = state.cstar;
+        s.sfmask = state.sfmask;
+        s.kernel_gs_base = state.kernel_gs_base;
+        s.sysenter_cs = state.sysenter_cs;
+        s.sysenter_esp = state.sysenter_esp;
+        s.sysenter_eip = state.sysenter_eip;
+        self.flush_tlb();
+    }
+
+    fn set_xcr0(&mut self, value: u64) -> bool {
+        self.switched.set_xcr0(value)
+    }
+
+    fn set_tsc_offset(&mut self, offset: u64) {
+        self.vmcb.control.tsc_offset = offset;
+    }
+
+    fn flush_tlb(&mut self) {
+        self.asid = None;
+    }
+
+    fn set_nested_root(&mut self, root: Mfn) {
+        self.vmcb.control.n_cr3 = root.addr().0;
+        self.flush_tlb();
+    }
+
+    fn allow_hardware_ports(&mut self) {
+        if let Some(map) = permissions::hardware_ports() {
+            self.vmcb.control.iopm_base = map.0;
+        }
+    }
+}
+
+impl super::vmcb::Save {
+    fn cs_is_64_bit(&self) -> bool {
+        self.efer & EFER_LMA != 0 && self.cs.get().attributes & CS_L != 0
+    }
+}
