@@ -40,30 +40,29 @@ pub struct TscScale {
     pub mul: u32,
     /// The shift that comes first.
     pub shift: i8,
-    /// The same as a frequency, in kHz.
-    pub khz: u32,
+    /// The same as a frequency, in Hz.
+    pub hz: u64,
 }
 
 impl TscScale {
-    /// The scale of a counter that runs at `khz`; `None` for 0.
+    /// The scale of a counter that runs at `hz`; `None` below 1 kHz and from 1 THz.
     #[must_use]
-    pub fn from_khz(khz: u32) -> Option<Self> {
-        if khz == 0 {
+    pub fn from_hz(hz: u64) -> Option<Self> {
+        if !(1_000..1_000_000_000_000).contains(&hz) {
             return None;
         }
-        let hz = u128::from(khz) * 1000;
         // ns per tick as a fraction of 2^32, normalized so that the multiplier has its top bit set.
         let mut shift = 0i8;
-        let mut ratio = (1_000_000_000u128 << 32) / hz;
+        let mut ratio = (1_000_000_000u128 << 32) / u128::from(hz);
         while ratio >= 1 << 32 {
             shift += 1;
-            ratio = (1_000_000_000u128 << 32) / (hz << shift);
+            ratio = (1_000_000_000u128 << 32) / (u128::from(hz) << shift);
         }
         while ratio < 1 << 31 {
             shift -= 1;
-            ratio = (1_000_000_000u128 << (32 - shift)) / hz;
+            ratio = (1_000_000_000u128 << (32 - shift)) / u128::from(hz);
         }
-        Some(Self { mul: ratio as u32, shift, khz })
+        Some(Self { mul: ratio as u32, shift, hz })
     }
 
     /// The nanoseconds that so many ticks take.
@@ -77,7 +76,7 @@ impl TscScale {
     /// The ticks that so many nanoseconds take, rounded up.
     #[must_use]
     pub const fn to_ticks(&self, ns: u64) -> u64 {
-        ((ns as u128 * self.khz as u128).div_ceil(1_000_000)) as u64
+        ((ns as u128 * self.hz as u128).div_ceil(1_000_000_000)) as u64
     }
 }
 
@@ -88,20 +87,20 @@ mod tests {
 
     #[test]
     fn known_frequencies() {
-        for khz in [1_000, 999_999, 1_000_000, 1_000_001, 2_400_000, 3_999_999, 5_000_000] {
-            let scale = TscScale::from_khz(khz).unwrap();
-            let second = scale.to_ns(u64::from(khz) * 1000);
-            assert!((999_999_990..=1_000_000_000).contains(&second), "{khz} kHz: {second} {scale:?}");
+        for mhz in [1, 999, 1_000, 1_001, 2_400, 3_999, 5_000] {
+            let scale = TscScale::from_hz(mhz * 1_000_000).unwrap();
+            let second = scale.to_ns(mhz * 1_000_000);
+            assert!((999_999_990..=1_000_000_000).contains(&second), "{mhz} MHz: {second} {scale:?}");
         }
-        assert_eq!(TscScale::from_khz(0), None);
+        assert_eq!(TscScale::from_hz(0), None);
     }
 
     proptest! {
         #[test]
-        fn there_and_back(khz in 1_000u32..10_000_000, ns in 0u64..1_000_000_000_000) {
-            let scale = TscScale::from_khz(khz).unwrap();
+        fn there_and_back(hz in 1_000_000u64..10_000_000_000, ns in 0u64..1_000_000_000_000) {
+            let scale = TscScale::from_hz(hz).unwrap();
             let back = scale.to_ns(scale.to_ticks(ns));
-            prop_assert!(back.abs_diff(ns) <= 1_000_000 / u64::from(khz) + ns / 100_000_000 + 2);
+            prop_assert!(back.abs_diff(ns) <= 1_000_000_000 / hz + ns / 100_000_000 + 2);
         }
     }
 }
