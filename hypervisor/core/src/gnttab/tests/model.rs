@@ -223,7 +223,12 @@ fn run(ops: &[(u16, Op)], honest: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 256 }))]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 256 },
+        // Miri's isolation has no files to keep failures in.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn uses_are_counted_shown_and_given_back(ops in collection::vec(op(false), 1..100)) {
