@@ -108,11 +108,11 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
             // Also the answer for a page already mapped so: the caller gets its frame back as replaced.
             return Ok(Flush { old: old.map(|leaf| entry(leaf, order)), ..Flush::NOTHING });
         }
-        let table = self.open(spot, target, gfn)?;
+        let table = if spot.level == target { spot.table } else { self.open(spot, target, gfn)? };
         self.memory.write(table, target.index(gfn), new.map_or(0, |leaf| self.format.leaf(leaf, target)));
 
         let Some(old) = old else { return Ok(Flush::NOTHING) };
-        let retired = if new.is_none() { self.prune(gfn, target) } else { Default::default() };
+        let retired = if new.is_none() { self.prune(gfn, table, target) } else { Default::default() };
         Ok(Flush { scope: Scope::Range { gfn, order }, old: Some(entry(old, order)), retired })
     }
 

@@ -49,7 +49,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
                 on_leaf(first, Entry { mfn: leaf.mfn, order, kind: leaf.kind, access: leaf.access });
             }
             if spot.level.index(gfn) == ENTRIES - 1 {
-                for table in self.prune(gfn, spot.level).into_iter().flatten() {
+                for table in self.prune(gfn, spot.table, spot.level).into_iter().flatten() {
                     self.memory.free(table);
                 }
             }

@@ -62,23 +62,26 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         flush.old
     }
 
-    /// Unlinks the tables on the way to `gfn` that have become empty, the lowest first.
-    pub(super) fn prune(&mut self, gfn: Gfn, from: Level) -> [Option<Mfn>; Level::MAX_BELOW_ROOT] {
+    /// Unlinks `table` and those above it, as far as they are empty now that the entry for `gfn` is clear. `level` is
+    /// that of `table`.
+    #[inline]
+    pub(super) fn prune(
+        &mut self,
+        gfn: Gfn,
+        mut table: Mfn,
+        mut level: Level,
+    ) -> [Option<Mfn>; Level::MAX_BELOW_ROOT] {
         let mut retired = [None; Level::MAX_BELOW_ROOT];
-        let mut slots = retired.iter_mut();
-        let mut level = from;
-        while level < self.format.root_level() {
-            let Some(parent) = Level::of_order(level.order() + 9) else { break };
-            let spot = self.walk(gfn, parent);
-            let super::Slot::Table(table) = spot.slot else { break };
-            if spot.level != parent || !self.is_empty(table, level.index(gfn)) {
+        for place in &mut retired {
+            if level >= self.format.root_level() || !self.is_empty(table, level.index(gfn)) {
                 break;
             }
-            let Some(slot) = slots.next() else { break };
-            self.memory.write(spot.table, parent.index(gfn), 0);
+            let above = level.above();
+            let parent = self.walk(gfn, above).table;
+            self.memory.write(parent, above.index(gfn), 0);
             self.tables -= 1;
-            *slot = Some(table);
-            level = parent;
+            *place = Some(table);
+            (table, level) = (parent, above);
         }
         retired
     }

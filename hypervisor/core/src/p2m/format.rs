@@ -42,6 +42,11 @@ impl Level {
         }
     }
 
+    /// The next level up.
+    pub(super) const fn above(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// Which entry of a table of this level leads to `gfn`.
     #[must_use]
     #[inline]
