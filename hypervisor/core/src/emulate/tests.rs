@@ -224,6 +224,12 @@ fn a_failing_bus_changes_nothing() {
     }
 }
 
+/// Opcode maps are wide: sixteen times the cases that are asked for.
+fn many() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.saturating_mul(16), ..usual }
+}
+
 fn code_size() -> impl Strategy<Value = CodeSize> {
     prop_oneof![Just(Bits16), Just(Bits32), Just(Bits64)]
 }
@@ -241,7 +247,7 @@ fn likely() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(many())]
 
     /// What we accept, an independent decoder accepts too, with the same length and the same memory operand.
     #[test]
