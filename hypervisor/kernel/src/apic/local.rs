@@ -95,6 +95,7 @@ pub fn init(options: &Options<'_>, address: Option<Maddr>) -> Result<(), MapErro
         Access::Memory(unsafe { vmap::map_device(address, 4096, Caching::Uncached) }?)
     };
     ACCESS.call_once(|| access);
+    enable();
     irq::register(irq::APIC_ERROR, |_, _| {
         write(ERROR_STATUS, 0);
         log::warn!("local APIC error {:#x}", read(ERROR_STATUS));
@@ -107,8 +108,8 @@ pub fn is_x2apic() -> bool {
     matches!(access(), Access::Msr)
 }
 
-/// Enables this CPU's local APIC: everything accepted, local lines masked but the NMI.
-pub fn init_this_cpu() {
+/// Switches this CPU's local APIC on, in the mode that [`init`] chose.
+fn enable() {
     // SAFETY: enabling, and choosing the mode that `init` decided on; enable first, as the manual wants it.
     unsafe {
         let base = msr::read(APIC_BASE) | BASE_ENABLE;
@@ -117,6 +118,11 @@ pub fn init_this_cpu() {
             msr::write(APIC_BASE, base | BASE_X2APIC);
         }
     }
+}
+
+/// Sets this CPU's local APIC up: everything accepted, local lines masked but the NMI.
+pub fn init_this_cpu() {
+    enable();
     write(TASK_PRIORITY, 0);
     write(LVT_TIMER, LVT_MASKED);
     write(LVT_LINT0, LVT_MASKED);

@@ -94,8 +94,11 @@ fn report(text: &dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> ! {
     let me = cpu.map_or(0, |cpu| cpu.id.0);
     match OWNER.compare_exchange(NOBODY, me, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {}
-        // A fault in the report itself: what is out is out.
-        Err(owner) if owner == me => end(),
+        // SAFETY: the report that this interrupts goes no further.
+        Err(owner) if owner == me => unsafe {
+            console::write_fmt_emergency(format_args!("\nA fault cut the report short.\n"));
+            end()
+        },
         Err(_) => halt(),
     }
     local::send_nmi_to_others();
