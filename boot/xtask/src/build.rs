@@ -109,3 +109,10 @@ pub fn install(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, &new).with_context(|| format!("cannot copy {} to {}", from.display(), new.display()))?;
     fs::rename(&new, to).with_context(|| format!("cannot replace {}", to.display()))
 }
+
+/// Writes `to` by way of a temporary name, so that no reader sees half a file.
+pub fn write(to: &Path, bytes: &[u8]) -> Result<()> {
+    let new = to.with_extension("new");
+    fs::write(&new, bytes).with_context(|| format!("cannot write {}", new.display()))?;
+    fs::rename(&new, to).with_context(|| format!("cannot replace {}", to.display()))
+}

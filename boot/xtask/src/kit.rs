@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use machine_tests::{Config, Dom0Files, Hypervisor, Images};
 
-use crate::images::{initrd, iso};
+use crate::images::{initrd, iso, stock};
 use crate::kernels::{self, Series};
 use crate::packages::{self, Need};
 use crate::workspace::Workspace;
@@ -17,6 +17,8 @@ pub struct Kit {
     ws: Workspace,
     logs: PathBuf,
     dom0: Vec<(&'static str, Dom0Files)>,
+    /// Debian's Xen tools as an archive.
+    stock_tools: Option<Vec<u8>>,
     /// Instead of the built hypervisor.
     hypervisor: Option<PathBuf>,
 }
@@ -28,6 +30,8 @@ pub struct Wanted<'a> {
     pub dom0: &'a [Series],
     /// Kernels that guests can run.
     pub guests: &'a [Series],
+    /// Have Debian's Xen tools at hand.
+    pub stock_tools: bool,
     /// Use this file as domain 0's kernel.
     pub kernel: Option<&'a Path>,
     /// Use this file as the hypervisor.
@@ -54,7 +58,18 @@ impl Kit {
         }
         let logs = ws.logs();
         fs::create_dir_all(&logs)?;
-        Ok(Self { ws, logs, dom0, hypervisor: wanted.hypervisor.map(Path::to_path_buf) })
+        let stock_tools = wanted.stock_tools.then(|| stock::archive(&ws)).transpose()?;
+        Ok(Self { ws, logs, dom0, stock_tools, hypervisor: wanted.hypervisor.map(Path::to_path_buf) })
+    }
+
+    /// A copy of the initrd with Debian's tools behind it.
+    fn with_stock_tools(&self, initrd: &Path) -> Result<PathBuf> {
+        let tools = self.stock_tools.as_ref().context("this kit has no stock tools")?;
+        let path = initrd.with_extension("stock.cpio");
+        let mut bytes = fs::read(initrd)?;
+        bytes.extend_from_slice(tools);
+        build::write(&path, &bytes)?;
+        Ok(path)
     }
 }
 
@@ -67,13 +82,19 @@ impl Images for Kit {
         }
     }
 
-    fn dom0(&self, kernel: &str) -> Result<Dom0Files> {
-        let found = self.dom0.iter().find(|(name, _)| *name == kernel);
-        found.map(|(_, files)| files.clone()).with_context(|| format!("this kit has no kernel {kernel}"))
+    fn dom0(&self, config: &Config) -> Result<Dom0Files> {
+        let found = self.dom0.iter().find(|(name, _)| *name == config.kernel);
+        let mut files = found
+            .map(|(_, f)| f.clone())
+            .with_context(|| format!("this kit has no kernel {}", config.kernel))?;
+        if config.stock_tools {
+            files.initrd = self.with_stock_tools(&files.initrd)?;
+        }
+        Ok(files)
     }
 
     fn iso(&self, name: &str, config: &Config) -> Result<PathBuf> {
-        let dom0 = self.dom0(config.kernel)?;
+        let dom0 = self.dom0(config)?;
         let entry = iso::Entry {
             hypervisor: &self.hypervisor(config.hypervisor)?,
             options: &config.hypervisor_options(),

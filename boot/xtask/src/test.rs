@@ -95,7 +95,14 @@ fn boot_machines(ws: Workspace, machines: Vec<Scenario>, jobs: Option<usize>) ->
         .into_iter()
         .filter(|series| machines.iter().any(|m| m.config.kernel == series.name()))
         .collect();
-    let wanted = Wanted { needs: &needs, dom0: &dom0, guests: &Series::ALL, kernel: None, hypervisor: None };
+    let wanted = Wanted {
+        needs: &needs,
+        dom0: &dom0,
+        guests: &Series::ALL,
+        stock_tools: machines.iter().any(|m| m.config.stock_tools),
+        kernel: None,
+        hypervisor: None,
+    };
     let kit = Kit::assemble(ws, &wanted)?;
     let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     step::say(format!("{} machine tests, logs in {}", machines.len(), kit.logs().display()));

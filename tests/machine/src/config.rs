@@ -53,6 +53,8 @@ pub struct Config {
     pub icount: bool,
     /// The harness works through domain 0's second serial port.
     pub agent: bool,
+    /// Debian's Xen tools are in domain 0, too.
+    pub stock_tools: bool,
     /// Show the console on our standard output.
     pub show: bool,
 }
@@ -71,6 +73,7 @@ impl Config {
             qemu_args: Vec::new(),
             icount: false,
             agent: true,
+            stock_tools: false,
             show: false,
         }
     }
@@ -87,6 +90,12 @@ impl Config {
 
     pub fn memory_mib(mut self, mib: u32) -> Self {
         self.memory_mib = mib;
+        self
+    }
+
+    /// Puts Debian's Xen tools into domain 0.
+    pub fn stock_tools(mut self) -> Self {
+        self.stock_tools = true;
         self
     }
 
@@ -133,7 +142,7 @@ pub trait Images: Sync {
     fn hypervisor(&self, which: Hypervisor) -> Result<PathBuf>;
 
     /// Domain 0's kernel and initrd.
-    fn dom0(&self, kernel: &str) -> Result<Dom0Files>;
+    fn dom0(&self, config: &Config) -> Result<Dom0Files>;
 
     /// A GRUB image with this configuration's command lines; `name` is unique to the machine.
     fn iso(&self, name: &str, config: &Config) -> Result<PathBuf>;

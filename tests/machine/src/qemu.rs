@@ -77,7 +77,7 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     }
     match config.boot {
         Boot::Direct => {
-            let dom0 = images.dom0(config.kernel)?;
+            let dom0 = images.dom0(config)?;
             command.arg("-kernel").arg(images.hypervisor(config.hypervisor)?);
             command.arg("-append").arg(config.hypervisor_options());
             let (kernel, initrd) = (dom0.kernel.display(), dom0.initrd.display());

@@ -1,7 +1,8 @@
 //! The first process of domain 0: modules, file systems, daemons, then a shell or a scenario.
 //!
 //! Words of the kernel command line: `tenon.run=NAME` runs `/scenarios/NAME` and powers off,
-//! `tenon.agent=PORT` serves the harness on a serial port, `tenon.modules=a,b` loads more drivers.
+//! `tenon.agent=PORT` serves the harness on a serial port, `tenon.modules=a,b` loads more drivers,
+//! `tenon.tools=stock` starts Debian's daemons instead of ours.
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +18,15 @@ const MODULES: [&str; 5] = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-pri
 
 /// Daemons, in the order of starting. Each runs in the foreground and may be killed at any time.
 const DAEMONS: [&str; 2] = ["tenon-xenstored", "tenon-consoled"];
+
+/// What starts Debian's toolstack. Its daemons go to the background by themselves.
+const STOCK: [&str; 5] = [
+    "mkdir -p /run/xen /run/xenstored",
+    "xenstored",
+    "xen-init-dom0",
+    "xenconsoled --log=all",
+    "xenstore-ls /local",
+];
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
@@ -38,10 +48,16 @@ fn main() -> Result<()> {
     complain(load(&MODULES));
     complain(mounts::xenfs());
     let mut supervisor = Supervisor::default();
-    for daemon in DAEMONS {
-        let path = format!("/usr/sbin/{daemon}");
-        if Path::new(&path).exists() {
-            supervisor.start(Service::new(daemon, Command::new(path)));
+    if cmdline::value("tenon.tools").as_deref() == Some("stock") {
+        for command in STOCK {
+            complain(shell(command));
+        }
+    } else {
+        for daemon in DAEMONS {
+            let path = format!("/usr/sbin/{daemon}");
+            if Path::new(&path).exists() {
+                supervisor.start(Service::new(daemon, Command::new(path)));
+            }
         }
     }
     if let Some(more) = cmdline::value("tenon.modules") {
@@ -76,12 +92,14 @@ fn run_scenario(name: &str) -> ! {
 
 fn run_step(command: &str) -> Result<(), String> {
     println!("dom0: $ {command}");
+    shell(command).map_err(|error| format!("{error:#}"))
+}
+
+fn shell(command: &str) -> Result<()> {
     let status = Command::new("/bin/sh").args(["-c", command]).env("PATH", agent::PATH).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{command}: {status}")),
-        Err(error) => Err(format!("{command}: {error}")),
-    }
+    let status = status.context("cannot start /bin/sh")?;
+    anyhow::ensure!(status.success(), "{command}: {status}");
+    Ok(())
 }
 
 fn load(modules: &[&str]) -> Result<()> {

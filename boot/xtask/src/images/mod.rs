@@ -6,3 +6,4 @@ pub mod initrd;
 pub mod iso;
 mod modules;
 mod scenarios;
+pub mod stock;
