@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod cmdline;
+pub mod mark;
 pub mod mounts;
 pub mod power;
 pub mod supervise;

@@ -38,6 +38,9 @@ pub struct RunArgs {
     /// More options for the hypervisor.
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     options: Option<String>,
+    /// More words for domain 0's kernel.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    cmdline: Option<String>,
     /// Use this hypervisor instead of the built one.
     #[arg(long, value_name = "FILE")]
     hypervisor: Option<PathBuf>,
@@ -95,6 +98,7 @@ fn config(args: &RunArgs) -> Config {
     }
     config = config.option(args.options.as_deref().unwrap_or_default());
     config = config.qemu(args.qemu_args.as_deref().unwrap_or_default().split_whitespace());
+    config = config.word(args.cmdline.as_deref().unwrap_or_default());
     config.agent = false;
     config.show = true;
     config

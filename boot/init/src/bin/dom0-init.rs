@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Service, Supervisor};
-use boot_init::{agent, cmdline, cpus, kernel_release, memory_mib, mounts, power, uptime};
+use boot_init::{agent, cmdline, cpus, kernel_release, mark, memory_mib, mounts, power, uptime};
 use rustix::system::RebootCommand;
 
 /// What the tools and the back ends need of the kernel.
@@ -31,13 +31,14 @@ const STOCK: [&str; 5] = [
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
     power::act_on_name(args.first().map_or("", String::as_str));
-    if let [_, verb, port] = args.as_slice()
-        && verb == "agent"
-    {
-        return agent::serve(port);
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [_, "agent", port] => return agent::serve(port),
+        [_, "mark", name] => return mark::write(name).context("cannot write the mark"),
+        _ => {}
     }
     power::obey_signals()?;
     mounts::basic()?;
+    mark::if_wanted("dom0-up");
     println!(
         "dom0: userspace, kernel {}, cpus {}, memory {} MiB, uptime {} s",
         kernel_release(),

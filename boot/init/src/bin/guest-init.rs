@@ -4,13 +4,14 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Supervisor};
-use boot_init::{cmdline, cpus, kernel_release, memory_mib, mounts, power, uptime};
+use boot_init::{cmdline, cpus, kernel_release, mark, memory_mib, mounts, power, uptime};
 use rustix::system::RebootCommand;
 
 fn main() -> Result<()> {
     power::act_on_name(&std::env::args().next().unwrap_or_default());
     power::obey_signals()?;
     mounts::basic()?;
+    mark::if_wanted("guest-up");
     println!(
         "guest: userspace up, kernel {}, cpus {}, memory {} MiB, uptime {} s",
         kernel_release(),

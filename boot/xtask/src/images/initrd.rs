@@ -80,7 +80,8 @@ pub fn dom0(ws: &Workspace, inits: &Inits, kernel: &Kernel, guests: &[(Series, K
 }
 
 fn skeleton(archive: &mut Archive) {
-    for directory in ["proc", "sys", "dev", "run", "tmp", "root", "bin", "sbin", "usr/sbin", "etc", "var/log"]
+    for directory in
+        ["proc", "sys", "dev", "run", "tmp", "root", "bin", "sbin", "usr/sbin", "etc", "var/log", "var/lock"]
     {
         archive.directory(directory);
     }
