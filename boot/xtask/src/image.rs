@@ -159,3 +159,57 @@ fn emit(segments: &[Segment], entry: u64) -> Result<Vec<u8>> {
     head.extend(body);
     Ok(head)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::elf::FileHeader32;
+
+    fn segments() -> Vec<Segment> {
+        vec![
+            Segment { physical: 0x20_0000, memory_len: 0x1800, flags: PF_R, bytes: vec![1; 0x1800] },
+            Segment { physical: 0x20_2000, memory_len: 0x9000, flags: 6, bytes: vec![2; 0x10] },
+        ]
+    }
+
+    #[test]
+    fn the_file_is_an_elf32_with_the_first_segment_on_its_second_page() {
+        let file = emit(&segments(), 0x20_0040).unwrap();
+        let header = FileHeader32::<Endianness>::parse(&*file).unwrap();
+        let endian = header.endian().unwrap();
+        assert_eq!(header.e_entry(endian), 0x20_0040);
+        let programs = header.program_headers(endian, &*file).unwrap();
+        assert_eq!(programs.len(), 2);
+        assert_eq!(programs[0].p_offset(endian), 4096);
+        for (program, segment) in programs.iter().zip(segments()) {
+            assert_eq!(u64::from(program.p_paddr(endian)), segment.physical);
+            assert_eq!(u64::from(program.p_memsz(endian)), segment.memory_len);
+            assert_eq!(program.data(endian, &*file).unwrap(), segment.bytes);
+        }
+    }
+
+    #[test]
+    fn an_address_that_32_bits_cannot_hold_is_refused() {
+        let high = Segment { physical: 1 << 32, ..segments().remove(0) };
+        assert!(emit(&[high], 0).is_err());
+    }
+
+    #[test]
+    fn symbols_are_sorted_and_named() {
+        let start = 0xffff_ffff_8020_0000;
+        let functions = BTreeMap::from([(start + 0x30, "b".into()), (start + 0x10, "long name".into())]);
+        let table = symbol_table(&functions, start).unwrap();
+        let word = |i: usize| u32::from_le_bytes(table[i * 4..i * 4 + 4].try_into().unwrap());
+        assert_eq!([word(0), word(1), word(2), word(3), word(4)], [2, 0x10, 0, 0x30, 10]);
+        assert_eq!(&table[20..], b"long name\0b\0");
+    }
+
+    #[test]
+    fn the_reference_is_patched_where_it_lies() {
+        let mut all = segments();
+        patch(&mut all, 0x20_0100, &[0x1122, 0x33]).unwrap();
+        assert_eq!(all[0].bytes[0x100..0x110], [0x22, 0x11, 0, 0, 0, 0, 0, 0, 0x33, 0, 0, 0, 0, 0, 0, 0]);
+        // Past the bytes of the second segment, in its zeroed part.
+        assert!(patch(&mut all, 0x20_2010, &[0]).is_err());
+    }
+}
