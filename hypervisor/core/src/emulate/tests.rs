@@ -251,6 +251,7 @@ proptest! {
 
     /// What we accept, an independent decoder accepts too, with the same length and the same memory operand.
     #[test]
+    #[cfg_attr(miri, ignore = "iced-x86 has unsafe code of its own, which Miri objects to")]
     fn agrees_with_iced(bytes in likely(), code in code_size()) {
         let bits = match code { Bits16 => 16, Bits32 => 32, Bits64 => 64 };
         let theirs = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
@@ -274,6 +275,7 @@ prop_assert!(!ours.repeat || theirs.has_rep_prefix() || theirs.has_repne_prefix(
 
     /// Every plain move from and to memory that iced knows, we know.
     #[test]
+    #[cfg_attr(miri, ignore = "iced-x86 has unsafe code of its own, which Miri objects to")]
     fn no_plain_move_is_refused(bytes in likely(), code in code_size()) {
         let bits = match code { Bits16 => 16, Bits32 => 32, Bits64 => 64 };
         let theirs = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
