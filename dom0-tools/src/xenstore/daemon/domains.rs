@@ -1,0 +1,169 @@
+//! Domains as the daemon attaches to them and loses them.
+
+use super::Daemon;
+use crate::xenstore::change::{Change, Link};
+use crate::xenstore::ids::{ConnId, DomId};
+use crate::xenstore::journal::Log;
+use crate::xenstore::path::Path;
+use crate::xenstore::perms::Perms;
+use crate::xenstore::plan::{Host, departed, shut_down};
+use crate::xenstore::ring::{Ring, Word};
+use crate::xenstore::state::Phase;
+use crate::xenstore::tree::NodeOp;
+use std::rc::Rc;
+use tracing::{error, info, warn};
+
+/// What the hypervisor says of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It lives.
+    Alive,
+    /// It has shut down or crashed, and may be looked at.
+    ShutDown,
+    /// It is being destroyed, or is no more.
+    Gone,
+}
+
+/// The machine with its domains.
+pub trait Machine: Host {
+    /// A mapped ring with its event channel.
+    type Ring: Ring;
+
+    /// How to reach the ring of domain 0's own kernel, if it has one.
+    fn control_link(&self) -> Option<Link>;
+
+    /// The ring of a domain that is attached.
+    fn ring(&self, domid: DomId) -> Option<&Self::Ring>;
+
+    /// Unmaps a domain's ring and closes its event channel.
+    fn detach(&mut self, domid: DomId);
+
+    /// How a domain is; `None` if that cannot be known now.
+    fn condition(&self, domid: DomId) -> Option<Condition>;
+}
+
+impl<M: Machine, L: Log> Daemon<M, L> {
+    /// Attaches to every domain that the state knows of and to domain 0's kernel, and creates what every store has.
+    pub fn start(&mut self) {
+        self.create(&["/tool", "/tool/xenstored", "/local", "/local/domain", "/vm"]);
+        if let Some(link) = self.machine.control_link() {
+            self.start_control(link);
+        }
+        self.attach_missing();
+        self.check_domains();
+    }
+
+    /// The domains to serve. Every one of them may have signalled before anybody listened.
+    pub fn domains(&self) -> impl Iterator<Item = DomId> {
+        self.state.conns.keys().filter_map(|conn| match conn {
+            ConnId::Domain(domid) => Some(*domid),
+            ConnId::Socket(_) => None,
+        })
+    }
+
+    /// Attaches to the domains that it did not work with before. Tells whether all are attached now.
+    pub fn attach_missing(&mut self) -> bool {
+        let missing: Vec<DomId> =
+            self.domains().filter(|domid| self.machine.ring(*domid).is_none()).collect();
+        let mut all = true;
+        for domid in missing {
+            if self.machine.condition(domid) == Some(Condition::Gone) {
+                continue;
+            }
+            let Some(link) = self.link(ConnId::Domain(domid)) else { continue };
+            match self.machine.attach(domid, link) {
+                Ok(()) => {
+                    info!(client = %domid, "attached again");
+                    self.resume_ring(domid);
+                }
+                Err(why) => {
+                    all = false;
+                    warn!(client = %domid, "cannot be attached: {why}");
+                }
+            }
+        }
+        all
+    }
+
+    /// Asks how the domains are, and announces who has shut down or gone.
+    pub fn check_domains(&mut self) {
+        let domains: Vec<DomId> = self.domains().filter(|domid| *domid != DomId::CONTROL).collect();
+        for domid in domains {
+            let announced = self
+                .state
+                .conns
+                .get(&ConnId::Domain(domid))
+                .is_some_and(|connection| connection.shutdown_announced);
+            let changes = match self.machine.condition(domid) {
+                Some(Condition::Gone) => departed(&self.state, domid),
+                Some(Condition::ShutDown) if !announced => shut_down(&self.state, domid),
+                _ => continue,
+            };
+            if let Err(refusal) = self.commit(changes) {
+                error!(client = %domid, "its end cannot be announced: {refusal}");
+            }
+        }
+    }
+
+    /// What follows, outside the state, from changes of connections.
+    pub(super) fn settle(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Disconnect { conn } => {
+                    self.fairness.gone(*conn);
+                    self.notices.forget(*conn);
+                    self.unsent.remove(conn);
+                    if let ConnId::Domain(domid) = conn {
+                        info!(client = %domid, "gone");
+                        self.machine.detach(*domid);
+                    }
+                }
+                Change::Connect { conn: ConnId::Domain(domid), .. }
+                | Change::Reset { conn: ConnId::Domain(domid), .. } => {
+                    let conn = ConnId::Domain(*domid);
+                    self.fairness.gone(conn);
+                    // Domain 0 comes with its ring's positions, and is ready already.
+                    if self.state.conns.get(&conn).is_some_and(|one| one.phase == Phase::Resetting) {
+                        self.empty(*domid);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Domain 0's kernel has a ring before there is a daemon, perhaps with requests in it.
+    fn start_control(&mut self, link: Link) {
+        let (domid, conn) = (DomId::CONTROL, ConnId::Domain(DomId::CONTROL));
+        if let Err(why) = self.machine.attach(domid, link) {
+            error!("the kernel of domain 0 cannot be attached: {why}");
+            return;
+        }
+        if self.state.conns.contains_key(&conn) {
+            self.resume_ring(domid);
+            return;
+        }
+        let Some(ring) = self.machine.ring(domid) else { return };
+        let (input, output) = (ring.load(Word::RequestConsumer), ring.load(Word::ReplyProducer));
+        let link = Some(link);
+        let changes = vec![Change::Connect { conn, link }, Change::Ready { conn, input, output }];
+        if let Err(refusal) = self.commit(changes) {
+            error!("the kernel of domain 0 cannot be connected: {refusal}");
+            return;
+        }
+        // The kernel takes the first signal as the sign that there is a store.
+        self.resume_ring(domid);
+    }
+
+    fn create(&mut self, paths: &[&str]) {
+        let perms = Rc::new(Perms::private(DomId::CONTROL));
+        let missing = paths.iter().filter_map(|path| Path::absolute(path).ok());
+        let missing = missing.filter(|path| self.state.tree.get(path).is_none());
+        let changes: Vec<Change> = missing
+            .map(|path| Change::Node(NodeOp::Set { path, value: Rc::from([]), perms: perms.clone() }))
+            .collect();
+        if let Err(refusal) = self.commit(changes) {
+            error!("the first nodes cannot be created: {refusal}");
+        }
+    }
+}
