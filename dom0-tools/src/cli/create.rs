@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
-use super::{CreateArgs, output};
+use super::{CreateArgs, console, output};
 use crate::config;
 use crate::host::Host;
 use crate::lifecycle::act;
@@ -28,7 +28,12 @@ pub fn run(args: &CreateArgs, json: bool) -> Result<(), Failure> {
     if json {
         return output::json(&json!({ "id": created.domain, "name": created.name, "uuid": created.uuid }));
     }
-    output::line(&format!("{} runs as domain {}", created.name, created.domain))
+    let how = if args.paused { "is paused" } else { "runs" };
+    output::line(&format!("{} {how} as domain {}", created.name, created.domain))?;
+    if args.console {
+        return console::attach(&host, &created.name, created.domain);
+    }
+    Ok(())
 }
 
 /// Makes the paths of the guest file absolute: a restart happens in another working directory.

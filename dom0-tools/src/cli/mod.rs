@@ -1,5 +1,6 @@
 //! The `tenon` command: its verbs, and how each prints and ends.
 
+mod console;
 mod create;
 mod exit;
 mod info;
@@ -7,6 +8,7 @@ mod list;
 mod log;
 mod output;
 mod power;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,10 @@ enum Command {
     },
     /// Shows the hypervisor and the machine.
     Info,
+    /// Connects this terminal to a guest's console; Ctrl-] leaves it.
+    ///
+    /// With --json it only tells where the console and its log are.
+    Console(Domain),
     /// Lets all of a domain's vCPUs wait.
     Pause(Domain),
     /// Lets a paused domain go on.
@@ -47,6 +53,8 @@ enum Command {
     Reboot(RequestArgs),
     /// Removes a domain at once, as if its power were cut.
     Destroy(Domain),
+    /// Waits for something to happen to a guest.
+    Wait(WaitArgs),
     /// Shows the hypervisor's log.
     Dmesg {
         /// Empties the log.
@@ -68,6 +76,21 @@ struct CreateArgs {
     /// Leaves the guest paused.
     #[arg(long, short)]
     paused: bool,
+    /// Connects this terminal to the guest's console.
+    #[arg(long, short, conflicts_with = "json")]
+    console: bool,
+}
+
+#[derive(Debug, Args)]
+struct WaitArgs {
+    /// A name, a number or a UUID.
+    domain: String,
+    /// What to wait for.
+    #[arg(long = "for", value_enum, default_value_t = wait::What::Shutdown)]
+    what: wait::What,
+    /// Seconds to wait at most; without it, as long as it takes.
+    #[arg(long)]
+    timeout: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +123,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Create(args) => create::run(args, cli.json),
         Command::List { domain } => list::run(domain.as_deref(), cli.json),
         Command::Info => info::run(cli.json),
+        Command::Console(args) => console::run(&args.domain, cli.json),
+        Command::Wait(args) => wait::run(args, cli.json),
         Command::Pause(args) => power::pause(&args.domain, cli.json),
         Command::Unpause(args) => power::unpause(&args.domain, cli.json),
         Command::Shutdown(args) => power::request(args, power::Request::Poweroff, cli.json),

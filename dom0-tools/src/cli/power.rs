@@ -57,10 +57,24 @@ pub fn unpause(wanted: &str, json: bool) -> Result<(), Failure> {
 /// Removes a domain.
 pub fn destroy(wanted: &str, json: bool) -> Result<(), Failure> {
     let host = Host::open()?;
-    let domain = guest(&host, wanted)?;
+    let domain = match guest(&host, wanted) {
+        Err(failure) if failure.exit == Exit::NoSuchDomain => return forget(&host, wanted, failure, json),
+        found => found?,
+    };
     act::destroy(&host, &domain.info).map_err(Failure::refused)?;
     host.registry.forget(domain.info.uuid)?;
     done(&domain, "destroy", json)
+}
+
+/// Forgets a guest that has no domain at the moment because it is being restarted.
+fn forget(host: &Host, wanted: &str, failure: Failure, json: bool) -> Result<(), Failure> {
+    let (records, _) = host.registry.all()?;
+    let is_meant = |name: &str, uuid: &str| name == wanted || uuid == wanted;
+    match records.iter().find(|record| is_meant(&record.config.name, &record.uuid.to_string())) {
+        Some(record) => host.registry.forget(record.uuid)?,
+        None => return Err(failure),
+    }
+    if json { output::json(&json!({ "name": wanted, "done": "destroy" })) } else { Ok(()) }
 }
 
 /// Asks a guest to end, and waits for it if that is wanted.
@@ -73,9 +87,8 @@ pub fn request(args: &RequestArgs, request: Request, json: bool) -> Result<(), F
     let (word, path) = (request.word(), format!("/local/domain/{}/control/shutdown", domain.info.id));
     Client::connect()?.write(Tx::NONE, &path, word)?;
     if args.wait {
-        let ended = |info: Option<Activity>| !matches!(info, Some(Activity::Live | Activity::Unstarted));
         let timeout = args.timeout.map(Duration::from_secs);
-        if !act::wait_until(&host, domain.info.id, timeout, ended).map_err(Failure::from)? {
+        if !act::wait_until(&host, domain.info.id, timeout, act::has_ended)? {
             let message = format!("{} still runs: it did not answer the request to {word}", domain.name);
             return Err(Failure::new(Exit::Timeout, message));
         }

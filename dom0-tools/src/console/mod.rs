@@ -2,6 +2,9 @@
 
 pub mod backlog;
 pub mod budget;
+pub mod daemon;
+pub mod guest;
+pub mod links;
 pub mod log;
 pub mod ring;
 pub mod terminal;

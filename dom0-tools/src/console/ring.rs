@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use crate::xen::mapping::Mapping;
+use crate::xen::gntdev::GrantedPage;
 
 const IN_SIZE: u32 = 1024;
 const OUT: usize = 1024;
@@ -31,17 +31,17 @@ pub trait SharedPage {
     fn write(&self, offset: usize, bytes: &[u8]);
 }
 
-impl SharedPage for Mapping {
+impl SharedPage for GrantedPage {
     fn word(&self, offset: usize) -> &AtomicU32 {
-        Self::word(self, offset)
+        self.mapping().word(offset)
     }
 
     fn read(&self, offset: usize, bytes: &mut [u8]) {
-        Self::read(self, offset, bytes);
+        self.mapping().read(offset, bytes);
     }
 
     fn write(&self, offset: usize, bytes: &[u8]) {
-        Self::write(self, offset, bytes);
+        self.mapping().write(offset, bytes);
     }
 }
 

@@ -205,3 +205,9 @@ pub fn wait_until(
         std::thread::sleep(LOOK);
     }
 }
+
+/// Whether a domain that does `activity` runs no more.
+#[must_use]
+pub fn has_ended(activity: Option<Activity>) -> bool {
+    !matches!(activity, Some(Activity::Live | Activity::Unstarted))
+}

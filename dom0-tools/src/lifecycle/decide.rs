@@ -88,6 +88,24 @@ pub enum Step {
     SetAside,
 }
 
+impl Step {
+    /// The step in words, for a log.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Leave => "left alone",
+            Self::Forget => "forgotten",
+            Self::Destroy => "destroyed",
+            Self::DestroyForRestart => "destroyed, to be started again",
+            Self::Create => "started again",
+            Self::Become(State::Building { .. } | State::Running) => "runs",
+            Self::Become(State::Preserved) => "kept for inspection",
+            Self::Become(State::Restarting | State::SettingAside { .. }) => "to be started again",
+            Self::PlanSettingAside | Self::SetAside => "set aside",
+        }
+    }
+}
+
 /// What to do about the guest of `record`, whose domain does `activity` if there is one.
 #[must_use]
 pub fn decide(record: &Record, activity: Option<Activity>) -> Step {
