@@ -1,6 +1,7 @@
 //! `cargo xtask`: the one tool of the workspace. Builds, makes images, runs and tests whole machines.
 
 mod apt;
+mod bench;
 mod build;
 mod checks;
 mod image;
@@ -41,6 +42,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Run every check and every machine test; the last line is the sum.
     Test(test::TestArgs),
+    /// Measure; one line `name value unit` per figure.
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn perform(ws: Workspace, verb: Verb) -> Result<()> {
         Verb::Build => build::all(&ws),
         Verb::Setup => setup(&ws),
         Verb::Run(args) => run::run(ws, &args),
+        Verb::Bench(args) => bench::bench(ws, &args),
         Verb::Test(args) => test::test(ws, &args),
     }
 }

@@ -69,11 +69,12 @@ pub fn dom0(ws: &Workspace, inits: &Inits, kernel: &Kernel, guests: &[(Series, K
         archive.file(&format!("guests/vmlinuz-{name}"), &read(&guest.vmlinuz)?);
         let initrd = self::guest(ws, inits, arch)?;
         archive.file(&format!("guests/initrd-{name}"), &read(&initrd)?);
-        let config = scenarios::guest_config(name);
-        archive.file(&format!("etc/tenon/{name}.cfg"), config.as_bytes());
     }
-    archive.link("etc/tenon/guest.cfg", &format!("{}.cfg", guests.first().map_or("6.1", |(s, _)| s.name())));
-    for (name, commands) in scenarios::ALL {
+    let names: Vec<&str> = guests.iter().map(|(series, _)| series.name()).collect();
+    for (name, text) in scenarios::guest_files(&names) {
+        archive.file(&format!("etc/tenon/{name}.cfg"), text.as_bytes());
+    }
+    for (name, commands) in scenarios::all() {
         archive.file(&format!("scenarios/{name}"), commands.as_bytes());
     }
     write(ws, &format!("dom0-{}.cpio", kernel.release), archive)

@@ -1,28 +1,66 @@
-//! Files of domain 0 that drive it without a hand: guest configurations and scenarios.
+//! Files of domain 0 that drive it without a hand: guest files and scenarios.
 //!
 //! A scenario is a list of shell commands, one per line, which domain 0's init runs when the kernel
 //! command line says `tenon.run=NAME`. It needs no input, so its instruction count repeats.
 
 /// Scenarios by name.
-pub const ALL: [(&str, &str); 1] = [("create", CREATE)];
+pub fn all() -> [(&'static str, String); 3] {
+    [("create", CREATE.into()), ("bench", bench("tenon")), ("bench-xl", bench("xl"))]
+}
 
 /// One guest from creation to its end.
 const CREATE: &str = "\
-tenon create /etc/tenon/guest.cfg
+tenon create /etc/tenon/poweroff.cfg
 tenon list
-tenon wait guest
+while tenon list poweroff; do sleep 1; done
 ";
 
-/// The example guest file: the kernel of `name`, as small as Debian's kernel likes it.
-pub fn guest_config(name: &str) -> String {
+/// What `cargo xtask bench` measures. The pauses let domain 0 finish what it does by itself.
+fn bench(tool: &str) -> String {
     format!(
-        "# A Debian kernel as a PVH guest. Existing xl configuration files work as they are.\n\
-         name = \"guest\"\n\
-         type = \"pvh\"\n\
-         kernel = \"/guests/vmlinuz-{name}\"\n\
-         ramdisk = \"/guests/initrd-{name}\"\n\
-         cmdline = \"console=hvc0\"\n\
-         memory = 256\n\
-         vcpus = 1\n"
+        "sleep 2\n\
+         {tool} info\n\
+         /init mark create-begin\n\
+         {tool} create -p /etc/tenon/bench.cfg\n\
+         /init mark create-end\n\
+         sleep 2\n\
+         /init mark boot-begin\n\
+         {tool} unpause bench\n\
+         while {tool} list bench; do sleep 1; done >/dev/null 2>&1\n\
+         test ! -e /guests/figures || {tool} create /etc/tenon/figures.cfg\n\
+         while {tool} list figures; do sleep 1; done >/dev/null 2>&1\n"
     )
+}
+
+/// Guest files by name: a Debian guest for every kernel, and some with a purpose.
+pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
+    let mut files: Vec<_> =
+        kernels.iter().map(|kernel| ((*kernel).to_owned(), linux("guest", kernel, ""))).collect();
+    if let Some(first) = kernels.first() {
+        files.push(("guest".into(), linux("guest", first, "")));
+        files.push(("poweroff".into(), linux("poweroff", first, "guest.run=poweroff")));
+        files.push(("bench".into(), linux("bench", first, "marks=1 guest.run=poweroff")));
+    }
+    files.push(("figures".into(), bare("figures")));
+    files
+}
+
+/// A Debian kernel with the small initrd.
+fn linux(name: &str, kernel: &str, words: &str) -> String {
+    format!(
+        "# A Debian kernel as a PVH guest. Existing xl guest files work as they are.\n\
+         name = \"{name}\"\n\
+         type = \"pvh\"\n\
+         kernel = \"/guests/vmlinuz-{kernel}\"\n\
+         ramdisk = \"/guests/initrd-{kernel}\"\n\
+         cmdline = \"{}\"\n\
+         memory = 256\n\
+         vcpus = 1\n",
+        format!("console=hvc0 {words}").trim()
+    )
+}
+
+/// A small guest of our own, which is a kernel by itself.
+fn bare(name: &str) -> String {
+    format!("name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/{name}\"\nmemory = 16\nvcpus = 1\n")
 }

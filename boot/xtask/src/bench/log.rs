@@ -1,0 +1,72 @@
+//! Reads figures out of the hypervisor's log.
+//!
+//! `(TEN) [000000055c6c2c90] text` is a line of the hypervisor with the time stamp counter in
+//! hexadecimal, `(d1) [...] mark: NAME` a mark, `(d1) [...] bench: NAME VALUE UNIT` a figure that a
+//! test guest has measured by itself.
+
+use std::collections::BTreeMap;
+
+/// Differences between two marks, by the figure's name.
+const SPANS: [(&str, &str, &str); 3] = [
+    ("dom0-entry-to-userspace", DOM0_ENTRY, "dom0-up"),
+    ("create-256MiB", "create-begin", "create-end"),
+    ("guest-entry-to-userspace", "boot-begin", "guest-up"),
+];
+
+/// Made here: the last line of the hypervisor before domain 0's kernel says anything.
+const DOM0_ENTRY: &str = "dom0-entry";
+
+/// The first words of a Linux kernel.
+const KERNEL_SPEAKS: &str = "Linux version";
+
+/// One line per figure, `name value unit`.
+pub fn figures(console: &str) -> Vec<String> {
+    let mut figures = Vec::new();
+    let mut marks: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut before_dom0 = None;
+    for line in console.lines() {
+        if line.contains(KERNEL_SPEAKS)
+            && let Some(entry) = before_dom0.take()
+        {
+            marks.entry(DOM0_ENTRY).or_insert(entry);
+        }
+        let Some((time, text)) = stamped(line) else { continue };
+        if !marks.contains_key(DOM0_ENTRY) {
+            before_dom0 = Some(time);
+        }
+        if let Some(name) = text.strip_prefix("mark: ") {
+            marks.entry(name.trim()).or_insert(time);
+        } else if let Some(figure) = text.strip_prefix("bench: ") {
+            figures.push(figure.trim().to_owned());
+        }
+    }
+    for (name, from, to) in SPANS {
+        if let (Some(from), Some(to)) = (marks.get(from), marks.get(to)) {
+            figures.push(format!("{name} {} instructions", to.saturating_sub(*from)));
+        }
+    }
+    figures
+}
+
+/// The time stamp and the text of a line of the log. The log's line may follow half a line of domain 0.
+fn stamped(line: &str) -> Option<(u64, &str)> {
+    let at = ["(TEN) [", "(XEN) [", "(d"].iter().filter_map(|prefix| line.find(prefix)).min()?;
+    let (_, rest) = line[at..].split_once(") [")?;
+    let (time, text) = rest.split_once("] ")?;
+    Some((u64::from_str_radix(time, 16).ok()?, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figures;
+
+    #[test]
+    fn marks_become_spans_and_figures_pass_through() {
+        let log = "(TEN) [0000000000000010] starting domain 0\n\
+                   [    0.000000] Linux version 6.1.0\n\
+                   half a line(d0) [0000000000000110] mark: dom0-up\n\
+                   (d2) [0000000000000200] bench: cpuid 512 instructions\n\
+                   (d0) [0000000000000300] mark: create-begin\n";
+        assert_eq!(figures(log), ["cpuid 512 instructions", "dom0-entry-to-userspace 256 instructions"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask bench`: one line `name value unit` per figure.
+//!
+//! One CPU under QEMU with `-icount shift=0,sleep=off`: the time stamp counter counts instructions and
+//! runs repeat almost exactly. The hypervisor's log carries the counter (`console_timestamps=raw`),
+//! domains write marks and figures to it through their debug port, and we subtract. Stock Xen does
+//! all of this, too, so `--xen` measures it the same way.
+
+mod lines;
+mod log;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use machine_tests::{Config, Hypervisor, Images, Machine};
+
+use crate::apt::{Apt, Arch};
+use crate::kernels::Series;
+use crate::kit::{Kit, Wanted};
+use crate::packages::Need;
+use crate::step;
+use crate::workspace::Workspace;
+
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Measure Debian's Xen 4.17 instead.
+    #[arg(long)]
+    xen: bool,
+    /// Show the machine's console.
+    #[arg(long)]
+    show: bool,
+}
+
+/// The longest a machine may take; the log grows all the time, but nothing else tells of a hang.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
+    let xen = args.xen.then(|| stock_xen(&ws)).transpose()?;
+    let root = ws.root.clone();
+    let kit = Kit::assemble(
+        ws,
+        &Wanted {
+            needs: &[Need::Qemu],
+            dom0: &[Series::V6_1],
+            guests: &[Series::V6_1],
+            stock_tools: args.xen,
+            kernel: None,
+            hypervisor: xen.as_deref(),
+        },
+    )?;
+    let name = if args.xen { "bench-xen" } else { "bench" };
+    let mut machine = Machine::start(&kit, name, config(args))?;
+    step::say(format!("measuring; the console's log is in {}", kit.logs().join(name).display()));
+    let verdict = measure(&mut machine).with_context(|| machine.last_words())?;
+    drop(machine);
+    let console = fs::read(kit.logs().join(name).join("console.log"))?;
+    for figure in log::figures(&String::from_utf8_lossy(&console)) {
+        println!("{figure}");
+    }
+    if !args.xen {
+        println!("hypervisor-source {} lines", lines::hypervisor(&root)?);
+    }
+    ensure!(verdict.contains("passed"), "{verdict}");
+    Ok(())
+}
+
+fn measure(machine: &mut Machine) -> Result<String> {
+    let verdict = machine.expect("dom0: scenario ", PATIENCE)?;
+    machine.expect_end(Duration::from_secs(120))?;
+    Ok(verdict.line)
+}
+
+fn config(args: &BenchArgs) -> Config {
+    let scenario = if args.xen { "tenon.tools=stock tenon.run=bench-xl" } else { "tenon.run=bench" };
+    let mut config =
+        Config::new(1).option("console_timestamps=raw guest_loglvl=all").word("marks=1").word(scenario);
+    config.icount = true;
+    config.agent = false;
+    config.show = args.show;
+    if args.xen {
+        config.hypervisor = Hypervisor::Xen;
+        config = config.stock_tools();
+    }
+    config
+}
+
+/// Debian's Xen as an ELF file that QEMU loads.
+fn stock_xen(ws: &Workspace) -> Result<PathBuf> {
+    let dir = ws.cache().join("xen");
+    let apt = Apt::open(&ws.cache(), Arch::Amd64)?;
+    apt.unpack("xen-hypervisor-4.17-amd64", &dir)?;
+    let packed = dir.join("boot/xen-4.17-amd64.gz");
+    let elf = dir.join("xen");
+    gunzip(&packed, &elf)?;
+    Ok(elf)
+}
+
+fn gunzip(from: &Path, to: &Path) -> Result<()> {
+    let output = Command::new("gzip").arg("-dc").arg(from).output().context("cannot start gzip")?;
+    ensure!(output.status.success(), "gzip cannot unpack {}", from.display());
+    crate::build::write(to, &output.stdout)
+}
