@@ -116,13 +116,14 @@ pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
     if virq {
         hv.raise_virq(vcpu.domain(), Virq::TIMER, vcpu.id);
     }
-    rearm(hv, vcpu, context);
+    context.armed = context.timers.first();
+    hv.sched.arm_for(vcpu, context.armed);
 }
 
-/// Makes sure that this CPU looks at the vCPU's timers in time.
+/// A timer was set: makes sure that this CPU looks in time. One that is set already to an earlier time is left alone.
 pub fn rearm<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let first = context.timers.first();
-    if first < context.armed || context.armed <= hv.machine.now() {
+    if first < context.armed {
         context.armed = first;
         hv.sched.arm_for(vcpu, first);
     }

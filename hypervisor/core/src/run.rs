@@ -70,9 +70,7 @@ fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
     context.guest.switch_in();
     shared::publish_time(hv, vcpu, context);
     shared::publish_runstate(vcpu, context);
-    context.armed = Nanos::NEVER;
-    // Timers may have run out while the vCPU was away.
-    vcpu.request(crate::domain::Requests::TIMER);
+    crate::interrupt::run_timers(hv, vcpu, context);
 }
 
 fn switch_out<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {

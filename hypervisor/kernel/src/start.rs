@@ -1,28 +1,83 @@
-//! What the machine is for.
+//! What the machine is for: running domain 0, and whatever it creates.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use hypercall_abi::memory::E820Entry;
+use tenon_core::hypercall::memory::e820;
+use tenon_core::hypervisor::Hypervisor;
+use tenon_core::run;
 
 use crate::boot::BootInfo;
-use crate::{cpu, debug, irq, smp};
+use crate::host::{self, Backend, Host};
+use crate::{console, cpu, debug, dom0, irq, smp, svm};
 
 /// The boot CPU, once the machine layer is up.
 pub fn boot_cpu(info: &'static BootInfo) -> ! {
-    for module in &info.modules {
-        log::info!("module at {} of {} bytes: {}", module.start, module.len, module.command_line);
-    }
-    smp::release();
     if let Some(action) = info.options.debug {
         debug::provoke(action);
     }
-    idle()
+    match prepare(info) {
+        Ok(hv) => {
+            smp::release();
+            serve(hv)
+        }
+        Err(reason) => panic!("{reason}"),
+    }
 }
 
 /// Every other CPU, once it is up and the boot CPU has called [`smp::release`].
 pub fn secondary_cpu() -> ! {
-    log::info!("{} idles", cpu::this().id);
-    idle()
+    enable_backend().unwrap_or_else(|reason| panic!("{}: {reason}", cpu::this().id));
+    match host::hypervisor() {
+        Some(hv) => serve(hv),
+        None => panic!("released before the hypervisor was ready"),
+    }
 }
 
-fn idle() -> ! {
+fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn core::fmt::Display>> {
+    host::choose_backend().map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
+    svm::init_permissions(&console::own_ports())
+        .map_err(|_| Box::new("no memory for the permission maps") as Box<dyn core::fmt::Display>)?;
+    enable_backend()?;
+    let map: Vec<E820Entry> = info
+        .firmware_map
+        .ranges()
+        .iter()
+        .map(|range| e820(range.start.0, range.len(), range.kind.to_e820()))
+        .collect();
+    let hv = host::init(info.command_line, map.leak())
+        .map_err(|missing| Box::new(missing) as Box<dyn core::fmt::Display>)?;
+    irq::register(irq::TIMER, |_, _| {
+        if let Some(hv) = host::hypervisor() {
+            hv.sched.timer();
+        }
+    });
+    dom0::build(hv, info).map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
+    Ok(hv)
+}
+
+fn enable_backend() -> Result<(), Box<dyn core::fmt::Display>> {
+    match host::backend() {
+        Backend::Svm => svm::enable().map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>),
+    }
+}
+
+/// The life of a CPU: runs what the scheduler picks, sleeps when there is nothing.
+fn serve(hv: &'static Hypervisor<Host>) -> ! {
     loop {
-        irq::wait();
+        match hv.sched.pick() {
+            Some(vcpu) => {
+                cpu::this().set_running(Some((vcpu.domain().id, vcpu.id)));
+                let deadline = run::run(hv, &vcpu);
+                cpu::this().set_running(None);
+                hv.sched.put(vcpu, deadline);
+            }
+            None => {
+                if !hv.sched.should_reschedule() {
+                    irq::wait();
+                }
+            }
+        }
     }
 }

@@ -27,7 +27,8 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
         Exit::Hypercall => hypercall::handle(hv, vcpu, context),
         Exit::Interrupt | Exit::Nmi => {
             hv.machine.take_interrupts();
-            crate::interrupt::rearm(hv, vcpu, context);
+            // It may have been the timer, which is then no longer set.
+            crate::interrupt::run_timers(hv, vcpu, context);
         }
         Exit::Cpuid => cpuid::handle(vcpu, context),
         Exit::MsrRead => msr::read(hv, vcpu, context),

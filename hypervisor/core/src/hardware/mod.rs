@@ -11,8 +11,9 @@ mod gsi;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::dom0_map::{Dom0Map, Place};
 use crate::domain::{Domain, VcpuRef};
-use crate::frame::{Gaddr, Gfn, Maddr, Mfn, PAGE_SHIFT};
+use crate::frame::{Gaddr, Gfn, Maddr, Mfn};
 use crate::hypervisor::Hypervisor;
 use crate::ids::Vector;
 use crate::machine::Machine;
@@ -24,10 +25,6 @@ use crate::vioapic::{Route, VirtualIoApic, WINDOW};
 pub trait HostDevices: Copy {
     /// Makes the real pin of a GSI deliver as the route says (trigger, polarity, mask), to a vector of Tenon's.
     fn route_gsi(self, route: &Route);
-
-    /// Whether a range of machine addresses may be given to the hardware domain as device memory: it is not RAM,
-    /// not Tenon's own, and not virtualized.
-    fn is_passable(self, at: Maddr) -> bool;
 }
 
 /// One I/O APIC.
@@ -41,14 +38,16 @@ pub struct IoApic {
 /// The devices of the hardware domain.
 pub struct HardwareDomain<M: Machine> {
     machine: M,
+    /// What is where in its address space.
+    map: Dom0Map<'static>,
     io_apics: Vec<IoApic>,
 }
 
 impl<M: Machine> HardwareDomain<M> {
-    /// The platform with these I/O APICs.
+    /// The platform with these I/O APICs, in an address space that `map` describes.
     #[must_use]
-    pub fn new(machine: M, io_apics: Vec<IoApic>) -> Self {
-        Self { machine, io_apics }
+    pub fn new(machine: M, map: Dom0Map<'static>, io_apics: Vec<IoApic>) -> Self {
+        Self { machine, map, io_apics }
     }
 
     /// Whether accesses to that guest-physical address are virtualized.
@@ -59,15 +58,15 @@ impl<M: Machine> HardwareDomain<M> {
 
     /// Maps device memory that the domain touches for the first time. False if it may not have what is there.
     pub fn map_on_demand(&self, hv: &Hypervisor<M>, domain: &Domain<M>, gfn: Gfn) -> bool {
-        let maddr = Maddr(gfn.0 << PAGE_SHIFT);
-        if !self.machine.is_passable(maddr) {
-            return false;
+        match self.map.place(gfn) {
+            Place::Device | Place::Firmware => {}
+            Place::Ram | Place::Emulated | Place::Denied => return false,
         }
         let flush = || hv.flush_guest_tlbs(domain);
         match domain.memory.map_mmio(gfn, Mfn(gfn.0), 0, Access::READ_WRITE, flush) {
             Ok(()) => true,
             Err(error) => {
-                crate::hv_log!(hv, Warning, "device memory at {maddr}: {error}");
+                crate::hv_log!(hv, Warning, "device memory at frame {gfn}: {error}");
                 false
             }
         }

@@ -8,7 +8,7 @@ use core::arch::asm;
 use core::arch::x86_64::{_fxrstor64, _fxsave64, _xgetbv, _xrstor64, _xsave64, _xsetbv};
 
 use crate::cpu;
-use crate::mm::{OutOfMemory, PageBox};
+use crate::mm::page_box::{OutOfMemory, PageBox};
 
 const AREA_BYTES: usize = 3 * 4096;
 const XCR0_X87: u64 = 1;

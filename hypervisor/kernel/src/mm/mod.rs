@@ -7,6 +7,7 @@ pub mod direct;
 mod heap;
 pub mod image;
 pub mod mmio;
+pub mod page_box;
 pub mod paging;
 pub mod phys;
 pub mod vmap;

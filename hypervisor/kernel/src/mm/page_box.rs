@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use tenon_core::frame::{Maddr, Mfn, PAGE_SIZE};
 use tenon_core::frames::Zone;
 
-use super::{direct, frames};
+use super::{direct, phys};
 
 /// The hypervisor has no memory left for something of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl<T: ZeroValid> PageBox<T> {
 
     /// Allocates the value with all bytes zero.
     pub fn zeroed() -> Result<Self, OutOfMemory> {
-        let mfn = frames().alloc_hypervisor(Self::ORDER, Zone::Any).map_err(|_| OutOfMemory)?;
-        let ptr = NonNull::new(direct::ptr(mfn.addr()).cast::<T>()).ok_or(OutOfMemory)?;
+        let mfn = phys::alloc(Self::ORDER, Zone::Any).ok_or(OutOfMemory)?;
+        let ptr = NonNull::new(direct::pointer(mfn.addr()).cast::<T>()).ok_or(OutOfMemory)?;
         // SAFETY: the frames were just allocated for Tenon and are mapped writable in the direct map; nobody else
         // has a pointer to them.
         unsafe { ptr.cast::<u8>().write_bytes(0, PAGE_SIZE << Self::ORDER) };
@@ -71,6 +71,7 @@ impl<T: ZeroValid> DerefMut for PageBox<T> {
 
 impl<T: ZeroValid> Drop for PageBox<T> {
     fn drop(&mut self) {
-        frames().free_hypervisor(self.mfn, Self::ORDER);
+        // SAFETY: the frames are this box's alone, and it is gone.
+        unsafe { phys::free(self.mfn, Self::ORDER) };
     }
 }

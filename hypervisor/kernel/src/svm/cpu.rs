@@ -13,8 +13,9 @@ use tenon_core::frame::Maddr;
 
 use super::asid::Asids;
 use super::vmcb::Vmcb;
-use crate::cpu::{self, MAX_CPUS};
-use crate::mm::{OutOfMemory, PageBox};
+use crate::cpu::{self, msr};
+use tenon_core::machine::MAX_CPUS;
+use crate::mm::page_box::{OutOfMemory, PageBox};
 
 const EFER: u32 = 0xc000_0080;
 const EFER_SVME: u64 = 1 << 12;
@@ -85,7 +86,7 @@ pub fn probe() -> Result<u32, Unusable> {
         return Err(Unusable::NoNestedPaging);
     }
     // SAFETY: a CPU with SVM has VM_CR.
-    if unsafe { cpu::rdmsr(VM_CR) } & VM_CR_SVMDIS != 0 {
+    if unsafe { msr::read(VM_CR) } & VM_CR_SVMDIS != 0 {
         return Err(Unusable::Locked);
     }
     Ok(asids.max(2))
@@ -94,14 +95,14 @@ pub fn probe() -> Result<u32, Unusable> {
 /// Turns SVM on for this CPU.
 pub fn enable() -> Result<(), Unusable> {
     let asids = probe()?;
-    let this = cpu::this().id();
+    let this = cpu::this().id;
     let host_save = PageBox::<HostSave>::zeroed()?;
     let host_vmcb = PageBox::<Vmcb>::zeroed()?;
     // SAFETY: SVM exists and is not locked. The host-save page is owned by the static below for ever, so the CPU may
     // write to it at any time. VMSAVE only writes to the page it is given.
     unsafe {
-        cpu::wrmsr(EFER, cpu::rdmsr(EFER) | EFER_SVME);
-        cpu::wrmsr(VM_HSAVE_PA, host_save.maddr().0);
+        msr::write(EFER, msr::read(EFER) | EFER_SVME);
+        msr::write(VM_HSAVE_PA, host_save.maddr().0);
         asm!("vmsave rax", in("rax") host_vmcb.maddr().0, options(nostack, preserves_flags));
     }
     CPUS[this.index()].call_once(|| SvmCpu {
@@ -114,5 +115,5 @@ pub fn enable() -> Result<(), Unusable> {
 
 /// This CPU's state. `None` if [`enable`] has not run here.
 pub fn this() -> Option<&'static SvmCpu> {
-    CPUS[cpu::this().id().index()].get()
+    CPUS[cpu::this().id.index()].get()
 }

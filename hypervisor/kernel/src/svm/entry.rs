@@ -14,7 +14,7 @@ use tenon_core::frame::Maddr;
 use tenon_core::guest_cpu::{Gpr, Gprs};
 
 use super::vmcb::Vmcb;
-use crate::mm::PageBox;
+use crate::mm::page_box::PageBox;
 
 global_asm!(
     ".global svm_enter",

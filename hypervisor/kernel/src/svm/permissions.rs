@@ -6,7 +6,7 @@
 use spin::Once;
 use tenon_core::frame::Maddr;
 
-use crate::mm::{OutOfMemory, PageBox};
+use crate::mm::page_box::{OutOfMemory, PageBox};
 
 const IOPM_BYTES: usize = 3 * 4096;
 const MSRPM_BYTES: usize = 2 * 4096;

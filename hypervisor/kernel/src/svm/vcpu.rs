@@ -12,7 +12,7 @@ use super::vmcb::{
 };
 use super::{cpu, entry, exits, permissions};
 use crate::guest::SwitchedState;
-use crate::mm::{OutOfMemory, PageBox};
+use crate::mm::page_box::{OutOfMemory, PageBox};
 
 const RFLAGS_IF: u64 = 1 << 9;
 const RFLAGS_VM: u64 = 1 << 17;

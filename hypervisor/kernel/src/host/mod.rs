@@ -1,0 +1,199 @@
+//! The machine as the core sees it: [`Host`] implements the core's traits on top of the machine layer.
+
+mod devices;
+mod guest;
+mod page;
+mod tables;
+
+use core::fmt;
+
+use hypercall_abi::memory::E820Entry;
+use spin::Once;
+use tenon_core::frames::{FrameRef, FrameTable, Frames};
+use tenon_core::hypervisor::Hypervisor;
+use tenon_core::ids::CpuId;
+use tenon_core::log::Level;
+use tenon_core::machine::{Machine, MachineEnd, OutOfMemory};
+use tenon_core::time::{Nanos, Tsc, TscScale};
+
+pub use devices::init as init_devices;
+pub use guest::{AnyFormat, AnyGuest, Backend, backend, choose_backend};
+pub use page::DirectPage;
+pub use tables::HostTables;
+
+use crate::mm::phys;
+use crate::{console, cpu, irq, reset, smp, time};
+
+/// This machine. There is only one, so the handle has no size.
+#[derive(Clone, Copy, Debug)]
+pub struct Host;
+
+/// What was found out at boot and never changes.
+struct Facts {
+    command_line: &'static str,
+    memory_map: &'static [E820Entry],
+    tsc_scale: TscScale,
+}
+
+static FACTS: Once<Facts> = Once::new();
+static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
+
+/// Notes the facts, makes the hypervisor's state.
+///
+/// # Errors
+/// Says what is missing.
+pub fn init(
+    command_line: &'static str,
+    memory_map: &'static [E820Entry],
+) -> Result<&'static Hypervisor<Host>, &'static str> {
+    let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
+    FACTS.call_once(|| Facts { command_line, memory_map, tsc_scale });
+    // Every CPU's TSC is taken to agree (`smp` has compared them), so a guest may rely on it.
+    let hv = Hypervisor::new(Host, true).map_err(|_| "no memory for the hypervisor's state")?;
+    Ok(HYPERVISOR.call_once(|| hv))
+}
+
+/// The hypervisor's state, once [`init`] has run.
+pub fn hypervisor() -> Option<&'static Hypervisor<Host>> {
+    HYPERVISOR.get()
+}
+
+fn facts() -> &'static Facts {
+    match FACTS.get() {
+        Some(facts) => facts,
+        None => panic!("the machine's facts are asked for before they are known"),
+    }
+}
+
+impl Frames for Host {
+    type Page<'a> = DirectPage<'a>;
+
+    #[inline]
+    fn table(self) -> &'static FrameTable {
+        match phys::table() {
+            Some(table) => table,
+            None => panic!("frames are asked for before there is a table"),
+        }
+    }
+
+    #[inline]
+    fn page(self, frame: &FrameRef<Self>) -> DirectPage<'_> {
+        DirectPage::of(frame)
+    }
+
+    fn scrub(self, frame: &FrameRef<Self>) {
+        DirectPage::of(frame).scrub();
+    }
+
+    fn copy(self, from: (&FrameRef<Self>, usize), to: (&FrameRef<Self>, usize), len: usize) {
+        DirectPage::of(from.0).copy_to(from.1, &DirectPage::of(to.0), to.1, len);
+    }
+}
+
+impl Machine for Host {
+    type Guest = AnyGuest;
+    type Format = AnyFormat;
+    type Tables = HostTables;
+
+    fn new_guest(self) -> Result<AnyGuest, OutOfMemory> {
+        AnyGuest::new().map_err(|_| OutOfMemory)
+    }
+
+    fn p2m_format(self) -> AnyFormat {
+        AnyFormat::of_backend()
+    }
+
+    fn tables(self) -> HostTables {
+        HostTables
+    }
+
+    fn cpus(self) -> u32 {
+        cpu::all().len().min(tenon_core::machine::MAX_CPUS) as u32
+    }
+
+    #[inline]
+    fn this_cpu(self) -> CpuId {
+        cpu::this().id
+    }
+
+    fn kick(self, target: CpuId) {
+        if let Some(cpu) = cpu::all().get(target.index()) {
+            smp::kick(cpu);
+        }
+    }
+
+    #[inline]
+    fn now(self) -> Nanos {
+        Nanos(time::now())
+    }
+
+    #[inline]
+    fn tsc(self) -> Tsc {
+        Tsc(time::rdtsc())
+    }
+
+    fn tsc_scale(self) -> TscScale {
+        facts().tsc_scale
+    }
+
+    fn wall_clock_base(self) -> u64 {
+        time::wall_clock_at_start().saturating_mul(time::SECOND)
+    }
+
+    fn arm_timer(self, deadline: Nanos) {
+        time::timer::arm(deadline.0);
+    }
+
+    fn take_interrupts(self) {
+        irq::window();
+    }
+
+    fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4] {
+        cpu::cpuid(leaf, subleaf)
+    }
+
+    fn console_write(self, bytes: &[u8]) {
+        console::write(bytes);
+    }
+
+    fn console_read(self, into: &mut [u8]) -> usize {
+        let mut count = 0;
+        for (slot, byte) in into.iter_mut().zip(core::iter::from_fn(console::poll_input)) {
+            *slot = byte;
+            count += 1;
+        }
+        count
+    }
+
+    fn command_line(self) -> &'static str {
+        facts().command_line
+    }
+
+    fn memory_map(self) -> &'static [E820Entry] {
+        facts().memory_map
+    }
+
+    fn log(self, level: Level, message: fmt::Arguments<'_>) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warning => log::Level::Warn,
+            Level::Info => log::Level::Info,
+            Level::Debug => log::Level::Debug,
+        };
+        log::log!(level, "{message}");
+    }
+
+    fn end(self, how: MachineEnd) -> ! {
+        if how == MachineEnd::PowerOff {
+            let error = match crate::acpi::acpi().soft_off() {
+                Some((a, b)) => reset::power_off(a, b),
+                None => reset::PowerOffError::NoRegister,
+            };
+            log::error!("cannot switch off: {error}; halting");
+            loop {
+                x86_64::instructions::hlt();
+            }
+        }
+        reset::reboot()
+    }
+}
