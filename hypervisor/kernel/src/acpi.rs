@@ -119,6 +119,12 @@ impl Acpi {
         })
     }
 
+    /// The sleep types that switch the machine off.
+    pub fn soft_off(&self) -> Option<(u8, u8)> {
+        let dsdt = read_table(self.fadt()?.dsdt())?;
+        tenon_core::acpi::soft_off(&dsdt.bytes)
+    }
+
     fn scan(&mut self) {
         let mut found = Self::default();
         if let Some(madt) = self.find(b"APIC").and_then(|table| Madt::new(table).ok()) {

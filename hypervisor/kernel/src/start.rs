@@ -8,6 +8,7 @@ use tenon_core::hypercall::memory::e820;
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::run;
 
+use crate::acpi::acpi;
 use crate::boot::BootInfo;
 use crate::host::{self, Backend, Host};
 use crate::{console, cpu, debug, dom0, irq, smp, svm};
@@ -37,7 +38,10 @@ pub fn secondary_cpu() -> ! {
 
 fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn core::fmt::Display>> {
     host::choose_backend().map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
-    svm::init_permissions(&console::own_ports())
+    let own = console::own_devices();
+    let ports: Vec<u16> = own.iter().map(|(port, _)| *port).collect();
+    host::init_devices(own.iter().map(|(_, irq)| acpi().isa_line(*irq).gsi).collect());
+    svm::init_permissions(&ports)
         .map_err(|_| Box::new("no memory for the permission maps") as Box<dyn core::fmt::Display>)?;
     enable_backend()?;
     let map: Vec<E820Entry> = info

@@ -6,6 +6,7 @@ mod fadt;
 mod hpet;
 mod madt;
 mod mcfg;
+mod sleep;
 
 use core::fmt;
 
@@ -13,6 +14,7 @@ pub use fadt::{AddressSpace, Fadt, GenericAddress};
 pub use hpet::Hpet;
 pub use madt::{IoApic, Madt, MadtEntry, Polarity, SourceOverride, Trigger};
 pub use mcfg::{ConfigSpace, Mcfg};
+pub use sleep::soft_off;
 
 /// Bytes of the header that every table starts with.
 pub const HEADER_LEN: usize = 36;

@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-pub use build::{BuildError, DomainConfig};
+pub use build::{BuildError, DomainConfig, MAX_VCPUS};
 pub use life::{Life, Stage};
 pub use memory::{DomainMemory, MemoryFault};
 pub use vcpu::{Attention, Context, Requests, SharedArea, Timers, Vcpu, VcpuRef};

@@ -90,6 +90,13 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// The operator has typed something.
+    pub fn console_input(&self) {
+        if let Some(control) = self.domain(DomId::ZERO) {
+            self.raise_virq(&control, Virq::CONSOLE, VcpuId(0));
+        }
+    }
+
     /// Does one step of destroying a domain: bounded work, to be repeated until it says that it is finished.
     pub fn destroy_step(&self, domain: &Arc<Domain<M>>) -> Destruction {
         if domain.life.begin_dying() {

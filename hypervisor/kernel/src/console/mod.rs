@@ -4,6 +4,7 @@
 //! length of one message and taken by no interrupt handler but the serial port's. A panic breaks the lock.
 #![allow(unsafe_code, reason = "a panic must get through even where the lock is held")]
 
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -181,7 +182,7 @@ pub fn enable_input_interrupts() {
     let mut result = Ok(());
     for port in CONSOLE.lock().serial.iter_mut().flatten() {
         // Not logged from here: the lock is held.
-        result = result.and(port.enable_interrupts(|_, _| receive()));
+        result = result.and(port.enable_interrupts(|_, _| received()));
     }
     if let Err(error) = result {
         log::warn!("console input is polled only: {error}");
@@ -199,6 +200,22 @@ fn receive() {
             }
         }
     }
+}
+
+/// The serial port has interrupted: takes what it has and tells the control domain.
+fn received() {
+    receive();
+    if input_waits()
+        && let Some(hv) = crate::host::hypervisor()
+    {
+        hv.console_input();
+    }
+}
+
+/// The I/O ports and interrupt lines of the serial ports in use: Tenon's, not domain 0's.
+#[must_use]
+pub fn own_devices() -> Vec<(u16, u8)> {
+    CONSOLE.lock().serial.iter().flatten().map(Serial::resources).collect()
 }
 
 /// Whether [`poll_input`] is likely to have something; costs one load.

@@ -18,6 +18,7 @@ const SEND_PATIENCE: u32 = 1_000_000;
 /// An open port.
 pub struct Serial {
     uart: Uart16550<PioBackend>,
+    io_base: u16,
     irq: u8,
 }
 
@@ -44,7 +45,7 @@ impl Serial {
             let set = uart.config_register_dump().baud_rate(&Config::DEFAULT).to_integer();
             if set == 0 { DEFAULT_BAUD } else { set }
         });
-        let irq = config.irq;
+        let (io_base, irq) = (config.io_base, config.irq);
         let config = Config {
             baud_rate: BaudRate::from_integer(baud),
             data_bits,
@@ -53,7 +54,12 @@ impl Serial {
             ..Config::DEFAULT
         };
         uart.init(config).ok()?;
-        Some(Self { uart, irq })
+        Some(Self { uart, io_base, irq })
+    }
+
+    /// Its first I/O port and its ISA interrupt.
+    pub fn resources(&self) -> (u16, u8) {
+        (self.io_base, self.irq)
     }
 
     /// Writes text, a carriage return before every line feed.

@@ -2,4 +2,4 @@
 
 mod switched;
 
-pub use switched::SwitchedState;
+pub use switched::{SwitchedState, xcr0_mask};

@@ -8,7 +8,7 @@ use core::arch::asm;
 use core::arch::x86_64::{_fxrstor64, _fxsave64, _xgetbv, _xrstor64, _xsave64, _xsetbv};
 
 use crate::cpu;
-use crate::mm::page_box::{OutOfMemory, PageBox};
+use crate::mm::page_box::{OutOfMemory, PageBox, Pages};
 
 const AREA_BYTES: usize = 3 * 4096;
 const XCR0_X87: u64 = 1;
@@ -19,8 +19,7 @@ const FCW_RESET: u16 = 0x37f;
 const MXCSR_RESET: u32 = 0x1f80;
 
 /// The layout of the save area starts like FXSAVE's (manual volume 1, 13.4).
-#[repr(C, align(4096))]
-struct Area([u8; AREA_BYTES]);
+type Area = Pages<AREA_BYTES>;
 
 /// Which save instruction there is.
 #[derive(Clone, Copy)]
@@ -111,9 +110,26 @@ impl SwitchedState {
                 }
             }
             let [d0, d1, d2, d3] = &mut self.dr;
-            asm!("mov {}, dr0", "mov {}, dr1", "mov {}, dr2", "mov {}, dr3",
-                 out(reg) *d0, out(reg) *d1, out(reg) *d2, out(reg) *d3,
-                 options(nostack, nomem, preserves_flags));
+            asm!(
+                "mov {}, dr0",
+                "mov {}, dr1",
+                "mov {}, dr2",
+                "mov {}, dr3",
+                out(reg) * d0,
+                out(reg) * d1,
+                out(reg) * d2,
+                out(reg) * d3,
+                options(nostack, nomem, preserves_flags)
+            );
+        }
+    }
+
+    /// The guest's XCR0. While it is loaded the CPU has the truth: not every CPU reports a guest's XSETBV.
+    pub fn xcr0(&self) -> u64 {
+        match self.method {
+            Method::Fxsave => XCR0_X87,
+            // SAFETY: CR4.OSXSAVE is on if the method is XSAVE; reading changes nothing.
+            Method::Xsave(mask) => (unsafe { _xgetbv(0) }) & mask | XCR0_X87,
         }
     }
 

@@ -68,8 +68,8 @@ impl HostDevices for Host {
                 Trigger::Level => acpi::Trigger::Level,
             },
             polarity: match route.polarity {
-                Polarity::High => acpi::Polarity::High,
-                Polarity::Low => acpi::Polarity::Low,
+                Polarity::ActiveHigh => acpi::Polarity::High,
+                Polarity::ActiveLow => acpi::Polarity::Low,
             },
             masked: route.masked,
         };

@@ -10,4 +10,5 @@ pub mod mmio;
 pub mod page_box;
 pub mod paging;
 pub mod phys;
+pub mod run;
 pub mod vmap;

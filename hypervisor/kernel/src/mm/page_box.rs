@@ -29,6 +29,13 @@ pub struct PageBox<T: ZeroValid> {
 /// As the sentence above says, and `align_of::<Self>() <= 4096`.
 pub unsafe trait ZeroValid {}
 
+/// Bytes that start on a page.
+#[repr(C, align(4096))]
+pub struct Pages<const N: usize>(pub [u8; N]);
+
+// SAFETY: bytes may be zero; the alignment is a page's.
+unsafe impl<const N: usize> ZeroValid for Pages<N> {}
+
 // SAFETY: the box owns its frames as `Box` does.
 unsafe impl<T: ZeroValid + Send> Send for PageBox<T> {}
 // SAFETY: as above.

@@ -70,6 +70,18 @@ pub unsafe fn release(range: core::ops::Range<Mfn>) {
     }
 }
 
+/// Gives one page below 1 MiB, which [`init_table`] left out, to the allocator.
+///
+/// A page that is not RAM or not unused any more must not be named; the firmware's map says what is RAM, and once all
+/// CPUs are up nothing of Tenon's but the trampoline lies there.
+pub fn release_low(page: Mfn) {
+    if let Some(table) = TABLE.get()
+        && page.0 < 0x100
+    {
+        table.add_free(page, 1);
+    }
+}
+
 /// The table of all frames, once [`init_table`] has run.
 #[must_use]
 pub fn table() -> Option<&'static FrameTable> {

@@ -14,8 +14,8 @@ use tenon_core::frame::Maddr;
 use super::asid::Asids;
 use super::vmcb::Vmcb;
 use crate::cpu::{self, msr};
+use crate::mm::page_box::{OutOfMemory, PageBox, Pages};
 use tenon_core::machine::MAX_CPUS;
-use crate::mm::page_box::{OutOfMemory, PageBox};
 
 const EFER: u32 = 0xc000_0080;
 const EFER_SVME: u64 = 1 << 12;
@@ -23,8 +23,7 @@ const VM_CR: u32 = 0xc001_0114;
 const VM_CR_SVMDIS: u64 = 1 << 4;
 const VM_HSAVE_PA: u32 = 0xc001_0117;
 
-#[repr(C, align(4096))]
-struct HostSave([u8; 4096]);
+type HostSave = Pages<4096>;
 
 /// What a CPU needs to run guests.
 pub struct SvmCpu {

@@ -6,15 +6,13 @@
 use spin::Once;
 use tenon_core::frame::Maddr;
 
-use crate::mm::page_box::{OutOfMemory, PageBox};
+use crate::mm::page_box::{OutOfMemory, PageBox, Pages};
 
 const IOPM_BYTES: usize = 3 * 4096;
 const MSRPM_BYTES: usize = 2 * 4096;
 
-#[repr(C, align(4096))]
-struct IoMap([u8; IOPM_BYTES]);
-#[repr(C, align(4096))]
-struct MsrMap([u8; MSRPM_BYTES]);
+type IoMap = Pages<IOPM_BYTES>;
+type MsrMap = Pages<MSRPM_BYTES>;
 
 struct Maps {
     no_ports: PageBox<IoMap>,
@@ -64,29 +62,27 @@ pub fn init(console_ports: &[u16]) -> Result<(), OutOfMemory> {
     msrs.0.fill(0xff);
     for msr in SWITCHED_MSRS {
         let (read, write) = (true, msr != 0x10);
-        msrs.allow(msr, read, write);
+        allow(&mut msrs, msr, read, write);
     }
     MAPS.call_once(|| Maps { no_ports, hardware_ports, msrs });
     Ok(())
 }
 
-impl MsrMap {
-    fn allow(&mut self, msr: u32, read: bool, write: bool) {
-        // Three ranges of 8 Ki MSRs, two bits each: read, write.
-        let (base, first) = match msr {
-            0..0x2000 => (0, 0),
-            0xc000_0000..0xc000_2000 => (0x800, 0xc000_0000),
-            0xc001_0000..0xc001_2000 => (0x1000, 0xc001_0000),
-            _ => return,
-        };
-        let bit = (msr - first) as usize * 2;
-        let byte = &mut self.0[base + bit / 8];
-        if read {
-            *byte &= !(1 << (bit % 8));
-        }
-        if write {
-            *byte &= !(2 << (bit % 8));
-        }
+/// Takes away the intercepts of an MSR. Three ranges of 8 Ki MSRs, two bits each: read, write.
+fn allow(map: &mut MsrMap, msr: u32, read: bool, write: bool) {
+    let (base, first) = match msr {
+        0..0x2000 => (0, 0),
+        0xc000_0000..0xc000_2000 => (0x800, 0xc000_0000),
+        0xc001_0000..0xc001_2000 => (0x1000, 0xc001_0000),
+        _ => return,
+    };
+    let bit = (msr - first) as usize * 2;
+    let byte = &mut map.0[base + bit / 8];
+    if read {
+        *byte &= !(1 << (bit % 8));
+    }
+    if write {
+        *byte &= !(2 << (bit % 8));
     }
 }
 

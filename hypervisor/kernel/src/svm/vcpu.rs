@@ -287,6 +287,15 @@ impl GuestCpu for SvmVcpu {
         self.switched.set_xcr0(value)
     }
 
+    fn xcr0(&self) -> u64 {
+        self.switched.xcr0()
+    }
+
+    fn hypercall_instruction(&self) -> [u8; 3] {
+        // VMMCALL
+        [0x0f, 0x01, 0xd9]
+    }
+
     fn set_tsc_offset(&mut self, offset: u64) {
         self.vmcb.control.tsc_offset = offset;
     }

@@ -4,10 +4,13 @@
 //! is exchanged with the guest at VMRUN and at exits.
 
 #![allow(missing_docs, reason = "the field names are the manual's")]
+#![allow(unsafe_code, reason = "says that zero bytes are a VMCB")]
 
 use core::mem::offset_of;
 
 use tenon_core::guest_cpu::{DescriptorTable, Segment};
+
+use crate::mm::page_box::ZeroValid;
 
 bitflags::bitflags! {
     /// Intercepts of the third vector (offset 0xc).
@@ -81,12 +84,7 @@ pub struct VmcbSegment {
 
 impl VmcbSegment {
     pub const fn get(&self) -> Segment {
-        Segment {
-            selector: self.selector,
-            attributes: self.attributes,
-            limit: self.limit,
-            base: self.base,
-        }
+        Segment { selector: self.selector, attributes: self.attributes, limit: self.limit, base: self.base }
     }
 
     pub const fn set_table(&mut self, t: &DescriptorTable) {
@@ -183,6 +181,9 @@ pub struct Vmcb {
     pub control: Control,
     pub save: Save,
 }
+
+// SAFETY: integers and flag words throughout; the alignment is a page's.
+unsafe impl ZeroValid for Vmcb {}
 
 const _: () = {
     assert!(size_of::<Vmcb>() == 4096);

@@ -1,0 +1,240 @@
+//! Building domain 0: a stock Linux kernel, started through its PVH entry, on the machine's own memory.
+//!
+//! Guest frame and machine frame are the same number throughout, so that devices can do DMA for it without an IOMMU.
+
+mod load;
+mod memory;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use guest_image::{Image, ImageError, Layout, LayoutError, Request};
+use hypercall_abi::xen::StartFlags;
+use tenon_core::boot_line;
+use tenon_core::cpuid::{self, HostCpuid, TimeLeaf};
+use tenon_core::dom0_acpi::{Dom0Tables, HostTable, NoMadt};
+use tenon_core::dom0_map::{Dom0Map, Span, TooManyEntries};
+use tenon_core::domain::{BuildError, Domain, DomainConfig};
+use tenon_core::frame::{Gaddr, Maddr, PAGE_SIZE};
+use tenon_core::guest_cpu::{Gpr, Gprs, GuestCpu, SystemState};
+use tenon_core::hardware::{HardwareDomain, IoApic};
+use tenon_core::hypervisor::Hypervisor;
+use tenon_core::ids::DomId;
+use tenon_core::machine::Machine;
+use tenon_core::sync::Lock;
+use tenon_core::vioapic::{VirtualIoApic, WINDOW};
+use tenon_core::vlapic::APIC_PAGE;
+
+use crate::acpi::acpi;
+use crate::apic::io;
+use crate::boot::BootInfo;
+use crate::cpu::{self, features};
+use crate::guest;
+use crate::host::Host;
+use load::Parts;
+use memory::Memory;
+
+/// The most event channel ports that domain 0 may open: what the FIFO ABI has.
+const MAX_PORTS: u32 = (1 << 17) - 1;
+
+/// Why domain 0 cannot be built.
+#[derive(Debug)]
+pub enum Dom0Error {
+    /// The boot loader passed no module.
+    NoKernel,
+    /// The kernel image.
+    Image(ImageError),
+    /// The kernel does not fit its memory.
+    Layout(LayoutError),
+    /// The machine has too little memory, or it is too scattered.
+    Memory(String),
+    /// The memory map is too long to be told.
+    Map(TooManyEntries),
+    /// The machine's ACPI tables.
+    Acpi(NoMadt),
+    /// The domain itself.
+    Build(BuildError),
+}
+
+impl fmt::Display for Dom0Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("domain 0: ")?;
+        match self {
+            Self::NoKernel => f.write_str("the boot loader passed no kernel: name it as the first module"),
+            Self::Image(e) => write!(f, "kernel: {e}"),
+            Self::Layout(e) => write!(f, "kernel: {e}"),
+            Self::Memory(what) => f.write_str(what),
+            Self::Map(e) => e.fmt(f),
+            Self::Acpi(e) => e.fmt(f),
+            Self::Build(e) => e.fmt(f),
+        }
+    }
+}
+
+/// Builds domain 0 and lets its first vCPU run.
+pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0Error> {
+    let parts = Parts::take(info)?;
+    let elf = guest_image::unpack(parts.kernel.bytes(), load::MAX_KERNEL).map_err(Dom0Error::Image)?;
+    let image = Image::parse(&elf).map_err(Dom0Error::Image)?;
+
+    let vcpus = vcpu_count(info);
+    let host_tables: Vec<HostTable<'_>> =
+        acpi().tables.iter().map(|t| HostTable { address: t.address, bytes: &t.bytes }).collect();
+    let tables = Dom0Tables::new(&host_tables, vcpus, true, |name, passed| {
+        let name = String::from_utf8_lossy(&name).into_owned();
+        log::debug!("ACPI table {name}: {}", if passed { "passed to domain 0" } else { "kept" });
+    })
+    .map_err(Dom0Error::Acpi)?;
+
+    let memory = Memory::claim(hv.machine, info, tables.size() as u64).map_err(Dom0Error::Memory)?;
+    let map = Dom0Map::new(&info.firmware_map, memory.spans(), memory.acpi, emulated_windows());
+    let entries = map.entries().map_err(Dom0Error::Map)?;
+    let line = command_line(&parts.command_line, info);
+    let request = Request {
+        memory_map: &entries,
+        initrd_len: parts.initrd.as_ref().map_or(0, |initrd| initrd.bytes().len() as u64),
+        command_line: line.as_bytes(),
+        flags: StartFlags::PRIVILEGED | StartFlags::INITDOMAIN,
+        rsdp: memory.acpi.start,
+    };
+    let layout = Layout::new(&image, &request).map_err(Dom0Error::Layout)?;
+
+    let domain = create(hv, vcpus, &memory, map)?;
+    memory.give(&domain).map_err(Dom0Error::Memory)?;
+    let writer = load::Writer::new(&domain);
+    writer.load(&image, &layout).map_err(Dom0Error::Memory)?;
+    if let (Some(at), Some(initrd)) = (&layout.initrd, &parts.initrd) {
+        writer.put(at.start, initrd.bytes()).map_err(Dom0Error::Memory)?;
+    }
+    writer.put(layout.start_info.start, &layout.start_info_bytes(&request)).map_err(Dom0Error::Memory)?;
+    writer.put(memory.acpi.start, &tables.place(Gaddr(memory.acpi.start))).map_err(Dom0Error::Memory)?;
+    *domain.memory_map.lock() =
+        entries.iter().map(|e| tenon_core::hypercall::memory::e820(e.addr, e.size, e.kind)).collect();
+    log::info!(
+        "domain 0: {} vCPUs, {} MiB, kernel at {:#x}-{:#x}, initrd {} KiB, \"{line}\"",
+        vcpus,
+        memory.frames() >> 8,
+        layout.kernel.start,
+        layout.kernel.end,
+        request.initrd_len >> 10
+    );
+    drop(parts);
+    start(hv, &domain, &layout);
+    Ok(())
+}
+
+fn vcpu_count(info: &BootInfo) -> u32 {
+    let cpus = Host.cpus();
+    let (min, max) = info.options.dom0_max_vcpus;
+    cpus.max(min.unwrap_or(1)).min(max.unwrap_or(u32::MAX)).clamp(1, tenon_core::domain::MAX_VCPUS)
+}
+
+/// The kernel's command line: as given, and the bounce buffers that DMA needs while nothing confines it.
+fn command_line(given: &str, info: &BootInfo) -> String {
+    let given = boot_line::arguments(given, &info.loader);
+    log::warn!(
+        "no IOMMU is used: a device of domain 0 can reach all memory, Tenon's and the guests' included"
+    );
+    log::warn!("domain 0 bounces DMA to other domains' memory (swiotlb=force)");
+    if given.split_whitespace().any(|word| word.starts_with("swiotlb=")) {
+        return String::from(given);
+    }
+    format!("{given} swiotlb=force")
+}
+
+/// What is never mapped into domain 0: what Tenon emulates or keeps.
+fn emulated_windows() -> Vec<Span> {
+    let page = PAGE_SIZE as u64;
+    let window = |at: Maddr, len: u64| Span { start: at.0, end: at.0 + len };
+    let mut windows: Vec<Span> = io::all().map(|(apic, _)| window(apic.address, u64::from(WINDOW))).collect();
+    windows.push(window(Maddr(APIC_PAGE), page));
+    windows.extend(acpi().hpet.map(|at| window(at, page)));
+    windows
+}
+
+struct Cpuid;
+
+impl HostCpuid for Cpuid {
+    fn leaf(&self, leaf: u32, subleaf: u32) -> [u32; 4] {
+        cpu::cpuid(leaf, subleaf)
+    }
+}
+
+/// The CPUID policy of a domain on this machine, before the tools restrict it.
+pub fn policy(domain: DomId, vcpus: u32, offset: u64) -> cpuid::Policy {
+    let scale = Host.tsc_scale();
+    let khz = (scale.hz / 1000) as u32;
+    cpuid::Policy::new(
+        &Cpuid,
+        &cpuid::Config {
+            domain,
+            vcpus,
+            xcr0_limit: guest::xcr0_mask(),
+            xsaves: false,
+            x2apic: true,
+            tsc_aux: false,
+            invariant_tsc: features().invariant_tsc,
+            speculation_controls: false,
+            iommu_mappings: false,
+            physical_bits: features().phys_bits,
+            time: TimeLeaf {
+                reliable: features().invariant_tsc,
+                emulated: false,
+                mode: 0,
+                guest_khz: khz,
+                host_khz: khz,
+                incarnation: 1,
+                offset,
+                mul: scale.mul,
+                shift: scale.shift,
+            },
+        },
+    )
+}
+
+fn create(
+    hv: &Hypervisor<Host>,
+    vcpus: u32,
+    memory: &Memory,
+    map: Dom0Map<'static>,
+) -> Result<Arc<Domain<Host>>, Dom0Error> {
+    let io_apics = io::all()
+        .map(|(apic, lines)| IoApic {
+            base: apic.address,
+            state: Lock::new(VirtualIoApic::new(apic.id, apic.gsi_base, lines as usize)),
+        })
+        .collect();
+    let config = DomainConfig {
+        handle: [0; 16],
+        max_vcpus: vcpus,
+        max_evtchn_port: MAX_PORTS,
+        max_grant_frames: 64,
+        max_maptrack_frames: 1024,
+        flags: 0,
+        max_frames: memory.frames().min(u64::from(u32::MAX)) as u32,
+    };
+    let hardware = Box::new(HardwareDomain::new(hv.machine, map, io_apics));
+    let policy = policy(DomId::ZERO, vcpus, 0);
+    let domain =
+        Domain::new(hv.machine, DomId::ZERO, config, policy, Some(hardware)).map_err(Dom0Error::Build)?;
+    hv.add_domain(&domain).map_err(Dom0Error::Build)?;
+    Ok(domain)
+}
+
+/// Sets the first vCPU to the kernel's entry point and switches it on.
+fn start(hv: &Hypervisor<Host>, domain: &Arc<Domain<Host>>, layout: &Layout) {
+    let Some(vcpu) = domain.vcpu_refs().next() else { return };
+    let mut context = vcpu.context.lock();
+    context.guest.set_system(&SystemState::pvh_entry());
+    let mut gprs = Gprs { rip: layout.entry, rflags: 2, ..Gprs::default() };
+    gprs.set(Gpr::Rbx, layout.start_info.start);
+    *context.guest.gprs_mut() = gprs;
+    context.wait_for_startup = false;
+    drop(context);
+    tenon_core::shared::publish_wall_clock(hv, domain);
+    hv.bring_up(&vcpu);
+}
