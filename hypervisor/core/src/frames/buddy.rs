@@ -81,18 +81,24 @@ impl Buddy {
             Zone::Low => &[true],
         };
         for &low in lists {
-            for from in order..=MAX_ORDER {
-                let head = self.lists(low).0[from as usize];
-                if head == NIL {
-                    continue;
-                }
+            if let Some((head, from)) = self.choose(low, order) {
+                // The upper end of the run: what is below stays in one piece.
+                let at = u64::from(head) + (1 << from) - (1 << order);
                 self.unlink(slots, head, from);
-                self.split(slots, u64::from(head), from, u64::from(head), order);
+                self.split(slots, u64::from(head), from, at, order);
                 self.free -= 1 << order;
-                return Some(Mfn(u64::from(head)));
+                return Some(Mfn(at));
             }
         }
         None
+    }
+
+    /// A run to take `1 << order` frames from: the highest at the head of a list. So what is in use gathers at the top,
+    /// and the bottom, where domain 0's kernel is linked to, stays free for it.
+    fn choose(&mut self, low: bool, order: u32) -> Option<(u32, u32)> {
+        let heads = &self.lists(low).0;
+        let fits = (order..=MAX_ORDER).map(|from| (heads[from as usize], from)).filter(|(h, _)| *h != NIL);
+        fits.max_by_key(|(head, _)| *head)
     }
 
     /// Takes that very run, if all of it is free.

@@ -48,7 +48,8 @@ impl<M: Frames> FrameRef<M> {
     /// Another reference to a frame, unless it has none to share (not a domain's, being freed).
     #[must_use]
     pub fn get(machine: M, mfn: Mfn) -> Option<Self> {
-        machine.table().get(mfn).then_some(Self { machine, mfn })
+        // Not `then_some`: that would make a reference, and drop it, also where there is none.
+        machine.table().get(mfn).then(|| Self { machine, mfn })
     }
 
     /// A fresh, zeroed RAM frame of `domain`, counted against `max` frames.

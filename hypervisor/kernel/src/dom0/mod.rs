@@ -14,7 +14,6 @@ use core::fmt;
 
 use guest_image::{Image, ImageError, Layout, LayoutError, Request};
 use hypercall_abi::xen::StartFlags;
-use tenon_core::boot_line;
 use tenon_core::cpuid::{self, HostCpuid, TimeLeaf};
 use tenon_core::dom0_acpi::{Dom0Tables, HostTable, NoMadt};
 use tenon_core::dom0_map::{Dom0Map, Span, TooManyEntries};
@@ -93,7 +92,7 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
     let memory = Memory::claim(hv.machine, info, tables.size() as u64).map_err(Dom0Error::Memory)?;
     let map = Dom0Map::new(&info.firmware_map, memory.spans(), memory.acpi, emulated_windows());
     let entries = map.entries().map_err(Dom0Error::Map)?;
-    let line = command_line(&parts.command_line, info);
+    let line = command_line(&parts.command_line);
     let request = Request {
         memory_map: &entries,
         initrd_len: parts.initrd.as_ref().map_or(0, |initrd| initrd.bytes().len() as u64),
@@ -101,6 +100,9 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
         flags: StartFlags::PRIVILEGED | StartFlags::INITDOMAIN,
         rsdp: memory.acpi.start,
     };
+    for entry in &entries {
+        log::debug!("domain 0 map {:#x}+{:#x} {}", entry.addr, entry.size, entry.kind);
+    }
     let layout = Layout::new(&image, &request).map_err(Dom0Error::Layout)?;
 
     let domain = create(hv, vcpus, &memory, map)?;
@@ -134,8 +136,7 @@ fn vcpu_count(info: &BootInfo) -> u32 {
 }
 
 /// The kernel's command line: as given, and the bounce buffers that DMA needs while nothing confines it.
-fn command_line(given: &str, info: &BootInfo) -> String {
-    let given = boot_line::arguments(given, &info.loader);
+fn command_line(given: &str) -> String {
     log::warn!(
         "no IOMMU is used: a device of domain 0 can reach all memory, Tenon's and the guests' included"
     );

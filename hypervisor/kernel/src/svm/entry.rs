@@ -17,6 +17,7 @@ use super::vmcb::Vmcb;
 use crate::mm::page_box::PageBox;
 
 global_asm!(
+    ".pushsection .text.svm_enter, \"ax\"",
     ".global svm_enter",
     "svm_enter:",
     "push rbx",
@@ -74,6 +75,7 @@ global_asm!(
     "pop rbp",
     "pop rbx",
     "ret",
+    ".popsection",
 );
 
 unsafe extern "C" {
