@@ -9,6 +9,7 @@ use hypercall_abi::vcpu::RunstateInfo;
 use hypercall_abi::xen::{PvclockFlags, SharedInfo, VcpuInfo, VcpuTimeInfo};
 
 use core::mem::offset_of;
+use core::sync::atomic::Ordering;
 
 use crate::domain::{Context, Domain, SharedArea, VcpuRef};
 use crate::frame::PAGE_SIZE;
@@ -88,10 +89,11 @@ pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
 
 /// Writes the wall clock into the shared page: the time of day at [`Nanos`] zero.
 pub fn publish_wall_clock<M: Machine>(hv: &Hypervisor<M>, domain: &Domain<M>) {
-    let base = hv.machine.wall_clock_base();
+    let offset = domain.time_offset.load(Ordering::Relaxed).saturating_mul(1_000_000_000);
+    let base = hv.machine.wall_clock_base().saturating_add_signed(offset);
     let (seconds, nanoseconds) = (base / 1_000_000_000, (base % 1_000_000_000) as u32);
     let page = &domain.shared_info;
-    let compat = domain.shared_layout_32.load(core::sync::atomic::Ordering::Relaxed);
+    let compat = domain.shared_layout_32.load(Ordering::Relaxed);
     let (version_at, high_at) = if compat {
         (offset_of!(SharedInfo<X32>, wc_version), SharedInfo::<X32>::wc_sec_hi_offset())
     } else {

@@ -8,6 +8,7 @@ use crate::ids::{DomId, VcpuId};
 
 mod build;
 mod features;
+mod offer;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod topology;
 mod xen;
 mod xstate;
 
+pub use offer::{Offer, OnHost};
 pub use table::{BeyondLimit, Entry, NO_SUBLEAF};
 pub use xen::{HYPERCALL_PAGE_MSR, TimeLeaf, XEN_LEAVES};
 
@@ -140,6 +142,12 @@ impl Policy {
     #[must_use]
     pub const fn xcr0_allowed(&self) -> u64 {
         self.xstate.allowed()
+    }
+
+    /// The time leaf.
+    #[must_use]
+    pub const fn time(&self) -> &TimeLeaf {
+        &self.xen.time
     }
 
     /// Replaces the time leaf, when the domain's TSC is set up anew.

@@ -6,8 +6,11 @@ use core::fmt;
 use hypercall_abi::errno::Errno;
 
 use super::features as f;
-use super::{BASIC_LEAVES, EXTENDED, EXTENDED_LEAVES, Policy, Regs, Vcpu};
+use super::{BASIC_LEAVES, EXTENDED, EXTENDED_LEAVES, Policy, Regs, Vcpu, XEN_LEAVES};
 use crate::refusal::Refusal;
+
+/// Where a second hypervisor interface would have its leaves.
+const VIRIDIAN_RANGE: u32 = XEN_LEAVES + 0x100;
 
 /// The subleaf number of a leaf that has none.
 pub const NO_SUBLEAF: u32 = 0xffff_ffff;
@@ -50,22 +53,28 @@ impl Refusal for BeyondLimit {
 
 impl Policy {
     /// Every leaf as the domain's first vCPU sees it before it set CR4 and XCR0.
+    ///
+    /// The list has the length that Xen's library gives a list of the same policy: with the empty leaf that ends the
+    /// caches, the holes between the components of the extended state, and the hypervisor's two ranges. The tools
+    /// write their own list into a buffer of this one's length.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let vcpu = Vcpu::BOOT;
         let single = move |leaf| Entry { leaf, subleaf: NO_SUBLEAF, regs: self.query(leaf, 0, &vcpu) };
         let sub = move |leaf, subleaf| Entry { leaf, subleaf, regs: self.query(leaf, subleaf, &vcpu) };
         let last_basic = self.basic[0][0].min(BASIC_LEAVES as u32 - 1);
         let basic = (0..=last_basic).filter(|leaf| !matches!(leaf, 4 | 7 | 0xb | 0xd)).map(single);
-        let caches = self.caches.iter().take_while(|c| c[0] & 0x1f != 0).enumerate();
+        let caches = self.caches.iter().take_while(|c| c[0] & 0x1f != 0).count();
+        let xstate = if last_basic >= 0xd { self.xstate.subleaves() } else { 0..0 };
         let extended_leaves = match self.extended[0][0].checked_sub(EXTENDED) {
             Some(last) => last.saturating_add(1).min(EXTENDED_LEAVES as u32),
             None => 0,
         };
         basic
-            .chain(caches.map(move |(i, _)| sub(4, i as u32)))
+            .chain((0..=caches).map(move |i| sub(4, i as u32)))
             .chain((0..=self.structured[0][0].min(1)).map(move |i| sub(7, i)))
             .chain((0..2).map(move |i| sub(0xb, i)))
-            .chain(self.xstate.subleaves().map(move |i| sub(0xd, i)))
+            .chain(xstate.map(move |i| sub(0xd, i)))
+            .chain([XEN_LEAVES, VIRIDIAN_RANGE].map(single))
             .chain((0..extended_leaves).map(move |i| single(EXTENDED + i)))
     }
 

@@ -103,9 +103,8 @@ impl XState {
         }
     }
 
-    /// The subleaves that hold something.
-    pub(super) fn subleaves(&self) -> impl Iterator<Item = u32> {
-        let allowed = self.allowed;
-        (0..COMPONENTS as u32).filter(move |&i| allowed != 0 && (i < 2 || allowed >> i & 1 != 0))
+    /// The subleaves up to the last that holds something; the first two are always there.
+    pub(super) fn subleaves(&self) -> core::ops::Range<u32> {
+        0..(u64::BITS - self.allowed.leading_zeros()).max(2)
     }
 }

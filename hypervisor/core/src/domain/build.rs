@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 
 use hypercall_abi::errno::Errno;
 
@@ -141,6 +141,7 @@ impl<M: Machine> Domain<M> {
             cpuid: RwLock::new(cpuid),
             hardware,
             memory_map: Lock::new(Vec::new()),
+            time_offset: AtomicI64::new(0),
             watchdogs: Watchdogs::default(),
             log_after: AtomicU64::new(0),
             running_on: AtomicU64::new(0),

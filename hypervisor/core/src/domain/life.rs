@@ -3,7 +3,7 @@
 //! It is built (paused by its creator), runs, may shut itself down (its vCPUs stop, its memory stays for the tools to
 //! look at), and is destroyed step by step. Stages only go forward, but for a shutdown that the tools take back.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 /// The stage of a domain's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub struct Life {
     shutdown: AtomicU32,
     announced: AtomicU32,
     pauses: AtomicU32,
+    started: AtomicBool,
 }
 
 impl Default for Life {
@@ -34,6 +35,7 @@ impl Default for Life {
             shutdown: AtomicU32::new(NOT_SHUT_DOWN),
             announced: AtomicU32::new(NOT_SHUT_DOWN),
             pauses: AtomicU32::new(0),
+            started: AtomicBool::new(false),
         }
     }
 }
@@ -103,6 +105,16 @@ impl Life {
 
     /// Takes one back; false if there was none.
     pub(crate) fn remove_pause(&self) -> bool {
-        self.pauses.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1)).is_ok()
+        let before = self.pauses.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        if before == Ok(1) {
+            self.started.store(true, Ordering::Release);
+        }
+        before.is_ok()
+    }
+
+    /// Whether the tools have ever let it run: what a guest sees of its CPUs does not change from then on.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
     }
 }

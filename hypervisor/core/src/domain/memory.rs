@@ -93,6 +93,23 @@ impl<M: Machine> DomainMemory<M> {
         self.max_frames.load(Ordering::Relaxed)
     }
 
+    /// Pages of nested page tables in use.
+    #[must_use]
+    pub fn tables(&self) -> usize {
+        self.p2m.read().tables()
+    }
+
+    /// The most pages of nested page tables; [`u32::MAX`] for no limit.
+    #[must_use]
+    pub fn max_tables(&self) -> u32 {
+        u32::try_from(self.p2m.read().max_tables()).unwrap_or(u32::MAX)
+    }
+
+    /// Limits the pages of nested page tables, so that a domain that scatters its mappings hurts itself only.
+    pub fn set_max_tables(&self, max: u32) {
+        self.p2m.write().set_max_tables(max as usize);
+    }
+
     /// RAM frames that the domain owns.
     #[must_use]
     pub fn frames(&self) -> u32 {

@@ -12,7 +12,7 @@ mod watchdog;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub use build::{BuildError, DomainConfig, MAX_VCPUS};
 pub use life::{Life, Stage};
@@ -62,6 +62,8 @@ pub struct Domain<M: Machine> {
     pub hardware: Option<Box<HardwareDomain<M>>>,
     /// The memory map that the guest may ask for.
     pub memory_map: Lock<Vec<E820Entry>>,
+    /// Seconds by which its wall clock is ahead of UTC.
+    pub time_offset: AtomicI64,
     /// Watchdogs.
     pub watchdogs: Watchdogs,
     /// When the domain's next message may be logged.

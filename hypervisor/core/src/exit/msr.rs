@@ -4,6 +4,8 @@
 //! (MTRRs: nested paging decides memory types, but kernels check what they wrote); and those that read as a fixed value
 //! on every machine we know kernels to probe. Anything else is #GP, which kernels expect of an unknown MSR.
 
+use hypercall_abi::hvm::HwMtrr;
+
 use super::skip;
 use crate::cpuid::HYPERCALL_PAGE_MSR;
 use crate::domain::{Context, VcpuRef};
@@ -72,6 +74,25 @@ impl Default for MsrStore {
 }
 
 impl MsrStore {
+    /// The MTRRs, as a save record has them. PAT is not among them.
+    #[must_use]
+    pub fn mtrrs(&self) -> HwMtrr {
+        HwMtrr {
+            msr_pat_cr: 0,
+            msr_mtrr_var: self.mtrr_variable,
+            msr_mtrr_fixed: self.mtrr_fixed,
+            msr_mtrr_cap: MTRR_CAP_VALUE,
+            msr_mtrr_def_type: self.mtrr_default,
+        }
+    }
+
+    /// Replaces the MTRRs by those of a record.
+    pub fn set_mtrrs(&mut self, record: &HwMtrr) {
+        self.mtrr_variable = record.msr_mtrr_var;
+        self.mtrr_fixed = record.msr_mtrr_fixed;
+        self.mtrr_default = record.msr_mtrr_def_type;
+    }
+
     fn slot(&mut self, msr: u32) -> Option<&mut u64> {
         match msr {
             0x200..0x210 => self.mtrr_variable.get_mut((msr - 0x200) as usize),

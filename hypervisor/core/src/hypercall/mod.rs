@@ -9,11 +9,13 @@
 
 mod call;
 mod console;
+mod domctl;
 mod event;
 mod hvm;
 pub mod memory;
 pub mod page;
 mod sched;
+mod sysctl;
 mod vcpu;
 mod vcpu_init;
 mod version;
@@ -89,6 +91,8 @@ fn dispatch<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Result<O
         nr::HYPERCALL_HVM_OP => hvm::hvm_op(call),
         nr::HYPERCALL_MEMORY_OP => memory::memory_op::<A, M>(call),
         nr::HYPERCALL_CONSOLE_IO => console::console_io::<A, M>(call),
+        nr::HYPERCALL_SYSCTL => sysctl::sysctl(call),
+        nr::HYPERCALL_DOMCTL => domctl::domctl(call),
         _ => {
             unknown(call, number);
             Ok(Outcome::Done(Errno::ENOSYS.to_result()))

@@ -42,6 +42,15 @@ impl<M: Machine> Hypervisor<M> {
         true
     }
 
+    /// Runs `f` while no vCPU of the domain runs. Not for the caller's own domain.
+    pub fn while_stopped<R>(&self, domain: &Arc<Domain<M>>, f: impl FnOnce() -> R) -> R {
+        domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
+        domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
+        let result = f();
+        domain.vcpu_refs().for_each(|vcpu| self.sched.release(&vcpu));
+        result
+    }
+
     /// Switches a vCPU on. False if it was on.
     pub fn bring_up(&self, vcpu: &VcpuRef<M>) -> bool {
         let was = vcpu.online.swap(true, Ordering::AcqRel);

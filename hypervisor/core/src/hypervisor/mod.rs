@@ -5,8 +5,11 @@
 mod events;
 mod lifecycle;
 
+pub use lifecycle::Destruction;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
 
 use crate::domain::{BuildError, Domain, VcpuRef};
 use crate::entries::Entries;
@@ -28,6 +31,8 @@ pub struct Hypervisor<M: Machine> {
     domains: RwLock<Vec<Arc<Domain<M>>>>,
     /// Where to look for the next free id.
     next_id: Lock<u16>,
+    /// Up to where the tools have cleared the console's memory.
+    pub(crate) console_cleared: AtomicU64,
     /// Whether a guest may be told that the machine's TSC is invariant and in step.
     pub stable_tsc: bool,
 }
@@ -52,6 +57,7 @@ impl<M: Machine> Hypervisor<M> {
             entries: Entries::default(),
             domains: RwLock::new(Vec::new()),
             next_id: Lock::new(1),
+            console_cleared: AtomicU64::new(0),
             stable_tsc,
         })
     }

@@ -9,6 +9,7 @@ use core::fmt;
 
 use hypercall_abi::memory::E820Entry;
 
+use crate::cpuid;
 use crate::frames::Frames;
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HostDevices;
@@ -31,6 +32,15 @@ pub enum MachineEnd {
     PowerOff,
     /// Reboot.
     Reboot,
+}
+
+/// What the firmware calls a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuIds {
+    /// Its local APIC's id.
+    pub apic: u32,
+    /// The processor's id in the ACPI tables (MADT).
+    pub acpi: u32,
 }
 
 /// CPUs, time, and the console. Memory comes with [`Frames`].
@@ -60,6 +70,12 @@ pub trait Machine: Frames + HostDevices {
     /// Makes a CPU look at its work: it leaves the guest, or stops idling. Sent after the work is visible.
     fn kick(self, cpu: CpuId);
 
+    /// What the firmware calls that CPU.
+    fn cpu_ids(self, cpu: CpuId) -> CpuIds;
+
+    /// What CPUs and backend can offer to guests.
+    fn guest_features(self) -> cpuid::Offer;
+
     /// Since boot; never goes back, and all CPUs agree.
     fn now(self) -> Nanos;
 
@@ -71,6 +87,9 @@ pub trait Machine: Frames + HostDevices {
 
     /// The wall clock at [`now`](Self::now) = 0, in nanoseconds since 1970 UTC.
     fn wall_clock_base(self) -> u64;
+
+    /// Sets that base: the control domain knows the time better.
+    fn set_wall_clock_base(self, base: u64);
 
     /// Makes this CPU look at its timers at `deadline`, or earlier.
     fn arm_timer(self, deadline: Nanos);
@@ -87,6 +106,9 @@ pub trait Machine: Frames + HostDevices {
     /// Takes what the operator has typed.
     fn console_read(self, into: &mut [u8]) -> usize;
 
+    /// Copies from the console's memory, as [`ConsoleRing::read`](crate::console_ring::ConsoleRing::read) does.
+    fn console_history(self, from: u64, into: &mut [u8]) -> (u64, usize);
+
     /// The hypervisor's command line.
     fn command_line(self) -> &'static str;
 
@@ -98,6 +120,10 @@ pub trait Machine: Frames + HostDevices {
 
     /// Ends the machine's run. Does not come back.
     fn end(self, how: MachineEnd) -> !;
+
+    /// Switches the machine off by ACPI's S5, with the sleep types for PM1a and PM1b that the control domain found in
+    /// the ACPI tables.
+    fn enter_s5(self, sleep_types: [u8; 2]) -> !;
 }
 
 /// A set of CPUs.

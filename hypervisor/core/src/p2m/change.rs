@@ -148,6 +148,9 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     /// Allocates `count` tables, or none.
     fn reserve(&self, count: usize) -> Result<Reserve, P2mError> {
         let mut reserve = Reserve::default();
+        if count > self.max_tables.saturating_sub(self.tables) && count != 0 {
+            return Err(P2mError::TableLimit { max: self.max_tables });
+        }
         for place in reserve.iter_mut().take(count) {
             *place = self.memory.alloc();
             if place.is_none() {

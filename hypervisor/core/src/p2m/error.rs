@@ -48,6 +48,11 @@ pub enum P2mError {
     },
     /// No page is left for a page table.
     NoTable,
+    /// The domain has as many page tables as it may have.
+    TableLimit {
+        /// That many.
+        max: usize,
+    },
 }
 
 impl fmt::Display for P2mError {
@@ -69,6 +74,9 @@ impl fmt::Display for P2mError {
             }
             Self::NotMapped { gfn } => write!(f, "guest frame {gfn} is not mapped"),
             Self::NoTable => f.write_str("no memory for a nested page table"),
+            Self::TableLimit { max } => {
+                write!(f, "the domain has its {max} nested page tables (shadow_memory)")
+            }
         }
     }
 }
@@ -84,7 +92,7 @@ impl Refusal for P2mError {
             | Self::Misaligned { .. } => Errno::EINVAL,
             Self::Finer { .. } => Errno::EBUSY,
             Self::NotMapped { .. } => Errno::ENOENT,
-            Self::NoTable => Errno::ENOMEM,
+            Self::NoTable | Self::TableLimit { .. } => Errno::ENOMEM,
         }
     }
 }

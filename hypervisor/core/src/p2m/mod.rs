@@ -55,6 +55,8 @@ pub struct P2m<F: Format, T: TableMemory> {
     root: Mfn,
     /// Table pages linked in the tree, the root included.
     tables: usize,
+    /// The most of them.
+    max_tables: usize,
 }
 
 /// What a run of guest frames holds.
@@ -84,7 +86,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     /// [`P2mError::NoTable`] if there is no page for the root.
     pub fn new(format: F, memory: T) -> Result<Self, P2mError> {
         let root = memory.alloc().ok_or(P2mError::NoTable)?;
-        Ok(Self { format, memory, root, tables: 1 })
+        Ok(Self { format, memory, root, tables: 1, max_tables: usize::MAX })
     }
 
     /// The root table, for the hardware's root register.
@@ -104,6 +106,17 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     #[must_use]
     pub fn tables(&self) -> usize {
         self.tables
+    }
+
+    /// The most table pages that the tree may have.
+    #[must_use]
+    pub fn max_tables(&self) -> usize {
+        self.max_tables
+    }
+
+    /// Limits the table pages. Those that are there stay.
+    pub fn set_max_tables(&mut self, max: usize) {
+        self.max_tables = max;
     }
 
     /// What `gfn` maps to: the machine frame of `gfn` itself, with the order of the leaf that maps it.

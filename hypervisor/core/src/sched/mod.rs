@@ -28,11 +28,13 @@ use queue::{CpuQueue, Queue};
 
 use crate::domain::{Requests, VcpuRef};
 use crate::ids::CpuId;
-use crate::machine::{Machine, OutOfMemory};
+use crate::machine::{CpuMask, Machine, OutOfMemory};
 use crate::time::Nanos;
 
 /// How long a vCPU runs while another waits for the same CPU.
-const SLICE: u64 = 5 * Nanos::MILLISECOND;
+const SLICE: u64 = SLICE_MS as u64 * Nanos::MILLISECOND;
+/// The same in milliseconds, for the tools.
+pub const SLICE_MS: u32 = 5;
 
 /// The run queues.
 pub struct Scheduler<M: Machine> {
@@ -136,6 +138,31 @@ impl<M: Machine> Scheduler<M> {
         }
     }
 
+    /// Confines a vCPU to some CPUs. Where it runs or waits on another, it moves at the next opportunity.
+    pub fn set_affinity(&self, vcpu: &VcpuRef<M>, cpus: CpuMask) {
+        vcpu.sched.set_affinity(cpus);
+        if let State::Running(cpu) = vcpu.sched.state()
+            && !cpus.contains(cpu)
+            && let Some(queue) = self.cpus.get(cpu.index())
+        {
+            queue.resched.store(true, Ordering::SeqCst);
+            self.machine.kick(cpu);
+        }
+        let waits_elsewhere = self.with_home(vcpu, |queue| {
+            !cpus.contains(vcpu.sched.home()) && vcpu.sched.state() == State::Queued && queue.take_ready(vcpu)
+        });
+        if waits_elsewhere {
+            self.enqueue(vcpu.clone());
+        }
+    }
+
+    /// How long a CPU has run no vCPU, in ns since boot.
+    #[must_use]
+    pub fn idle_time(&self, cpu: CpuId) -> u64 {
+        let busy = self.cpus.get(cpu.index()).map_or(0, |cpu| cpu.busy.load(Ordering::Relaxed));
+        self.machine.now().0.saturating_sub(busy)
+    }
+
     /// The next vCPU for this CPU, which becomes *running*; `None` if there is nothing to do.
     pub fn pick(&self) -> Option<VcpuRef<M>> {
         let this = self.machine.this_cpu();
@@ -164,9 +191,11 @@ impl<M: Machine> Scheduler<M> {
 
     /// Puts a vCPU that ran on this CPU back: queued, or parked until `deadline` or an event.
     pub fn put(&self, vcpu: VcpuRef<M>, deadline: Nanos) {
-        let Some(cpu) = self.cpus.get(self.machine.this_cpu().index()) else { return };
+        let this = self.machine.this_cpu();
+        let Some(cpu) = self.cpus.get(this.index()) else { return };
         let now = self.machine.now();
-        cpu.with(|queue| {
+        cpu.busy.fetch_add(now.since(vcpu.sched.since()), Ordering::Relaxed);
+        let moves = cpu.with(|queue| {
             vcpu.sched.charge(now);
             if vcpu.sched.is_held() || vcpu.sched.is_blocked() {
                 vcpu.sched.set_state(State::Parked, now);
@@ -175,13 +204,20 @@ impl<M: Machine> Scheduler<M> {
                     if deadline != Nanos::NEVER {
                         queue.add_timer(deadline, vcpu);
                     }
-                    return;
+                    return None;
                 }
                 vcpu.sched.unblock();
             }
             vcpu.sched.set_state(State::Queued, now);
+            if !vcpu.sched.affinity().contains(this) {
+                return Some(vcpu);
+            }
             queue.push(vcpu);
+            None
         });
+        if let Some(vcpu) = moves {
+            self.enqueue(vcpu);
+        }
     }
 
     /// Whether this CPU should stop what it runs and [`pick`](Self::pick) again.

@@ -102,6 +102,21 @@ impl SchedNode {
         CpuMask(self.affinity.load(Ordering::Relaxed))
     }
 
+    pub(super) fn set_affinity(&self, cpus: CpuMask) {
+        self.affinity.store(cpus.0, Ordering::Relaxed);
+    }
+
+    /// Its share of the CPUs, in relation to the others'.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Changes its share.
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+
     /// Whether anybody holds it.
     #[inline]
     #[must_use]

@@ -1,7 +1,7 @@
 //! One CPU's queue.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::node::State;
 use crate::domain::VcpuRef;
@@ -16,6 +16,8 @@ pub(super) struct CpuQueue<M: Machine> {
     pub ready: AtomicUsize,
     /// vCPUs that have their home here.
     pub homes: AtomicU32,
+    /// Time that it ran vCPUs, in ns, without the one that it runs now.
+    pub busy: AtomicU64,
     /// The CPU runs nothing.
     pub idle: AtomicBool,
     /// The CPU should pick again.
@@ -36,6 +38,7 @@ impl<M: Machine> Default for CpuQueue<M> {
             lock: Lock::new(Queue { ready: Vec::new(), timers: Vec::new(), min_vtime: 0 }),
             ready: AtomicUsize::new(0),
             homes: AtomicU32::new(0),
+            busy: AtomicU64::new(0),
             idle: AtomicBool::new(false),
             resched: AtomicBool::new(false),
         }
@@ -116,6 +119,12 @@ impl<M: Machine> Queue<M> {
         if let Some(at) = self.timers.iter().position(|(_, other)| other.same(vcpu)) {
             self.timers.remove(at);
         }
+    }
+
+    /// Takes a vCPU out; false if it does not wait here.
+    pub fn take_ready(&mut self, vcpu: &VcpuRef<M>) -> bool {
+        let at = self.ready.iter().position(|other| other.same(vcpu));
+        at.map(|at| self.ready.swap_remove(at)).is_some()
     }
 
     /// Drops every reference to the vCPU.

@@ -1,0 +1,159 @@
+//! Creating a domain.
+
+use alloc::sync::Arc;
+
+use hypercall_abi::domctl::{
+    ArchDomainConfig, CreateDomain, CreateFlags, Domctl, EmulationFlags, GRANT_VERSION_MASK, MaxVcpus,
+    MiscFlags,
+};
+
+use crate::cpuid::Policy;
+use crate::domain::{Domain, DomainConfig};
+use crate::hypercall::{Call, Outcome, Refused};
+use crate::ids::DomId;
+use crate::machine::Machine;
+use crate::{hv_log, refuse};
+
+/// Pages of grant entries of a domain that asks for the default, as Xen's.
+const GRANT_FRAMES: u32 = 64;
+/// Pages of map tracking of a domain that asks for the default, as Xen's.
+const MAPTRACK_FRAMES: u32 = 1024;
+/// Pages of nested page tables for each vCPU, before the tools set a limit.
+const TABLES_PER_VCPU: u32 = 256;
+/// The most pages of either that a domain may have: 16 MiB of the hypervisor's memory.
+const MAX_TABLE_FRAMES: u32 = 4096;
+
+/// The flags that mean something for a PVH guest. `OOS_OFF` is about shadow paging, `XS_DOMAIN` is a mark for the tools.
+const FLAGS: CreateFlags =
+    CreateFlags::HVM.union(CreateFlags::HAP).union(CreateFlags::OOS_OFF).union(CreateFlags::XS_DOMAIN);
+
+pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
+    let wanted: CreateDomain = ctl.payload();
+    let config = check(&wanted)?;
+    let hv = call.hv;
+    hv.bury_the_dead();
+    let id = match DomId(ctl.domain) {
+        id if id != DomId::ZERO && id.is_real() => {
+            if hv.domain(id).is_some() || hv.machine.table().owned_by(id) != 0 {
+                refuse!(EEXIST, "domain number {} is in use", id.0);
+            }
+            id
+        }
+        _ => match hv.free_id() {
+            Some(id) => id,
+            None => refuse!(ENOMEM, "every domain number is in use"),
+        },
+    };
+    let policy = Policy::for_domain(hv.machine, hv.stable_tsc, id, config.max_vcpus);
+    let domain = Domain::new(hv.machine, id, config, policy, None)?;
+    // Until the tools set another limit, what their own rule gives a domain with little memory.
+    domain.memory.set_max_tables(TABLES_PER_VCPU * (config.max_vcpus + 1));
+    // The tools let it run when it is built.
+    hv.pause_domain(&domain);
+    if !hv.add_domain(&domain)? {
+        refuse!(EEXIST, "domain number {} is in use", id.0);
+    }
+    hv_log!(hv, Debug, "{id} created, {} vCPUs", config.max_vcpus);
+    ctl.domain = id.0;
+    Ok(Outcome::OK)
+}
+
+/// Checks what the tools ask for, and says what of it there is not.
+fn check(wanted: &CreateDomain) -> Result<DomainConfig, Refused> {
+    let flags = wanted.flags;
+    if !flags.contains(CreateFlags::HVM) {
+        refuse!(EINVAL, "a classic paravirtualized domain: Tenon runs PVH domains only");
+    }
+    if !flags.contains(CreateFlags::HAP) {
+        refuse!(EINVAL, "a domain without nested paging (hap): Tenon has no shadow paging");
+    }
+    for (flag, what) in [
+        (CreateFlags::S3_INTEGRITY, "measured suspend"),
+        (CreateFlags::IOMMU, "device assignment (passthrough)"),
+        (CreateFlags::NESTED_VIRT, "nested virtualization"),
+        (CreateFlags::VPMU, "virtual performance counters"),
+    ] {
+        if flags.contains(flag) {
+            refuse!(EINVAL, "{what} is not supported");
+        }
+    }
+    let unknown = flags.difference(FLAGS);
+    if !unknown.is_empty() {
+        refuse!(EINVAL, "domain flags {:#x} are not known", unknown.bits());
+    }
+    if !wanted.iommu_opts.is_empty() {
+        refuse!(EINVAL, "IOMMU options for a domain without device assignment");
+    }
+    if wanted.vmtrace_size != 0 {
+        refuse!(EINVAL, "processor trace is not supported");
+    }
+    if wanted.cpupool_id != 0 {
+        refuse!(ESRCH, "there is no CPU pool {}, only pool 0", wanted.cpupool_id);
+    }
+    if wanted.grant_opts & !GRANT_VERSION_MASK != 0 {
+        refuse!(EINVAL, "grant options {:#x} are not known", wanted.grant_opts);
+    }
+    check_arch(&wanted.arch)?;
+    Ok(DomainConfig {
+        handle: wanted.handle,
+        max_vcpus: wanted.max_vcpus,
+        max_evtchn_port: wanted.max_evtchn_port,
+        max_grant_frames: frames(wanted.max_grant_frames, GRANT_FRAMES, "grant entries (max_grant_frames)")?,
+        max_maptrack_frames: frames(
+            wanted.max_maptrack_frames,
+            MAPTRACK_FRAMES,
+            "map tracking (max_maptrack_frames)",
+        )?,
+        flags: flags.bits(),
+        max_frames: 0,
+    })
+}
+
+fn check_arch(arch: &ArchDomainConfig) -> Result<(), Refused> {
+    let emulated = arch.emulation_flags;
+    if emulated != EmulationFlags::LAPIC {
+        refuse!(
+            EINVAL,
+            "emulated devices {:#x}: a PVH domain has the local APIC ({:#x}) and nothing else",
+            emulated.bits(),
+            EmulationFlags::LAPIC.bits()
+        );
+    }
+    let unknown = arch.misc_flags.difference(MiscFlags::MSR_RELAXED);
+    if !unknown.is_empty() {
+        refuse!(EINVAL, "architecture flags {:#x} are not known", unknown.bits());
+    }
+    if arch.misc_flags.contains(MiscFlags::MSR_RELAXED) {
+        refuse!(EOPNOTSUPP, "reading unknown MSRs as zero (msr_relaxed) is not supported");
+    }
+    Ok(())
+}
+
+/// A number of pages; negative asks for the default.
+fn frames(wanted: i32, default: u32, what: &str) -> Result<u32, Refused> {
+    match u32::try_from(wanted) {
+        Err(_) => Ok(default),
+        Ok(frames) if frames <= MAX_TABLE_FRAMES => Ok(frames),
+        Ok(frames) => refuse!(EINVAL, "{frames} pages of {what}; {MAX_TABLE_FRAMES} are the most"),
+    }
+}
+
+/// Creation has made the vCPUs already; the tools still say how many they want.
+pub(super) fn max_vcpus<M: Machine>(domain: &Arc<Domain<M>>, ctl: &Domctl) -> Result<Outcome, Refused> {
+    let MaxVcpus { max } = ctl.payload();
+    if max != domain.config.max_vcpus {
+        refuse!(EINVAL, "{} was created with {} vCPUs, not {max}", domain.id, domain.config.max_vcpus);
+    }
+    Ok(Outcome::OK)
+}
+
+impl<M: Machine> Domain<M> {
+    /// What is emulated for it, as the tools read it back.
+    pub(super) fn arch_config(&self) -> ArchDomainConfig {
+        let emulation_flags = match &self.hardware {
+            Some(_) => EmulationFlags::LAPIC | EmulationFlags::IOAPIC | EmulationFlags::VPCI,
+            None => EmulationFlags::LAPIC,
+        };
+        ArchDomainConfig { emulation_flags, ..ArchDomainConfig::default() }
+    }
+}

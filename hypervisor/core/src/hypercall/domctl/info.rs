@@ -1,0 +1,99 @@
+//! What a domain is and has.
+
+use alloc::sync::Arc;
+
+use hypercall_abi::domctl as abi;
+use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
+
+use super::vcpu_of;
+use crate::domain::{Domain, Stage};
+use crate::hypercall::{Call, Outcome, Refused};
+use crate::hypervisor::Hypervisor;
+use crate::ids::DomId;
+use crate::machine::Machine;
+use crate::refuse;
+use crate::sched::{RunTimes, State};
+
+pub(super) fn get<M: Machine>(call: &Call<'_, M>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
+    let from = DomId(ctl.domain);
+    if !from.is_real() {
+        refuse!(EINVAL, "{:#x} is no domain's number", from.0);
+    }
+    let Some(domain) = call.hv.domain_from(from) else {
+        refuse!(ESRCH, "there is no domain from number {} on", from.0)
+    };
+    ctl.domain = domain.id.0;
+    ctl.set_payload(describe(call.hv, &domain));
+    Ok(Outcome::OK)
+}
+
+/// Everything that the tools show of a domain.
+pub(in crate::hypercall) fn describe<M: Machine>(
+    hv: &Hypervisor<M>,
+    domain: &Arc<Domain<M>>,
+) -> GetDomainInfo {
+    let now = hv.machine.now();
+    let mut flags = DomInf::HVM_GUEST | DomInf::HAP;
+    let mut info = GetDomainInfo::default();
+    let mut blocked = true;
+    for vcpu in &domain.vcpus {
+        info.cpu_time = info.cpu_time.saturating_add(ran(&vcpu.sched.times(now)));
+        if vcpu.is_online() {
+            info.nr_online_vcpus += 1;
+            blocked &= vcpu.sched.is_blocked();
+            if matches!(vcpu.sched.state(), State::Running(_)) {
+                flags |= DomInf::RUNNING;
+            }
+        }
+    }
+    flags.set(DomInf::BLOCKED, blocked);
+    flags.set(DomInf::DYING, domain.life.stage() == Stage::Dead);
+    flags.set(DomInf::PAUSED, domain.life.pauses() != 0);
+    flags.set(DomInf::XS_DOMAIN, domain.config.flags & CreateFlags::XS_DOMAIN.bits() != 0);
+    if let Some(reason) = domain.life.shutdown() {
+        let reason = (reason & abi::DOMINF_SHUTDOWN_MASK) << abi::DOMINF_SHUTDOWN_SHIFT;
+        flags |= DomInf::SHUTDOWN | DomInf::from_bits_retain(reason);
+    }
+    info.domain = domain.id.0;
+    info.flags = flags;
+    info.tot_pages = domain.memory.frames().into();
+    info.max_pages = domain.memory.max_frames().into();
+    // The guest chooses where it maps the page, and no table leads from machine frames back to guest frames.
+    info.shared_info_frame = u64::MAX;
+    info.max_vcpu_id = domain.config.max_vcpus.wrapping_sub(1);
+    info.handle = *domain.handle.lock();
+    info.gpaddr_bits = hv.machine.guest_features().physical_bits;
+    info.arch_config = domain.arch_config();
+    info
+}
+
+/// Time spent running, in ns.
+fn ran(times: &RunTimes) -> u64 {
+    times.spent.get(RunTimes::RUNNING).copied().unwrap_or(0)
+}
+
+pub(super) fn vcpu<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    ctl: &mut Domctl,
+) -> Result<Outcome, Refused> {
+    let mut info: abi::GetVcpuInfo = ctl.payload();
+    let vcpu = vcpu_of(domain, info.vcpu)?;
+    let state = vcpu.sched.state();
+    info.online = vcpu.is_online().into();
+    info.blocked = vcpu.sched.is_blocked().into();
+    info.running = matches!(state, State::Running(_)).into();
+    info.cpu_time = ran(&vcpu.sched.times(call.hv.machine.now()));
+    info.cpu = match state {
+        State::Running(cpu) => cpu.0,
+        State::Parked | State::Queued => vcpu.sched.home().0,
+    };
+    ctl.set_payload(info);
+    Ok(Outcome::OK)
+}
+
+pub(super) fn set_handle<M: Machine>(domain: &Arc<Domain<M>>, ctl: &Domctl) -> Result<Outcome, Refused> {
+    let abi::SetDomainHandle { handle } = ctl.payload();
+    *domain.handle.lock() = handle;
+    Ok(Outcome::OK)
+}

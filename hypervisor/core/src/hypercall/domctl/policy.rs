@@ -1,0 +1,101 @@
+//! What CPUID answers in a domain, as a list of leaves.
+
+use alloc::sync::Arc;
+
+use hypercall_abi::abi::Word;
+use hypercall_abi::arch::{CpuidLeaf, MsrEntry};
+use hypercall_abi::domctl::{CpuPolicy, Domctl};
+
+use super::not_oneself;
+use crate::cpuid::{Entry, Policy};
+use crate::domain::Domain;
+use crate::hypercall::{Call, Outcome, Refused};
+use crate::machine::Machine;
+use crate::refuse;
+
+/// The most leaves that the tools pass: more than any policy has.
+const MAX_LEAVES: u32 = 256;
+/// MSRs of a policy in Xen: features of the platform, and of the CPU's speculation.
+const POLICY_MSRS: [u32; 2] = [0xce, 0x10a];
+/// What `err_leaf` and its siblings say if it was not them.
+const NO_ERROR: u32 = u32::MAX;
+
+impl From<Entry> for CpuidLeaf {
+    fn from(entry: Entry) -> Self {
+        let [a, b, c, d] = entry.regs;
+        Self { leaf: entry.leaf, subleaf: entry.subleaf, a, b, c, d }
+    }
+}
+
+/// Writes the leaves of a policy to an array of the caller's that has room for `room`; returns how many there are.
+/// There are no MSRs to report: a guest that reads them finds what the CPUID leaves imply.
+pub(in crate::hypercall) fn write_leaves<M: Machine>(
+    call: &Call<'_, M>,
+    policy: &Policy,
+    array: u64,
+    room: u32,
+) -> Result<u32, Refused> {
+    let mut count = 0;
+    for entry in policy.entries() {
+        if count >= room {
+            refuse!(ENOBUFS, "room for {room} CPUID leaves, and there are more");
+        }
+        call.write_element(array, count.into(), &CpuidLeaf::from(entry))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+pub(super) fn get<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    ctl: &mut Domctl,
+) -> Result<Outcome, Refused> {
+    let mut op: CpuPolicy = ctl.payload();
+    let policy = domain.cpuid.read();
+    if op.leaves.is_null() {
+        op.nr_leaves = policy.entries().count() as u32;
+    } else {
+        op.nr_leaves = write_leaves(call, &policy, op.leaves.get(), op.nr_leaves)?;
+    }
+    op.nr_msrs = 0;
+    ctl.set_payload(op);
+    Ok(Outcome::OK)
+}
+
+/// Takes features away. The policy that results is put in place as a whole or not at all.
+pub(super) fn set<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    ctl: &mut Domctl,
+) -> Result<Outcome, Refused> {
+    not_oneself(call, domain)?;
+    let op: CpuPolicy = ctl.payload();
+    if op.nr_leaves > MAX_LEAVES || op.nr_msrs > POLICY_MSRS.len() as u32 {
+        refuse!(E2BIG, "{} leaves and {} MSRs are more than a policy has", op.nr_leaves, op.nr_msrs);
+    }
+    if domain.life.is_started() {
+        refuse!(EEXIST, "{} has run: its CPUs stay as they are", domain.id);
+    }
+    let mut errors = CpuPolicy { err_leaf: NO_ERROR, err_subleaf: NO_ERROR, err_msr: NO_ERROR, ..op };
+    let mut policy = domain.cpuid.read().clone();
+    for i in 0..op.nr_leaves.into() {
+        let leaf: CpuidLeaf = call.read_element(op.leaves.get(), i)?;
+        let entry = Entry { leaf: leaf.leaf, subleaf: leaf.subleaf, regs: [leaf.a, leaf.b, leaf.c, leaf.d] };
+        if let Err(beyond) = policy.restrict(&entry) {
+            (errors.err_leaf, errors.err_subleaf) = (beyond.leaf, beyond.subleaf);
+            ctl.set_payload(errors);
+            return Err(beyond.into());
+        }
+    }
+    for i in 0..op.nr_msrs.into() {
+        let msr: MsrEntry = call.read_element(op.msrs.get(), i)?;
+        if !POLICY_MSRS.contains(&msr.idx) || msr.flags != 0 || msr.val != 0 {
+            errors.err_msr = msr.idx;
+            ctl.set_payload(errors);
+            refuse!(EINVAL, "MSR {:#x} = {:#x} is more than this host shows", msr.idx, msr.val);
+        }
+    }
+    *domain.cpuid.write() = policy;
+    Ok(Outcome::OK)
+}

@@ -1,0 +1,205 @@
+//! A vCPU's registers as save records (`public/arch-x86/hvm/save.h`), there and back.
+
+use hypercall_abi::hvm::{HwCpu, HwCpuFlags, HwMtrr};
+use hypercall_abi::plain::Plain;
+
+use crate::domain::Context;
+use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
+use crate::hypercall::Refused;
+use crate::machine::Machine;
+use crate::refuse;
+
+const CR0_PE: u64 = 1;
+const CR0_ET: u64 = 1 << 4;
+const CR0_PG: u64 = 1 << 31;
+/// PE MP EM TS ET NE WP AM NW CD PG.
+const CR0_KNOWN: u64 = 0xe005_003f;
+const CR4_PAE: u64 = 1 << 5;
+/// VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE.
+const CR4_KNOWN: u64 = 0x0077_0fff;
+const EFER_LME: u64 = 1 << 8;
+const EFER_LMA: u64 = 1 << 10;
+/// SCE LME LMA NXE FFXSR.
+const EFER_KNOWN: u64 = 0x4d01;
+const RFLAGS_SET: u64 = 2;
+const RFLAGS_KNOWN: u64 = 0x3f_7fd7;
+const ATTRIBUTES: u32 = 0xfff;
+/// Memory types: UC, WC, WT, WP, WB, and UC- in PAT only.
+const MEMORY_TYPES: [u8; 5] = [0, 1, 4, 5, 6];
+const PAT_UC_MINUS: u8 = 7;
+/// MTRRs on, fixed ranges on, default type.
+const MTRR_DEF_TYPE_KNOWN: u64 = 0xcff;
+
+/// The registers in the record's order of names.
+macro_rules! gprs {
+    ($with:ident) => {
+        $with! {
+            rax: Rax, rbx: Rbx, rcx: Rcx, rdx: Rdx, rbp: Rbp, rsi: Rsi, rdi: Rdi, rsp: Rsp,
+            r8: R8, r9: R9, r10: R10, r11: R11, r12: R12, r13: R13, r14: R14, r15: R15,
+        }
+    };
+}
+
+/// The segments with the record's field names.
+macro_rules! segments {
+    ($with:ident) => {
+        $with! {
+            cs: cs_sel cs_limit cs_base cs_arbytes,
+            ds: ds_sel ds_limit ds_base ds_arbytes,
+            es: es_sel es_limit es_base es_arbytes,
+            fs: fs_sel fs_limit fs_base fs_arbytes,
+            gs: gs_sel gs_limit gs_base gs_arbytes,
+            ss: ss_sel ss_limit ss_base ss_arbytes,
+            tr: tr_sel tr_limit tr_base tr_arbytes,
+            ldtr: ldtr_sel ldtr_limit ldtr_base ldtr_arbytes,
+        }
+    };
+}
+
+/// The record of a stopped vCPU. Floating-point state and DR0 to DR3 stay with the vCPU: the record says that they are
+/// in their initial state.
+pub(super) fn save_cpu<M: Machine>(context: &Context<M>, tsc: u64) -> HwCpu {
+    let gprs = *context.guest.gprs();
+    let system = context.guest.system();
+    let mut record = HwCpu::zeroed();
+    macro_rules! save_gprs {
+        ($($field:ident: $reg:ident,)*) => { $(record.$field = gprs.get(Gpr::$reg);)* };
+    }
+    gprs!(save_gprs);
+    record.rip = gprs.rip;
+    record.rflags = gprs.rflags;
+    macro_rules! save_segments {
+        ($($seg:ident: $sel:ident $limit:ident $base:ident $attributes:ident,)*) => {
+            $(
+                let segment = system.segments.$seg;
+                record.$sel = segment.selector.into();
+                record.$limit = segment.limit;
+                record.$base = segment.base;
+                record.$attributes = segment.attributes.into();
+            )*
+        };
+    }
+    segments!(save_segments);
+    (record.gdtr_base, record.gdtr_limit) = (system.gdtr.base, system.gdtr.limit.into());
+    (record.idtr_base, record.idtr_limit) = (system.idtr.base, system.idtr.limit.into());
+    record.cr0 = system.cr0;
+    record.cr2 = system.cr2;
+    record.cr3 = system.cr3;
+    record.cr4 = system.cr4;
+    record.dr6 = system.dr6;
+    record.dr7 = system.dr7;
+    record.sysenter_cs = system.sysenter_cs;
+    record.sysenter_esp = system.sysenter_esp;
+    record.sysenter_eip = system.sysenter_eip;
+    record.shadow_gs = system.kernel_gs_base;
+    record.msr_lstar = system.lstar;
+    record.msr_star = system.star;
+    record.msr_cstar = system.cstar;
+    record.msr_syscall_mask = system.sfmask;
+    record.msr_efer = system.efer;
+    record.tsc = tsc;
+    record
+}
+
+/// The registers that a record describes. `pat` is not in it and stays.
+pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState), Refused> {
+    check_cpu(record)?;
+    let mut gprs =
+        Gprs { rip: record.rip, rflags: record.rflags & RFLAGS_KNOWN | RFLAGS_SET, ..Gprs::default() };
+    macro_rules! load_gprs {
+        ($($field:ident: $reg:ident,)*) => { $(gprs.set(Gpr::$reg, record.$field);)* };
+    }
+    gprs!(load_gprs);
+    let mut system = SystemState {
+        gdtr: DescriptorTable { base: record.gdtr_base, limit: record.gdtr_limit as u16 },
+        idtr: DescriptorTable { base: record.idtr_base, limit: record.idtr_limit as u16 },
+        cr0: record.cr0,
+        cr2: record.cr2,
+        cr3: record.cr3,
+        cr4: record.cr4,
+        efer: record.msr_efer,
+        dr6: record.dr6,
+        dr7: record.dr7,
+        pat,
+        star: record.msr_star,
+        lstar: record.msr_lstar,
+        cstar: record.msr_cstar,
+        sfmask: record.msr_syscall_mask,
+        kernel_gs_base: record.shadow_gs,
+        sysenter_cs: record.sysenter_cs,
+        sysenter_esp: record.sysenter_esp,
+        sysenter_eip: record.sysenter_eip,
+        ..SystemState::default()
+    };
+    macro_rules! load_segments {
+        ($($seg:ident: $sel:ident $limit:ident $base:ident $attributes:ident,)*) => {
+            $(system.segments.$seg = Segment {
+                selector: record.$sel as u16,
+                attributes: (record.$attributes & ATTRIBUTES) as u16,
+                limit: record.$limit,
+                base: record.$base,
+            };)*
+        };
+    }
+    segments!(load_segments);
+    Ok((gprs, system))
+}
+
+/// Refuses what the CPU would refuse, and state that this record can carry and a vCPU here cannot.
+fn check_cpu(record: &HwCpu) -> Result<(), Refused> {
+    let HwCpu { cr0, cr4, msr_efer: efer, .. } = *record;
+    let paging = cr0 & CR0_PG != 0;
+    if cr0 & !CR0_KNOWN != 0 || cr0 & CR0_ET == 0 || paging && cr0 & CR0_PE == 0 {
+        refuse!(EINVAL, "CR0 = {cr0:#x} in a CPU record");
+    }
+    if cr4 & !CR4_KNOWN != 0 || paging && efer & EFER_LME != 0 && cr4 & CR4_PAE == 0 {
+        refuse!(EINVAL, "CR4 = {cr4:#x} in a CPU record");
+    }
+    let long_active = paging && efer & EFER_LME != 0;
+    if efer & !EFER_KNOWN != 0 || (efer & EFER_LMA != 0) != long_active {
+        refuse!(EINVAL, "EFER = {efer:#x} in a CPU record");
+    }
+    if record.cr3 >> crate::frame::PHYS_BITS_MAX != 0 {
+        refuse!(EINVAL, "CR3 = {:#x} in a CPU record", record.cr3);
+    }
+    if record.dr6 >> 32 != 0 || record.dr7 >> 32 != 0 {
+        refuse!(EINVAL, "DR6 = {:#x}, DR7 = {:#x} in a CPU record", record.dr6, record.dr7);
+    }
+    if record.flags.contains(HwCpuFlags::FPU_INITIALISED)
+        || [record.dr0, record.dr1, record.dr2, record.dr3, record.msr_tsc_aux] != [0; 5]
+        || record.pending_event != 0
+    {
+        refuse!(
+            EOPNOTSUPP,
+            "a CPU record with FPU state, breakpoints, TSC_AUX or a pending event: domains cannot be moved"
+        );
+    }
+    if record.flags != HwCpuFlags::empty() || record.pad0 != 0 {
+        refuse!(EINVAL, "flags {:#x} in a CPU record", record.flags.bits());
+    }
+    Ok(())
+}
+
+pub(super) fn save_mtrr<M: Machine>(context: &Context<M>) -> HwMtrr {
+    HwMtrr { msr_pat_cr: context.guest.system().pat, ..context.msrs.mtrrs() }
+}
+
+pub(super) fn load_mtrr<M: Machine>(context: &mut Context<M>, record: &HwMtrr) -> Result<(), Refused> {
+    let is_type = |byte: &u8| MEMORY_TYPES.contains(byte);
+    let pat = record.msr_pat_cr.to_le_bytes();
+    if !pat.iter().all(|byte| is_type(byte) || *byte == PAT_UC_MINUS) {
+        refuse!(EINVAL, "PAT = {:#x} in an MTRR record", record.msr_pat_cr);
+    }
+    let default = record.msr_mtrr_def_type;
+    if default & !MTRR_DEF_TYPE_KNOWN != 0 || !is_type(&(default as u8)) {
+        refuse!(EINVAL, "MTRR default type {default:#x} in an MTRR record");
+    }
+    if !record.msr_mtrr_fixed.iter().all(|ranges| ranges.to_le_bytes().iter().all(is_type)) {
+        refuse!(EINVAL, "an unknown memory type in an MTRR record");
+    }
+    let mut system = context.guest.system();
+    system.pat = record.msr_pat_cr;
+    context.guest.set_system(&system);
+    context.msrs.set_mtrrs(record);
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! A vCPU's registers in the format for paravirtualized guests, as far as it means something here: what a debugger or
+//! `xenctx` reads.
+
+use alloc::sync::Arc;
+use core::mem::offset_of;
+
+use hypercall_abi::abi::{Word, X64};
+use hypercall_abi::domctl::{ContextFlags, Domctl, UserRegs64, VcpuContext, VcpuGuestContext};
+use hypercall_abi::plain::Plain;
+
+use super::{not_oneself, vcpu_of};
+use crate::domain::Domain;
+use crate::guest_cpu::{Gpr, GuestCpu, SystemState};
+use crate::hypercall::{Call, Outcome, Refused};
+use crate::machine::Machine;
+use crate::refuse;
+
+type Guest = VcpuGuestContext<X64>;
+
+/// The general registers by their names in the structure.
+macro_rules! user_regs {
+    ($with:ident) => {
+        $with! {
+            rax: Rax, rbx: Rbx, rcx: Rcx, rdx: Rdx, rbp: Rbp, rsi: Rsi, rdi: Rdi, rsp: Rsp,
+            r8: R8, r9: R9, r10: R10, r11: R11, r12: R12, r13: R13, r14: R14, r15: R15,
+        }
+    };
+}
+
+pub(super) fn get<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    ctl: &Domctl,
+) -> Result<Outcome, Refused> {
+    not_oneself(call, domain)?;
+    let op: VcpuContext = ctl.payload();
+    let vcpu = vcpu_of(domain, op.vcpu)?;
+    let (gprs, system) = call.hv.while_stopped(domain, || {
+        let context = vcpu.context.lock();
+        (*context.guest.gprs(), context.guest.system())
+    });
+    let mut regs = UserRegs64::zeroed();
+    macro_rules! fill {
+        ($($field:ident: $reg:ident,)*) => { $(regs.$field = gprs.get(Gpr::$reg);)* };
+    }
+    user_regs!(fill);
+    let s = &system.segments;
+    (regs.rip, regs.rflags) = (gprs.rip, gprs.rflags);
+    (regs.cs, regs.ss, regs.ds) = (s.cs.selector, s.ss.selector, s.ds.selector);
+    (regs.es, regs.fs, regs.gs) = (s.es.selector, s.fs.selector, s.gs.selector);
+    let online = if vcpu.is_online() { ContextFlags::ONLINE } else { ContextFlags::empty() };
+    write(call, op.ctxt.get(), online, &regs, &system)?;
+    Ok(Outcome::OK)
+}
+
+/// Writes the structure piece by piece: it is too large for the stack. What is not written is what means nothing for this
+/// kind of guest; the caller passed it zeroed.
+fn write<M: Machine>(
+    call: &Call<'_, M>,
+    at: u64,
+    flags: ContextFlags,
+    regs: &UserRegs64,
+    system: &SystemState,
+) -> Result<(), Refused> {
+    let place = |offset: usize| at.wrapping_add(offset as u64);
+    let ctrlreg = [system.cr0, 0, system.cr2, system.cr3, system.cr4, 0, 0, 0];
+    let debugreg = [0, 0, 0, 0, 0, 0, system.dr6, system.dr7];
+    call.write(place(offset_of!(Guest, flags)), &u64::from(flags.bits()))?;
+    call.write(place(offset_of!(Guest, user_regs)), regs)?;
+    call.write(place(offset_of!(Guest, ctrlreg)), &ctrlreg)?;
+    call.write(place(offset_of!(Guest, debugreg)), &debugreg)?;
+    call.write(place(offset_of!(Guest, fs_base)), &system.segments.fs.base)?;
+    call.write(place(offset_of!(Guest, gs_base_kernel)), &system.kernel_gs_base)?;
+    call.write(place(offset_of!(Guest, gs_base_user)), &system.segments.gs.base)
+}
+
+pub(super) fn set<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Arc<Domain<M>>,
+    ctl: &Domctl,
+) -> Result<Outcome, Refused> {
+    not_oneself(call, domain)?;
+    let op: VcpuContext = ctl.payload();
+    let vcpu = vcpu_of(domain, op.vcpu)?;
+    if op.ctxt.is_null() {
+        refuse!(EOPNOTSUPP, "resetting a vCPU by a null context is for paravirtualized guests");
+    }
+    let at = op.ctxt.get();
+    let regs: UserRegs64 = call.read(at.wrapping_add(offset_of!(Guest, user_regs) as u64))?;
+    call.hv.while_stopped(domain, || {
+        let mut context = vcpu.context.lock();
+        let gprs = context.guest.gprs_mut();
+        macro_rules! take {
+            ($($field:ident: $reg:ident,)*) => { $(gprs.set(Gpr::$reg, regs.$field);)* };
+        }
+        user_regs!(take);
+        gprs.rip = regs.rip;
+        gprs.rflags = regs.rflags | 2;
+    });
+    Ok(Outcome::OK)
+}

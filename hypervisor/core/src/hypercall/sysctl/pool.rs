@@ -1,0 +1,74 @@
+//! CPU pools and scheduler parameters: one pool with all CPUs.
+
+use hypercall_abi::plain::Union;
+use hypercall_abi::sysctl as abi;
+use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp, Sysctl};
+
+use crate::hypercall::domctl::{SCHEDULER, online, write_bitmap};
+use crate::hypercall::{Call, Refused};
+use crate::ids::DomId;
+use crate::machine::Machine;
+use crate::refuse;
+use crate::sched::SLICE_MS;
+
+pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
+    let mut op: CpupoolOp = ctl.payload();
+    match op.op {
+        abi::CPUPOOL_OP_INFO => {
+            if op.cpupool_id != 0 && op.cpupool_id != abi::CPUPOOL_PAR_ANY {
+                refuse!(ENOENT, "there is no CPU pool from number {} on", op.cpupool_id);
+            }
+            op.cpupool_id = 0;
+            op.sched_id = SCHEDULER;
+            op.n_dom = domains(call);
+            write_bitmap(call, &op.cpumap, online(call.hv).0)?;
+        }
+        abi::CPUPOOL_OP_FREEINFO => write_bitmap(call, &op.cpumap, 0)?,
+        abi::CPUPOOL_OP_MOVEDOMAIN if op.cpupool_id == 0 => {
+            if call.hv.domain(DomId(op.domid as u16)).is_none() {
+                refuse!(ESRCH, "there is no domain {}", op.domid);
+            }
+        }
+        abi::CPUPOOL_OP_CREATE
+        | abi::CPUPOOL_OP_DESTROY
+        | abi::CPUPOOL_OP_ADDCPU
+        | abi::CPUPOOL_OP_RMCPU
+        | abi::CPUPOOL_OP_MOVEDOMAIN => {
+            refuse!(EOPNOTSUPP, "CPU pools are not supported: pool 0 has all CPUs and all domains")
+        }
+        op => refuse!(ENOSYS, "CPU pool operation {op} is not known"),
+    }
+    ctl.set_payload(op);
+    Ok(())
+}
+
+fn domains<M: Machine>(call: &Call<'_, M>) -> u32 {
+    let mut count = 0;
+    let mut from = DomId(0);
+    while let Some(domain) = call.hv.domain_from(from) {
+        count += 1;
+        from = DomId(domain.id.0 + 1);
+    }
+    count
+}
+
+pub(super) fn scheduler_op(ctl: &mut Sysctl) -> Result<(), Refused> {
+    let mut op: SchedulerOp = ctl.payload();
+    if op.cpupool_id != 0 || op.sched_id != SCHEDULER {
+        refuse!(
+            EINVAL,
+            "scheduler {} in pool {}: {SCHEDULER} (credit) runs in pool 0",
+            op.sched_id,
+            op.cpupool_id
+        );
+    }
+    match op.cmd {
+        abi::SCHEDOP_GETINFO => {
+            op.u = Union::new(CreditSchedule { tslice_ms: SLICE_MS, ratelimit_us: 0, vcpu_migr_delay_us: 0 });
+            ctl.set_payload(op);
+            Ok(())
+        }
+        abi::SCHEDOP_PUTINFO => refuse!(EOPNOTSUPP, "the scheduler's time slice is fixed"),
+        cmd => refuse!(EINVAL, "scheduler command {cmd} is not known"),
+    }
+}
