@@ -49,6 +49,7 @@ impl Policy {
                 reliable: stable_tsc,
                 guest_khz: khz,
                 host_khz: khz,
+                incarnation: 1,
                 mul: scale.mul,
                 shift: scale.shift,
                 ..TimeLeaf::default()

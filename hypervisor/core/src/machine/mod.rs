@@ -120,10 +120,6 @@ pub trait Machine: Frames + HostDevices {
 
     /// Ends the machine's run. Does not come back.
     fn end(self, how: MachineEnd) -> !;
-
-    /// Switches the machine off by ACPI's S5, with the sleep types for PM1a and PM1b that the control domain found in
-    /// the ACPI tables.
-    fn enter_s5(self, sleep_types: [u8; 2]) -> !;
 }
 
 /// A set of CPUs.

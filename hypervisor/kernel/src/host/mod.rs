@@ -6,14 +6,16 @@ mod page;
 mod tables;
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::memory::E820Entry;
 use spin::Once;
+use tenon_core::cpuid;
 use tenon_core::frames::{FrameRef, FrameTable, Frames};
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
-use tenon_core::machine::{Machine, MachineEnd, OutOfMemory};
+use tenon_core::machine::{CpuIds, Machine, MachineEnd, OutOfMemory};
 use tenon_core::time::{Nanos, Tsc, TscScale};
 
 pub use devices::init as init_devices;
@@ -36,6 +38,8 @@ struct Facts {
 }
 
 static FACTS: Once<Facts> = Once::new();
+/// The wall clock at the start of time, if the control domain has set it.
+static WALL_CLOCK_BASE: AtomicU64 = AtomicU64::new(0);
 static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 
 /// Notes the facts, makes the hypervisor's state.
@@ -122,6 +126,23 @@ impl Machine for Host {
         }
     }
 
+    fn cpu_ids(self, cpu: CpuId) -> CpuIds {
+        let known = cpu::all().get(cpu.index());
+        known.map_or_else(CpuIds::default, |cpu| CpuIds { apic: cpu.apic_id, acpi: cpu.acpi_uid })
+    }
+
+    fn guest_features(self) -> cpuid::Offer {
+        cpuid::Offer {
+            xcr0_limit: crate::guest::xcr0_mask(),
+            xsaves: false,
+            x2apic: true,
+            tsc_aux: false,
+            speculation_controls: false,
+            iommu_mappings: false,
+            physical_bits: cpu::features().phys_bits,
+        }
+    }
+
     #[inline]
     fn now(self) -> Nanos {
         Nanos(time::now())
@@ -137,7 +158,14 @@ impl Machine for Host {
     }
 
     fn wall_clock_base(self) -> u64 {
-        time::wall_clock_at_start().saturating_mul(time::SECOND)
+        match WALL_CLOCK_BASE.load(Ordering::Relaxed) {
+            0 => time::wall_clock_at_start().saturating_mul(time::SECOND),
+            base => base,
+        }
+    }
+
+    fn set_wall_clock_base(self, base: u64) {
+        WALL_CLOCK_BASE.store(base, Ordering::Relaxed);
     }
 
     fn arm_timer(self, deadline: Nanos) {
@@ -163,6 +191,10 @@ impl Machine for Host {
             count += 1;
         }
         count
+    }
+
+    fn console_history(self, from: u64, into: &mut [u8]) -> (u64, usize) {
+        console::read_ring(from, into)
     }
 
     fn command_line(self) -> &'static str {

@@ -56,7 +56,7 @@ pub(super) fn set_tsc<M: Machine>(
         refuse!(EOPNOTSUPP, "a TSC of {} kHz: this machine's runs at {} kHz", info.gtsc_khz, time.host_khz);
     }
     time.mode = info.tsc_mode;
-    time.incarnation = info.incarnation;
+    time.incarnation = info.incarnation.wrapping_add(1);
     policy.set_time(time);
     Ok(Outcome::OK)
 }
