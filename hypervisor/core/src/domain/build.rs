@@ -8,11 +8,13 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 
 use hypercall_abi::errno::Errno;
 
+use super::grants::{self, GrantTeardown};
 use super::{Domain, DomainMemory, Life, PARAMS, Vcpu, Watchdogs};
 use crate::console::Line;
 use crate::cpuid;
 use crate::evtchn::{self, EventChannels, EvtchnError, Layout};
 use crate::frames::{FrameRef, OutOfFrames};
+use crate::gnttab::GrantError;
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HardwareDomain;
 use crate::ids::{DomId, Port, VcpuId};
@@ -56,6 +58,8 @@ pub enum BuildError {
     P2m(P2mError),
     /// Event channels.
     Events(EvtchnError),
+    /// The grant table.
+    Grants(GrantError),
 }
 
 impl fmt::Display for BuildError {
@@ -66,6 +70,7 @@ impl fmt::Display for BuildError {
             Self::Frames(e) => e.fmt(f),
             Self::P2m(e) => e.fmt(f),
             Self::Events(e) => e.fmt(f),
+            Self::Grants(e) => e.fmt(f),
         }
     }
 }
@@ -78,6 +83,7 @@ impl Refusal for BuildError {
             Self::Frames(e) => e.errno(),
             Self::P2m(e) => e.errno(),
             Self::Events(e) => e.errno(),
+            Self::Grants(e) => e.errno(),
         }
     }
 }
@@ -114,6 +120,7 @@ impl<M: Machine> Domain<M> {
             layout: Layout::X64,
         })
         .map_err(BuildError::Events)?;
+        let (granted, mapped) = grants::new_tables(machine, id, &config).map_err(BuildError::Grants)?;
         let mut vcpus = Vec::new();
         vcpus.try_reserve_exact(config.max_vcpus as usize).map_err(|_| BuildError::OutOfMemory)?;
         let root = memory.root();
@@ -135,6 +142,8 @@ impl<M: Machine> Domain<M> {
             vcpus: vcpus.into_boxed_slice(),
             memory,
             events: Lock::new(events),
+            grants: Lock::new(granted),
+            maptrack: Lock::new(mapped),
             shared_info,
             params: [const { AtomicU64::new(0) }; PARAMS],
             life: Life::default(),
@@ -149,6 +158,7 @@ impl<M: Machine> Domain<M> {
             callback_vector: AtomicU32::new(0),
             logged_unknown: AtomicU64::new(0),
             teardown_port: AtomicU32::new(0),
+            teardown_grants: Lock::new(GrantTeardown::default()),
             debug_line: Lock::new(Line::default()),
         }))
     }

@@ -7,6 +7,8 @@
 //! Guest memory is read or written by copying under the read lock: the mapping, and with it the frame, cannot go
 //! away in between. Who needs a page for longer takes a [`FrameRef`] of its own.
 
+mod grants;
+
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -307,12 +309,17 @@ impl<M: Machine> DomainMemory<M> {
 
     /// Flushes if there is need, then lets go of the frames that the change removed.
     fn finish(&self, p2m: &P2m<M::Format, M::Tables>, token: Flush, flush: impl FnOnce()) {
-        if token.is_needed() {
-            self.tlb_epoch.fetch_add(1, Ordering::SeqCst);
-            flush();
-        }
+        self.flush_if(token.is_needed(), flush);
         if let Some(old) = p2m.flushed(token) {
             self.release(&old);
+        }
+    }
+
+    /// Makes every vCPU forget its cached translations, if there is need.
+    fn flush_if(&self, needed: bool, flush: impl FnOnce()) {
+        if needed {
+            self.tlb_epoch.fetch_add(1, Ordering::SeqCst);
+            flush();
         }
     }
 

@@ -4,6 +4,7 @@
 //! parts have their own locks, in the order of `docs/src/internals/locks.md`.
 
 mod build;
+mod grants;
 mod life;
 mod memory;
 mod vcpu;
@@ -15,6 +16,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub use build::{BuildError, DomainConfig, MAX_VCPUS};
+pub(crate) use grants::{Ending, GrantTeardown, MAX_ENDING};
+pub use grants::{Grants, Mappings, Pin};
 pub use life::{Life, Stage};
 pub use memory::{DomainMemory, MemoryFault};
 pub use vcpu::{Attention, Context, Requests, SharedArea, Timers, Vcpu, VcpuRef};
@@ -50,6 +53,10 @@ pub struct Domain<M: Machine> {
     pub memory: DomainMemory<M>,
     /// Event channels.
     pub events: Lock<EventChannels<FrameRef<M>>>,
+    /// What it grants to others.
+    pub grants: Lock<Grants<M>>,
+    /// What it has mapped of others' grants.
+    pub maptrack: Lock<Mappings<M>>,
     /// The `shared_info` page.
     pub shared_info: FrameRef<M>,
     /// HVM parameters.
@@ -78,6 +85,8 @@ pub struct Domain<M: Machine> {
     pub(crate) logged_unknown: AtomicU64,
     /// How far the destruction has closed the ports.
     pub(crate) teardown_port: AtomicU32,
+    /// How far the destruction has ended grants.
+    pub(crate) teardown_grants: Lock<GrantTeardown>,
     /// The line that the guest is writing to the debug port.
     pub(crate) debug_line: Lock<crate::console::Line>,
 }

@@ -8,6 +8,7 @@ use hypercall_abi::grant_table as abi;
 use super::{GrantRef, Handle};
 use crate::fallible::NoMemory;
 use crate::frame::Gfn;
+use crate::frames::OutOfFrames;
 use crate::ids::DomId;
 use crate::refusal::Refusal;
 use crate::slab::NoSlot;
@@ -17,6 +18,8 @@ use crate::slab::NoSlot;
 pub enum GrantError {
     /// The granting domain does not exist or is being destroyed.
     NoDomain(DomId),
+    /// Only a domain itself and its controller may look at its table.
+    NotController(DomId),
     /// The reference lies past the table's end.
     BadRef {
         /// What was asked for.
@@ -107,6 +110,12 @@ impl From<NoMemory> for GrantError {
     }
 }
 
+impl From<OutOfFrames> for GrantError {
+    fn from(_: OutOfFrames) -> Self {
+        Self::NoMemory
+    }
+}
+
 impl From<NoSlot> for GrantError {
     fn from(no: NoSlot) -> Self {
         match no {
@@ -125,7 +134,7 @@ impl GrantError {
             Self::BadRef { .. } | Self::MapsNothing => abi::STATUS_BAD_GNTREF,
             Self::BadHandle(_) => abi::STATUS_BAD_HANDLE,
             Self::WrongAddress { .. } | Self::Misaligned(_) => abi::STATUS_BAD_VIRT_ADDR,
-            Self::CopyByFrame(_) => abi::STATUS_PERMISSION_DENIED,
+            Self::CopyByFrame(_) | Self::NotController(_) => abi::STATUS_PERMISSION_DENIED,
             Self::BadFrame(_) => abi::STATUS_BAD_PAGE,
             Self::PageCrossed { .. } => abi::STATUS_BAD_COPY_ARG,
             Self::InUse(_) => abi::STATUS_EAGAIN,
@@ -150,6 +159,7 @@ impl fmt::Display for GrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDomain(dom) => write!(f, "{dom} grants nothing: it does not exist or is being destroyed"),
+            Self::NotController(dom) => write!(f, "the grant table of {dom} is for it and its controller"),
             Self::BadRef { gref, end } => write!(f, "{gref} is past the table's end at {end}"),
             Self::NoAccess { gref, flags } => write!(f, "{gref} permits no access (flags {flags:#x})"),
             Self::NotYours { gref, to } => write!(f, "{gref} is for {to}"),
@@ -189,7 +199,9 @@ impl Refusal for GrantError {
             Self::NoMemory => Errno::ENOMEM,
             Self::NoHandle { .. } | Self::TooManyPins(_) => Errno::ENOSPC,
             Self::InUse(_) => Errno::EBUSY,
-            Self::CopyByFrame(_) | Self::NotYours { .. } | Self::ReadOnly(_) => Errno::EPERM,
+            Self::CopyByFrame(_) | Self::NotController(_) | Self::NotYours { .. } | Self::ReadOnly(_) => {
+                Errno::EPERM
+            }
             Self::NoVersion2 | Self::ParavirtualOnly => Errno::ENOSYS,
             Self::FlushByRef => Errno::EOPNOTSUPP,
             _ => Errno::EINVAL,

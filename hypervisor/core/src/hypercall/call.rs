@@ -244,7 +244,8 @@ impl<M: Machine> Call<'_, M> {
     }
 }
 
-fn element_at<T>(array: u64, index: u64) -> Result<u64, MemoryFault> {
+/// Where the `index`th element of an array is.
+pub(super) fn element_at<T>(array: u64, index: u64) -> Result<u64, MemoryFault> {
     let offset = index.checked_mul(size_of::<T>() as u64);
     offset
         .and_then(|offset| array.checked_add(offset))

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use hypercall_abi::abi::{Abi, CompatU64, Word};
 use hypercall_abi::memory as abi;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Refused, resource};
 use crate::domain::Domain;
 use crate::frame::{Gfn, Mfn};
 use crate::frames::FrameRef;
@@ -17,7 +17,7 @@ use crate::p2m::{Access, PageType};
 use crate::{hv_log, refuse};
 
 /// Extents of one frame that one step handles; larger extents count for more.
-const BUDGET: u64 = 64;
+pub(super) const BUDGET: u64 = 64;
 /// The largest extent, 2 MiB: anything larger takes too long to clear in one go, and callers fall back by themselves.
 const MAX_ORDER: u32 = 9;
 
@@ -34,6 +34,7 @@ pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Ou
             add_to_physmap(call, &domain, &place, Gfn(add.gpfn.get()))?;
             Ok(Outcome::OK)
         }
+        abi::ACQUIRE_RESOURCE => resource::acquire::<A, M>(call, start, arg),
         abi::ADD_TO_PHYSMAP_BATCH => add_batch::<A, M>(call, start, arg),
         abi::REMOVE_FROM_PHYSMAP => {
             let remove: abi::RemoveFromPhysmap<A> = call.read(arg)?;
@@ -189,6 +190,7 @@ fn add_to_physmap<M: Machine>(
     let flush = || call.hv.flush_guest_tlbs(domain);
     let (frame, kind) = match place.space {
         abi::MAPSPACE_SHARED_INFO if place.idx == 0 => (domain.shared_info.clone(), PageType::Ram),
+        abi::MAPSPACE_GRANT_TABLE => return resource::map_grant_frame(call, domain, place.idx, gfn),
         abi::MAPSPACE_GMFN => {
             let frame = domain.memory.own_page(Gfn(place.idx))?;
             domain.memory.unmap(Gfn(place.idx), |entry| entry.mfn == frame.mfn(), flush)?;
@@ -210,7 +212,7 @@ fn add_to_physmap<M: Machine>(
 }
 
 /// Another domain whose memory the caller may map because it controls it.
-fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+pub(super) fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, Refused> {
     call.must_be_privileged()?;
     let foreign = call.other(id)?;
     if foreign.id == call.domain().id {

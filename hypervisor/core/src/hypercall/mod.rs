@@ -11,9 +11,11 @@ mod call;
 mod console;
 mod domctl;
 mod event;
+mod grant;
 mod hvm;
 pub mod memory;
 pub mod page;
+mod resource;
 mod sched;
 mod sysctl;
 mod vcpu;
@@ -90,6 +92,7 @@ fn dispatch<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Result<O
         nr::HYPERCALL_VCPU_OP => vcpu::vcpu_op::<A, M>(call),
         nr::HYPERCALL_HVM_OP => hvm::hvm_op(call),
         nr::HYPERCALL_MEMORY_OP => memory::memory_op::<A, M>(call),
+        nr::HYPERCALL_GRANT_TABLE_OP => grant::grant_table_op::<A, M>(call),
         nr::HYPERCALL_CONSOLE_IO => console::console_io::<A, M>(call),
         nr::HYPERCALL_SYSCTL => sysctl::sysctl(call),
         nr::HYPERCALL_DOMCTL => domctl::domctl(call),

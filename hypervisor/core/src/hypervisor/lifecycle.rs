@@ -1,7 +1,7 @@
 //! Pausing, shutting down and destroying domains.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use super::Hypervisor;
 use crate::domain::{Domain, Stage, VcpuRef};
@@ -112,11 +112,14 @@ impl<M: Machine> Hypervisor<M> {
             domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
             domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
             domain.events.lock().begin_destroy();
+            domain.grants.lock().begin_destroy();
         }
         if domain.life.stage() == Stage::Dead {
             return self.bury(domain);
         }
-        if self.close_ports(domain) == Destruction::Unfinished {
+        if self.close_ports(domain) == Destruction::Unfinished
+            || self.end_grants(domain) == Destruction::Unfinished
+        {
             return Destruction::Unfinished;
         }
         let progress = {
@@ -140,21 +143,30 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Forgets a dead domain once nobody holds its frames.
     fn bury(&self, domain: &Arc<Domain<M>>) -> Destruction {
-        if domain.memory.frames() == 0 {
-            self.remove_domain(domain.id);
+        if !self.bury_if_free(domain) {
+            self.tell_control_domain();
         }
-        self.tell_control_domain();
         Destruction::Finished
+    }
+
+    /// Forgets a domain if it is dead and nobody holds its frames; says whether that was so.
+    pub(super) fn bury_if_free(&self, domain: &Domain<M>) -> bool {
+        // Whoever gives a last frame back looks here next, as does whoever made the domain dead. Each has written its
+        // part before, so one of the two sees both.
+        fence(Ordering::SeqCst);
+        let free = domain.life.stage() == Stage::Dead && domain.memory.frames() == 0;
+        if free {
+            self.remove_domain(domain.id);
+            self.tell_control_domain();
+        }
+        free
     }
 
     /// Drops dead domains whose last frame has come back since.
     pub fn bury_the_dead(&self) {
         let mut at = DomId(0);
         while let Some(domain) = self.domain_from(at) {
-            if domain.life.stage() == Stage::Dead && domain.memory.frames() == 0 {
-                self.remove_domain(domain.id);
-                self.tell_control_domain();
-            }
+            self.bury_if_free(&domain);
             at = DomId(domain.id.0 + 1);
         }
     }

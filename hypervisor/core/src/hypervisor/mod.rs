@@ -3,8 +3,10 @@
 //! One [`Hypervisor`] exists; everything that acts on more than one vCPU takes a reference to it.
 
 mod events;
+mod grants;
 mod lifecycle;
 
+pub use grants::{MapError, Mapped};
 pub use lifecycle::Destruction;
 
 use alloc::sync::Arc;

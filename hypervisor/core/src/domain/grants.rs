@@ -1,0 +1,91 @@
+//! A domain's part in grants: its table, what it has mapped of others, and the p2m side of both.
+//!
+//! The rules of the tables and their locks are in [`gnttab`](crate::gnttab).
+
+use super::{Domain, DomainConfig};
+use crate::frame::Gfn;
+use crate::frames::FrameRef;
+use crate::gnttab::{GrantError, GrantRef, GrantTable, MapTrack, Mapping, Pinned, Wanted};
+use crate::ids::DomId;
+use crate::machine::Machine;
+
+/// Handles that one page of map tracking stands for, in the unit that `max_maptrack_frames` is given in: Xen keeps 16
+/// bytes for each.
+const HANDLES_PER_FRAME: u32 = 256;
+/// Pages of the table that a domain has from its start.
+const INITIAL_FRAMES: u32 = 1;
+
+/// The most mappings that end with one flush: some tens of microseconds of work.
+pub(crate) const MAX_ENDING: usize = 32;
+
+/// The table by which a domain grants.
+pub type Grants<M> = GrantTable<FrameRef<M>, FrameRef<M>>;
+/// What a domain has mapped of others.
+pub type Mappings<M> = MapTrack<FrameRef<M>>;
+/// A use of a grant.
+pub type Pin<M> = Pinned<FrameRef<M>>;
+
+/// How far a destruction has got with grants.
+#[derive(Debug, Default)]
+pub(crate) struct GrantTeardown {
+    /// The next handle of the map tracking.
+    pub mappings: u32,
+    /// The next use of a grant of the domain's own.
+    pub uses: u32,
+}
+
+/// Mappings that end together, with one flush. They are out of the map tracking; their pages are still in the p2m.
+pub(crate) type Ending<M> = [Option<Mapping<FrameRef<M>>>; MAX_ENDING];
+
+/// The table and the map tracking of a new domain, as large as its configuration allows.
+pub(super) fn new_tables<M: Machine>(
+    machine: M,
+    id: DomId,
+    config: &DomainConfig,
+) -> Result<(Grants<M>, Mappings<M>), GrantError> {
+    let mut grants = GrantTable::new(id, config.max_grant_frames);
+    grow(machine, id, &mut grants, INITIAL_FRAMES.min(config.max_grant_frames))?;
+    Ok((grants, MapTrack::new(config.max_maptrack_frames.saturating_mul(HANDLES_PER_FRAME))))
+}
+
+fn grow<M: Machine>(machine: M, id: DomId, grants: &mut Grants<M>, frames: u32) -> Result<(), GrantError> {
+    for _ in 0..grants.missing(frames)? {
+        grants.grow(FrameRef::alloc_shared(machine, id)?)?;
+    }
+    Ok(())
+}
+
+impl<M: Machine> Domain<M> {
+    /// Makes the domain's grant table at least `frames` pages long.
+    ///
+    /// # Errors
+    /// [`GrantError::TableFull`], [`GrantError::NoDomain`], [`GrantError::NoMemory`]; the table may have grown in part.
+    pub(crate) fn grow_grants(&self, machine: M, frames: u32) -> Result<(), GrantError> {
+        grow(machine, self.id, &mut self.grants.lock(), frames)
+    }
+
+    /// A page of the domain's grant table, which grows to have it.
+    ///
+    /// # Errors
+    /// As [`grow_grants`](Self::grow_grants).
+    pub(crate) fn grant_frame(&self, machine: M, index: u32) -> Result<FrameRef<M>, GrantError> {
+        let mut grants = self.grants.lock();
+        let size = grants.size();
+        let full = GrantError::TableFull { max_frames: size.max_frames };
+        grow(machine, self.id, &mut grants, index.checked_add(1).ok_or(full)?)?;
+        grants.frame(index).cloned().ok_or(full)
+    }
+
+    /// Notes that the guest has its grant table's page `index` at `gfn` now, and gives its former place.
+    pub(crate) fn note_grant_frame(&self, index: u32, gfn: Gfn) -> Option<Gfn> {
+        self.grants.lock().set_gfn(index, Some(gfn)).filter(|old| *old != gfn)
+    }
+
+    /// Puts a grant of this domain to use.
+    ///
+    /// # Errors
+    /// As [`GrantTable::acquire`].
+    pub(crate) fn acquire_grant(&self, gref: GrantRef, wanted: Wanted) -> Result<Pin<M>, GrantError> {
+        self.grants.lock().acquire(gref, wanted, |gfn| self.memory.grantable_page(gfn))
+    }
+}

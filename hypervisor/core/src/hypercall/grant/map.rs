@@ -1,0 +1,76 @@
+//! Mapping and unmapping granted pages, at guest-physical addresses of the caller.
+
+use core::mem::offset_of;
+
+use hypercall_abi::abi::Abi;
+use hypercall_abi::grant_table as abi;
+
+use super::{Array, Call, Failure, Outcome, Refused, status};
+use crate::domain::Domain;
+use crate::domain::{Ending, MAX_ENDING};
+use crate::frames::FrameRef;
+use crate::gnttab::{MapRequest, Mapping, UnmapRequest};
+use crate::machine::Machine;
+
+/// Elements that one step handles.
+const BUDGET: u64 = MAX_ENDING as u64;
+
+pub(super) fn map<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    for at in array.step::<abi::MapGrantRef>(BUDGET)? {
+        let mut op: abi::MapGrantRef = call.read(at)?;
+        let result = map_one(call, &mut op);
+        op.status = status(call, "map", result);
+        // If this fails, the caller has lost the handle of a mapping, to its own harm.
+        call.write(at, &op)?;
+    }
+    array.after::<A, abi::MapGrantRef, M>(call, BUDGET)
+}
+
+fn map_one<M: Machine>(call: &Call<'_, M>, op: &mut abi::MapGrantRef) -> Result<(), Failure> {
+    let mut request = MapRequest::new(op)?;
+    request.granter = call.domain_id(op.dom);
+    let mapped = call.hv.map_grant(call.domain(), &request)?;
+    op.handle = mapped.handle.0;
+    // The address for devices. Where no IOMMU translates, they know the page by its machine address only; the domain
+    // that owns them is the one that this could be of use to.
+    op.dev_bus_addr =
+        if call.domain().is_identity_mapped() { mapped.mfn.addr().0 } else { request.at.addr().0 };
+    Ok(())
+}
+
+/// Unmaps in two passes, so that the mappings of a step share one flush: the elements are read and their mappings taken
+/// out of the tracking; when the pages are out of reach, the results are written.
+pub(super) fn unmap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    let mut ending: Ending<M> = [const { None }; MAX_ENDING];
+    let mut results = [None; MAX_ENDING];
+    let mut unreadable = None;
+    let places = array.step::<abi::UnmapGrantRef>(BUDGET)?;
+    for ((at, mapping), result) in places.zip(&mut ending).zip(&mut results) {
+        let op: abi::UnmapGrantRef = match call.read(at) {
+            Ok(op) => op,
+            Err(refused) => {
+                unreadable = Some(refused);
+                break;
+            }
+        };
+        let taken = take(call.domain(), &op).map(|taken| *mapping = taken);
+        *result = Some((at, status(call, "unmap", taken)));
+    }
+    call.hv.end_mappings(call.domain(), ending);
+    for (at, status) in results.into_iter().flatten() {
+        call.write(at + offset_of!(abi::UnmapGrantRef, status) as u64, &status)?;
+    }
+    match unreadable {
+        Some(refused) => Err(refused),
+        None => array.after::<A, abi::UnmapGrantRef, M>(call, BUDGET),
+    }
+}
+
+/// The mapping that an element is about, if it asks for anything.
+fn take<M: Machine>(
+    domain: &Domain<M>,
+    op: &abi::UnmapGrantRef,
+) -> Result<Option<Mapping<FrameRef<M>>>, Failure> {
+    let Some(request) = UnmapRequest::new(op)? else { return Ok(None) };
+    Ok(Some(domain.maptrack.lock().take(request.handle, request.at)?))
+}

@@ -1,0 +1,161 @@
+//! `grant_table_op` (`public/grant_table.h`): pages lent to other domains.
+//!
+//! The arguments are an operation, an array and its length. Each element has its own result; the call itself fails only
+//! if the array cannot be read or written, or the operation does not exist. A step works through a bounded part of the
+//! array, then moves the array's address and length on in the caller's registers.
+
+mod copy;
+mod map;
+mod setup;
+
+use core::fmt;
+
+use hypercall_abi::abi::Abi;
+use hypercall_abi::grant_table as abi;
+use hypercall_abi::plain::Plain;
+
+use super::call::element_at;
+use super::{Call, Outcome, Refused};
+use crate::domain::MemoryFault;
+use crate::gnttab::{CacheFlush, GrantError, GrantRef};
+use crate::hypervisor::MapError;
+use crate::machine::Machine;
+use crate::p2m::PageType;
+use crate::{hv_log, refuse};
+
+/// Elements of the cheap operations that one step handles.
+const BUDGET: u64 = 64;
+
+pub(super) fn grant_table_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let op = call.args[0] as u32;
+    let array = Array::of(call)?;
+    match op {
+        abi::OP_MAP_GRANT_REF => map::map::<A, M>(call, array),
+        abi::OP_UNMAP_GRANT_REF => map::unmap::<A, M>(call, array),
+        abi::OP_COPY => copy::copy::<A, M>(call, array),
+        abi::OP_SETUP_TABLE => setup::setup_table::<A, M>(call, array),
+        abi::OP_QUERY_SIZE => setup::query_size(call, array),
+        abi::OP_GET_VERSION => setup::get_version(call, array),
+        abi::OP_SET_VERSION => setup::set_version(call, array),
+        abi::OP_GET_STATUS_FRAMES => setup::status_frames::<A, M>(call, array),
+        abi::OP_SWAP_GRANT_REF => swap::<A, M>(call, array),
+        abi::OP_CACHE_FLUSH => cache_flush::<A, M>(call, array),
+        abi::OP_TRANSFER | abi::OP_UNMAP_AND_REPLACE => Err(GrantError::ParavirtualOnly.into()),
+        op => refuse!(ENOSYS, "grant_table_op {op} is not known"),
+    }
+}
+
+/// The elements that are left to do.
+#[derive(Clone, Copy)]
+struct Array {
+    start: u64,
+    len: u64,
+}
+
+impl Array {
+    fn of<M: Machine>(call: &Call<'_, M>) -> Result<Self, Refused> {
+        let [_, start, len, ..] = call.args;
+        let len = u64::from(len as u32);
+        if len > i32::MAX as u64 {
+            refuse!(EINVAL, "{len} grant operations in one call");
+        }
+        Ok(Self { start, len })
+    }
+
+    /// The only element, for operations that take one.
+    fn single(self) -> Result<u64, Refused> {
+        if self.len != 1 {
+            refuse!(EINVAL, "{} elements for a grant operation that takes one", self.len);
+        }
+        Ok(self.start)
+    }
+
+    /// How many elements of type `T`, at most `budget`, this step does, and where each is.
+    fn step<T: Plain>(self, budget: u64) -> Result<impl Iterator<Item = u64>, Refused> {
+        let done = self.len.min(budget);
+        // Checked for all of them at once.
+        element_at::<T>(self.start, done)?;
+        let start = self.start;
+        Ok((0..done).map(move |i| start + i * size_of::<T>() as u64))
+    }
+
+    /// The call's result once a step is done: it goes on behind those elements, if there are more.
+    fn after<A: Abi, T: Plain, M: Machine>(
+        self,
+        call: &mut Call<'_, M>,
+        budget: u64,
+    ) -> Result<Outcome, Refused> {
+        if self.len <= budget {
+            return Ok(Outcome::OK);
+        }
+        let next = element_at::<T>(self.start, budget)?;
+        call.set_arg::<A>(1, next);
+        call.set_arg::<A>(2, self.len - budget);
+        Ok(Outcome::Again)
+    }
+}
+
+/// Why an element was refused.
+enum Failure {
+    Map(MapError),
+    Memory(MemoryFault),
+}
+
+impl<E: Into<MapError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Map(error.into())
+    }
+}
+
+impl Failure {
+    /// Logs the failure and gives the number for the element's `status` field.
+    #[cold]
+    fn report<M: Machine>(&self, call: &Call<'_, M>, what: &str) -> i16 {
+        if call.domain().may_log(call.hv.machine.now()) {
+            hv_log!(call.hv, Debug, "{}: grant {what}: {self}", call.vcpu);
+        }
+        match self {
+            Self::Map(error) => error.status(),
+            Self::Memory(_) => abi::STATUS_BAD_PAGE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(error) => error.fmt(f),
+            Self::Memory(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// The result of an element as its `status` field has it.
+fn status<M: Machine>(call: &Call<'_, M>, what: &str, result: Result<(), Failure>) -> i16 {
+    match result {
+        Ok(()) => abi::STATUS_OKAY,
+        Err(failure) => failure.report(call, what),
+    }
+}
+
+fn swap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    for at in array.step::<abi::SwapGrantRef>(BUDGET)? {
+        let mut op: abi::SwapGrantRef = call.read(at)?;
+        let swapped = call.domain().grants.lock().swap(GrantRef(op.ref_a), GrantRef(op.ref_b));
+        op.status = status(call, "swap", swapped.map_err(Failure::from));
+        call.write(at, &op)?;
+    }
+    array.after::<A, abi::SwapGrantRef, M>(call, BUDGET)
+}
+
+/// x86 keeps caches coherent with devices: what is permitted is done already.
+fn cache_flush<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    for at in array.step::<abi::CacheFlush>(BUDGET)? {
+        let CacheFlush::Page(gfn) = CacheFlush::new(&call.read(at)?)? else { continue };
+        match call.domain().memory.lookup(gfn).map(|entry| entry.kind) {
+            Some(PageType::Ram | PageType::RamReadOnly | PageType::GrantMapped { .. }) => {}
+            _ => refuse!(EPERM, "guest frame {gfn} is neither the caller's memory nor granted to it"),
+        }
+    }
+    array.after::<A, abi::CacheFlush, M>(call, BUDGET)
+}

@@ -1,0 +1,92 @@
+//! The table itself: its size, its frames, its version.
+
+use alloc::sync::Arc;
+
+use hypercall_abi::abi::{Abi, Word};
+use hypercall_abi::grant_table as abi;
+
+use super::{Array, Call, Failure, Outcome, Refused, status};
+use crate::domain::Domain;
+use crate::gnttab::{GrantError, VERSION};
+use crate::machine::Machine;
+
+/// What stands for a page of the table that the guest has not mapped anywhere (`INVALID_GFN`).
+const NOWHERE: u64 = u64::MAX;
+
+/// The domain whose table an operation is about.
+fn owner<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, GrantError> {
+    let id = call.domain_id(id);
+    if id == call.domain().id {
+        return Ok(call.domain().clone());
+    }
+    if !call.domain().privileged {
+        return Err(GrantError::NotController(id));
+    }
+    call.hv.granter(id)
+}
+
+pub(super) fn query_size<M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    let at = array.single()?;
+    let mut op: abi::QuerySize = call.read(at)?;
+    let size = owner(call, op.dom).map(|owner| owner.grants.lock().size());
+    let result = size.map(|size| (op.nr_frames, op.max_nr_frames) = (size.frames, size.max_frames));
+    op.status = status(call, "query_size", result.map_err(Failure::from));
+    call.write(at, &op)?;
+    Ok(Outcome::OK)
+}
+
+/// Grows a table and lists where the guest has its pages. A guest with a p2m puts them there itself
+/// (`XENMAPSPACE_grant_table`), before or after.
+pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    let at = array.single()?;
+    let mut op: abi::SetupTable<A> = call.read(at)?;
+    let grown = owner(call, op.dom).and_then(|owner| {
+        owner.grow_grants(call.hv.machine, op.nr_frames)?;
+        Ok(owner)
+    });
+    let result = match grown {
+        Ok(owner) => {
+            for index in 0..op.nr_frames {
+                let gfn = owner.grants.lock().gfn(index).map_or(NOWHERE, |gfn| gfn.0);
+                call.write_element(op.frame_list.get(), index.into(), &A::Ulong::truncated(gfn))?;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    };
+    op.status = status(call, "setup_table", result);
+    call.write(at, &op)?;
+    Ok(Outcome::OK)
+}
+
+pub(super) fn get_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    let at = array.single()?;
+    let mut op: abi::GetVersion = call.read(at)?;
+    owner(call, op.dom)?;
+    op.version = VERSION;
+    call.write(at, &op)?;
+    Ok(Outcome::OK)
+}
+
+pub(super) fn set_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+    let at = array.single()?;
+    let op: abi::SetVersion = call.read(at)?;
+    let result = call.domain().grants.lock().set_version(op.version);
+    // The caller learns what the table is, refused or not.
+    call.write(at, &abi::SetVersion { version: VERSION })?;
+    result?;
+    Ok(Outcome::OK)
+}
+
+/// Version 1 keeps an entry's status in the entry.
+pub(super) fn status_frames<A: Abi, M: Machine>(
+    call: &Call<'_, M>,
+    array: Array,
+) -> Result<Outcome, Refused> {
+    let at = array.single()?;
+    let mut op: abi::GetStatusFrames<A> = call.read(at)?;
+    let result = owner(call, op.dom).and(Err(GrantError::NoVersion2));
+    op.status = status(call, "get_status_frames", result.map_err(Failure::from));
+    call.write(at, &op)?;
+    Ok(Outcome::OK)
+}

@@ -1,0 +1,162 @@
+//! Grants between two domains: mapped, unmapped, let go.
+//!
+//! The order of the steps, and why, is in [`gnttab`](crate::gnttab).
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use hypercall_abi::errno::Errno;
+use hypercall_abi::grant_table as abi;
+
+use super::{Destruction, Hypervisor};
+use crate::domain::{Domain, Ending, MAX_ENDING, Pin};
+use crate::frame::Mfn;
+use crate::frames::FrameRef;
+use crate::gnttab::{Access as Use, GrantError, Handle, MapRequest, Mapping, Purpose, Wanted};
+use crate::ids::DomId;
+use crate::machine::Machine;
+use crate::p2m::{Access, P2mError, PageType};
+use crate::refusal::Refusal;
+
+/// Handles, or uses of grants, that one step of a destruction looks at.
+const TEARDOWN_BUDGET: u32 = 256;
+
+/// Why a grant was not mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// The tables refuse.
+    Grant(GrantError),
+    /// The p2m refuses.
+    P2m(P2mError),
+}
+
+impl From<GrantError> for MapError {
+    fn from(error: GrantError) -> Self {
+        Self::Grant(error)
+    }
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grant(error) => error.fmt(f),
+            Self::P2m(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Refusal for MapError {
+    fn errno(&self) -> Errno {
+        match self {
+            Self::Grant(error) => error.errno(),
+            Self::P2m(error) => error.errno(),
+        }
+    }
+}
+
+impl MapError {
+    /// The value for a `status` field (`GNTST_*`).
+    #[must_use]
+    pub const fn status(self) -> i16 {
+        match self {
+            Self::Grant(error) => error.status(),
+            Self::P2m(P2mError::NoTable) => abi::STATUS_NO_SPACE,
+            Self::P2m(_) => abi::STATUS_BAD_VIRT_ADDR,
+        }
+    }
+}
+
+/// A mapping that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// By which it is unmapped.
+    pub handle: Handle,
+    /// The frame.
+    pub mfn: Mfn,
+}
+
+impl<M: Machine> Hypervisor<M> {
+    /// Maps a grant into `mapper`. What was mapped at that guest frame before is replaced.
+    ///
+    /// # Errors
+    /// See [`MapError`]; nothing has changed then.
+    pub fn map_grant(&self, mapper: &Domain<M>, request: &MapRequest) -> Result<Mapped, MapError> {
+        let granter = self.granter(request.granter)?;
+        let handle = mapper.maptrack.lock().reserve()?;
+        match self.map_pinned(mapper, &granter, request) {
+            Ok(mapping) => {
+                let mfn = mapping.pin.frame().mfn();
+                mapper.maptrack.lock().fill(handle, mapping);
+                Ok(Mapped { handle, mfn })
+            }
+            Err(error) => {
+                mapper.maptrack.lock().cancel(handle);
+                Err(error)
+            }
+        }
+    }
+
+    fn map_pinned(
+        &self,
+        mapper: &Domain<M>,
+        granter: &Arc<Domain<M>>,
+        request: &MapRequest,
+    ) -> Result<Mapping<FrameRef<M>>, MapError> {
+        let wanted = Wanted { by: mapper.id, access: request.access, purpose: Purpose::Map };
+        let pin = granter.acquire_grant(request.gref, wanted)?;
+        let kind = PageType::GrantMapped { writable: request.access == Use::Write };
+        let flush = || self.flush_guest_tlbs(mapper);
+        match mapper.memory.map(request.at, pin.frame().clone(), kind, Access::READ_WRITE, flush) {
+            Ok(()) => Ok(Mapping { granter: granter.id, at: request.at, pin }),
+            Err((error, frame)) => {
+                drop(frame);
+                self.release_grant(granter, pin);
+                Err(MapError::P2m(error))
+            }
+        }
+    }
+
+    /// A domain by the number that an operation names as the granting one.
+    ///
+    /// # Errors
+    /// [`GrantError::NoDomain`].
+    pub fn granter(&self, id: DomId) -> Result<Arc<Domain<M>>, GrantError> {
+        self.domain(id).ok_or(GrantError::NoDomain(id))
+    }
+
+    /// Ends one use of a grant. If it was the last thing that held a dead domain, that one is gone now.
+    pub fn release_grant(&self, granter: &Domain<M>, pin: Pin<M>) {
+        granter.grants.lock().release(pin);
+        self.bury_if_free(granter);
+    }
+
+    /// Unmaps what is out of the map tracking of `mapper` already, with one flush, and ends the uses.
+    pub(crate) fn end_mappings(&self, mapper: &Domain<M>, mut ending: Ending<M>) {
+        mapper.memory.unmap_grants(&mut ending, || self.flush_guest_tlbs(mapper));
+        for mapping in ending.into_iter().flatten() {
+            // A domain stays in the table of domains while a use of its grants keeps one of its frames.
+            if let Some(granter) = self.domain(mapping.granter) {
+                self.release_grant(&granter, mapping.pin);
+            }
+        }
+    }
+
+    /// One step of ending, for a dying domain, what it has mapped and then what it has granted. Pages that others have
+    /// mapped stay theirs until they let go.
+    pub(super) fn end_grants(&self, domain: &Domain<M>) -> Destruction {
+        let mut at = domain.teardown_grants.lock();
+        let mut budget = TEARDOWN_BUDGET;
+        let mut ending: Ending<M> = [const { None }; MAX_ENDING];
+        {
+            let mut track = domain.maptrack.lock();
+            ending.iter_mut().for_each(|place| *place = track.take_next(&mut at.mappings, &mut budget));
+        }
+        // The tracking is empty if it has nothing to offer though it could have looked further.
+        let unfinished = budget == 0 || ending.last().is_some_and(Option::is_some);
+        self.end_mappings(domain, ending);
+        if unfinished || !domain.grants.lock().destroy_some(&mut at.uses, TEARDOWN_BUDGET) {
+            return Destruction::Unfinished;
+        }
+        Destruction::Finished
+    }
+}
