@@ -1,7 +1,8 @@
 //! The kernel file, unpacked.
 //!
-//! Unpacking Debian's kernel costs more instructions than everything else that creating a guest does, so the
-//! unpacked image of the kernel that was used last is kept, named by what identifies the file's contents.
+//! Unpacking Debian's kernel costs several times what everything else that creating a guest does costs together,
+//! so the unpacked images of the kernels that were used last are kept on disk, named by what identifies the
+//! file's contents. Who finds one missing unpacks it while others who want one wait.
 
 use std::borrow::Cow;
 use std::fs::{self, File, Metadata};
@@ -9,7 +10,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::error::BuildError;
+
+/// Where unpacked kernels are kept.
+pub const CACHE: &str = "/var/cache/tenon";
+/// How many are kept.
+const KEPT: usize = 2;
 
 /// The largest kernel file, and the largest unpacked kernel, in bytes.
 const MAX_KERNEL: usize = 1 << 30;
@@ -26,16 +34,29 @@ pub fn load(path: &Path, cache: &Path) -> Result<Vec<u8>, BuildError> {
     if let Ok(elf) = fs::read(&kept) {
         return Ok(elf);
     }
+    // The cache is a convenience: without it the next guest merely takes longer.
+    let _lock = lock(cache).ok();
+    if let Ok(elf) = fs::read(&kept) {
+        return Ok(elf);
+    }
     let bytes = read("kernel", path, &mut file, &metadata)?;
     match guest_image::unpack(&bytes, MAX_KERNEL) {
         Ok(Cow::Borrowed(_)) => Ok(bytes),
         Ok(Cow::Owned(elf)) => {
-            // The cache is a convenience: without it the next guest merely takes longer.
+            // As above.
             let _ = keep(&kept, &elf);
             Ok(elf)
         }
         Err(cause) => Err(BuildError::Kernel { path: path.to_owned(), cause }),
     }
+}
+
+/// Waits until nobody else is unpacking, and keeps it so until the file is closed.
+fn lock(cache: &Path) -> io::Result<File> {
+    fs::create_dir_all(cache)?;
+    let directory = File::open(cache)?;
+    flock(&directory, FlockOperation::LockExclusive)?;
+    Ok(directory)
 }
 
 /// The RAM disk at `path`.
@@ -75,14 +96,20 @@ fn identity(file: &Metadata) -> String {
     format!("{:x}-{:x}-{:x}-{times}.elf", file.dev(), file.ino(), file.size())
 }
 
-/// Keeps `elf` as the one image in the cache.
+/// Keeps `elf`, and of the others only the newest. The cache is locked.
 fn keep(path: &Path, elf: &[u8]) -> io::Result<()> {
     let directory = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    fs::create_dir_all(&directory)?;
+    let mut others = Vec::new();
     for entry in fs::read_dir(&directory)? {
-        fs::remove_file(entry?.path())?;
+        let entry = entry?;
+        others.push((entry.metadata()?.modified()?, entry.path()));
     }
-    let new = path.with_extension(format!("new-{}", std::process::id()));
+    others.sort();
+    let excess = (others.len() + 1).saturating_sub(KEPT);
+    for (_, old) in &others[..excess] {
+        fs::remove_file(old)?;
+    }
+    let new = path.with_extension("new");
     File::create(&new)?.write_all(elf)?;
     fs::rename(&new, path)
 }
@@ -103,11 +130,27 @@ mod tests {
         let (kernel, cache) = (directory.join("vmlinux"), directory.join("cache"));
         fs::write(&kernel, b"\x7fELF first").unwrap();
         let kept = cache.join(identity(&fs::metadata(&kernel).unwrap()));
+        drop(lock(&cache).unwrap());
         keep(&kept, b"kept").unwrap();
         assert_eq!(load(&kernel, &cache).unwrap(), b"kept");
         fs::write(&kernel, b"\x7fELF second").unwrap();
         assert_eq!(load(&kernel, &cache).unwrap(), b"\x7fELF second");
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let cache = scratch("newest");
+        let names: Vec<PathBuf> = (0..KEPT + 3).map(|i| cache.join(format!("{i}.elf"))).collect();
+        for (age, name) in names.iter().rev().enumerate() {
+            keep(name, b"elf").unwrap();
+            let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64);
+            File::open(name).unwrap().set_modified(then).unwrap();
+        }
+        let left: Vec<bool> = names.iter().map(|name| name.exists()).collect();
+        assert_eq!(left.iter().filter(|there| **there).count(), KEPT);
+        assert!(left[..KEPT].iter().all(|there| *there));
+        fs::remove_dir_all(&cache).unwrap();
     }
 
     #[test]

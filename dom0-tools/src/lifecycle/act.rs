@@ -2,20 +2,22 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::decide::{Activity, Step, decide};
-use crate::builder::{self, error::BuildError, store};
+use crate::builder::{self, error::BuildError, kernel, store};
 use crate::config::{GuestConfig, Uuid};
 use crate::host::{Host, HostError};
-use crate::registry::{Process, RUN, Record, State};
+use crate::registry::{Process, Record, State};
 use crate::xen::domain::DomainInfo;
 use crate::xen::error::XenError;
 use crate::xs_client::{Client, StoreError};
 
-/// How often domains are looked at while something is waited for and nothing else tells.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often a domain is looked at while something is waited for and nobody tells.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while it dies.
+const LOOK_SOON: Duration = Duration::from_millis(100);
 
 /// A guest that was created.
 #[derive(Clone, Debug)]
@@ -118,8 +120,7 @@ pub fn create(host: &Host, file: &Path, config: GuestConfig, paused: bool) -> Re
 /// # Errors
 /// [`ActError`]; then there is no such domain.
 pub fn build_and_start(host: &Host, record: &Record, paused: bool) -> Result<Created, ActError> {
-    let cache: PathBuf = Path::new(RUN).join("cache");
-    let built = builder::build(&host.xen, record.uuid, &record.config, &cache)?;
+    let built = builder::build(&host.xen, record.uuid, &record.config, Path::new(kernel::CACHE))?;
     if !paused {
         host.xen.unpause_domain(built.domain)?;
     }
@@ -193,16 +194,34 @@ pub fn wait_until(
     what: impl Fn(Option<Activity>) -> bool,
 ) -> Result<bool, XenError> {
     let start = Instant::now();
+    let mut store = None;
     loop {
         let domains = host.xen.domains()?;
         let activity = domains.iter().find(|domain| domain.id == id).map(DomainInfo::activity);
         if what(activity) {
             return Ok(true);
         }
-        if timeout.is_some_and(|timeout| start.elapsed() >= timeout) {
+        let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(start.elapsed()));
+        if left.is_zero() {
             return Ok(false);
         }
-        std::thread::sleep(LOOK);
+        // xenstored tells when a domain stops, but not when one that was dying is gone.
+        let pause = if activity == Some(Activity::Dying) { LOOK_SOON } else { LOOK };
+        sleep_until_release(&mut store, pause.min(left));
+    }
+}
+
+/// Sleeps until xenstored tells that some domain stopped, at most for `pause`; so long if there is none.
+fn sleep_until_release(store: &mut Option<Client>, pause: Duration) {
+    if store.is_none() {
+        *store = Client::connect()
+            .ok()
+            .and_then(|mut client| client.watch("@releaseDomain", "wait").ok().map(|()| client));
+    }
+    match store.as_mut().map(|client| client.event(Some(pause))) {
+        Some(Ok(_)) => {}
+        Some(Err(_)) => *store = None,
+        None => std::thread::sleep(pause),
     }
 }
 

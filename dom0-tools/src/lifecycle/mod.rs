@@ -2,4 +2,5 @@
 
 pub mod act;
 pub mod decide;
+pub mod prepare;
 pub mod watch;

@@ -17,7 +17,7 @@ use rustix::system::RebootCommand;
 const MODULES: [&str; 5] = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs"];
 
 /// Daemons, in the order of starting. Each runs in the foreground and may be killed at any time.
-const DAEMONS: [&str; 2] = ["tenon-xenstored", "tenon-consoled"];
+const DAEMONS: [&str; 3] = ["tenon-xenstored", "tenon-consoled", "tenon-watchd"];
 
 /// What starts Debian's toolstack. Its daemons go to the background by themselves.
 const STOCK: [&str; 5] = [
