@@ -8,8 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 
 use hypercall_abi::errno::Errno;
 
-use super::grants::{self, GrantTeardown};
-use super::{Domain, DomainMemory, Life, PARAMS, Vcpu, Watchdogs};
+use super::{Domain, DomainMemory, Life, PARAMS, Teardown, Vcpu, Watchdogs, grants};
 use crate::console::Line;
 use crate::cpuid;
 use crate::evtchn::{self, EventChannels, EvtchnError, Layout};
@@ -157,8 +156,7 @@ impl<M: Machine> Domain<M> {
             shared_layout_32: AtomicBool::new(false),
             callback_vector: AtomicU32::new(0),
             logged_unknown: AtomicU64::new(0),
-            teardown_port: AtomicU32::new(0),
-            teardown_grants: Lock::new(GrantTeardown::default()),
+            teardown: Lock::new(Teardown::default()),
             debug_line: Lock::new(Line::default()),
         }))
     }

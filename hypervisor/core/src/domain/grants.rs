@@ -25,15 +25,6 @@ pub type Mappings<M> = MapTrack<FrameRef<M>>;
 /// A use of a grant.
 pub type Pin<M> = Pinned<FrameRef<M>>;
 
-/// How far a destruction has got with grants.
-#[derive(Debug, Default)]
-pub(crate) struct GrantTeardown {
-    /// The next handle of the map tracking.
-    pub mappings: u32,
-    /// The next use of a grant of the domain's own.
-    pub uses: u32,
-}
-
 /// Mappings that end together, with one flush. They are out of the map tracking; their pages are still in the p2m.
 pub(crate) type Ending<M> = [Option<Mapping<FrameRef<M>>>; MAX_ENDING];
 

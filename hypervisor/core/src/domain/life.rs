@@ -5,6 +5,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
+use crate::ids::Port;
+
 /// The stage of a domain's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -14,6 +16,23 @@ pub enum Stage {
     Dying,
     /// Everything that could be freed is; what is left is held by others.
     Dead,
+}
+
+/// How far a destruction has got. Its lock keeps two steps of one from running at once.
+#[derive(Debug)]
+pub(crate) struct Teardown {
+    /// The next event channel to close.
+    pub port: Port,
+    /// The next grant mapping to end.
+    pub mapping: u32,
+    /// The next grant in use to let go of.
+    pub grant: u32,
+}
+
+impl Default for Teardown {
+    fn default() -> Self {
+        Self { port: Port(0), mapping: 0, grant: 0 }
+    }
 }
 
 const NOT_SHUT_DOWN: u32 = u32::MAX;

@@ -16,8 +16,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub use build::{BuildError, DomainConfig, MAX_VCPUS};
-pub(crate) use grants::{Ending, GrantTeardown, MAX_ENDING};
+pub(crate) use grants::{Ending, MAX_ENDING};
 pub use grants::{Grants, Mappings, Pin};
+pub(crate) use life::Teardown;
 pub use life::{Life, Stage};
 pub use memory::{DomainMemory, MemoryFault};
 pub use vcpu::{Attention, Context, Requests, SharedArea, Timers, Vcpu, VcpuRef};
@@ -83,10 +84,8 @@ pub struct Domain<M: Machine> {
     pub(crate) callback_vector: AtomicU32,
     /// Hypercall numbers that were unknown and have been logged, one bit each.
     pub(crate) logged_unknown: AtomicU64,
-    /// How far the destruction has closed the ports.
-    pub(crate) teardown_port: AtomicU32,
-    /// How far the destruction has ended grants.
-    pub(crate) teardown_grants: Lock<GrantTeardown>,
+    /// How far the destruction has got.
+    pub(crate) teardown: Lock<Teardown>,
     /// The line that the guest is writing to the debug port.
     pub(crate) debug_line: Lock<crate::console::Line>,
 }

@@ -9,7 +9,7 @@ use hypercall_abi::errno::Errno;
 use hypercall_abi::grant_table as abi;
 
 use super::{Destruction, Hypervisor};
-use crate::domain::{Domain, Ending, MAX_ENDING, Pin};
+use crate::domain::{Domain, Ending, MAX_ENDING, Pin, Teardown};
 use crate::frame::Mfn;
 use crate::frames::FrameRef;
 use crate::gnttab::{Access as Use, GrantError, Handle, MapRequest, Mapping, Purpose, Wanted};
@@ -60,7 +60,7 @@ impl MapError {
     pub const fn status(self) -> i16 {
         match self {
             Self::Grant(error) => error.status(),
-            Self::P2m(P2mError::NoTable) => abi::STATUS_NO_SPACE,
+            Self::P2m(P2mError::NoTable | P2mError::TableLimit { .. }) => abi::STATUS_NO_SPACE,
             Self::P2m(_) => abi::STATUS_BAD_VIRT_ADDR,
         }
     }
@@ -143,18 +143,17 @@ impl<M: Machine> Hypervisor<M> {
 
     /// One step of ending, for a dying domain, what it has mapped and then what it has granted. Pages that others have
     /// mapped stay theirs until they let go.
-    pub(super) fn end_grants(&self, domain: &Domain<M>) -> Destruction {
-        let mut at = domain.teardown_grants.lock();
+    pub(super) fn end_grants(&self, domain: &Domain<M>, at: &mut Teardown) -> Destruction {
         let mut budget = TEARDOWN_BUDGET;
         let mut ending: Ending<M> = [const { None }; MAX_ENDING];
         {
             let mut track = domain.maptrack.lock();
-            ending.iter_mut().for_each(|place| *place = track.take_next(&mut at.mappings, &mut budget));
+            ending.iter_mut().for_each(|place| *place = track.take_next(&mut at.mapping, &mut budget));
         }
         // The tracking is empty if it has nothing to offer though it could have looked further.
         let unfinished = budget == 0 || ending.last().is_some_and(Option::is_some);
         self.end_mappings(domain, ending);
-        if unfinished || !domain.grants.lock().destroy_some(&mut at.uses, TEARDOWN_BUDGET) {
+        if unfinished || !domain.grants.lock().destroy_some(&mut at.grant, TEARDOWN_BUDGET) {
             return Destruction::Unfinished;
         }
         Destruction::Finished

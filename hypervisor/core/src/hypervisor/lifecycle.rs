@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{Ordering, fence};
 
 use super::Hypervisor;
-use crate::domain::{Domain, Stage, VcpuRef};
-use crate::evtchn::{EventChannels, Teardown, Virq};
+use crate::domain::{Domain, Stage, Teardown, VcpuRef};
+use crate::evtchn::{self, EventChannels, Virq};
 use crate::hv_log;
-use crate::ids::{DomId, Port, VcpuId};
+use crate::ids::{DomId, VcpuId};
 use crate::machine::{Machine, MachineEnd};
 use crate::p2m::Progress;
 
@@ -108,6 +108,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Does one step of destroying a domain: bounded work, to be repeated until it says that it is finished.
     pub fn destroy_step(&self, domain: &Arc<Domain<M>>) -> Destruction {
+        let mut teardown = domain.teardown.lock();
         if domain.life.begin_dying() {
             domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
             domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
@@ -117,8 +118,8 @@ impl<M: Machine> Hypervisor<M> {
         if domain.life.stage() == Stage::Dead {
             return self.bury(domain);
         }
-        if self.close_ports(domain) == Destruction::Unfinished
-            || self.end_grants(domain) == Destruction::Unfinished
+        if self.close_ports(domain, &mut teardown) == Destruction::Unfinished
+            || self.end_grants(domain, &mut teardown) == Destruction::Unfinished
         {
             return Destruction::Unfinished;
         }
@@ -156,7 +157,7 @@ impl<M: Machine> Hypervisor<M> {
         fence(Ordering::SeqCst);
         let free = domain.life.stage() == Stage::Dead && domain.memory.frames() == 0;
         if free {
-            self.remove_domain(domain.id);
+            self.remove_domain(domain);
             self.tell_control_domain();
         }
         free
@@ -171,13 +172,12 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    fn close_ports(&self, domain: &Arc<Domain<M>>) -> Destruction {
-        let from = Port(domain.teardown_port.load(Ordering::Relaxed));
-        let step = domain.events.lock().close_all(from, PORT_BUDGET);
-        let next = match step {
-            Teardown::Done => return Destruction::Finished,
-            Teardown::More { from } => from,
-            Teardown::Close { port, remote } => {
+    fn close_ports(&self, domain: &Arc<Domain<M>>, teardown: &mut Teardown) -> Destruction {
+        let step = domain.events.lock().close_all(teardown.port, PORT_BUDGET);
+        teardown.port = match step {
+            evtchn::Teardown::Done => return Destruction::Finished,
+            evtchn::Teardown::More { from } => from,
+            evtchn::Teardown::Close { port, remote } => {
                 let peer = remote.and_then(|id| self.domain(id));
                 let peer = peer.as_ref().unwrap_or(domain);
                 // The peer may have closed it in between; then there is nothing left to do for this port.
@@ -186,7 +186,6 @@ impl<M: Machine> Hypervisor<M> {
                 }
             }
         };
-        domain.teardown_port.store(next.0, Ordering::Relaxed);
         Destruction::Unfinished
     }
 }

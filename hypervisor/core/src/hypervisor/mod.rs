@@ -112,10 +112,10 @@ impl<M: Machine> Hypervisor<M> {
         Ok(true)
     }
 
-    /// Takes a dead domain out of the table.
-    pub(crate) fn remove_domain(&self, id: DomId) {
+    /// Takes a dead domain out of the table, unless that has happened already and the number is another's.
+    pub(crate) fn remove_domain(&self, dead: &Domain<M>) {
         let mut domains = self.domains.write();
-        if let Ok(at) = domains.binary_search_by_key(&id, |d| d.id) {
+        if let Some(at) = domains.iter().position(|d| core::ptr::eq(&**d, dead)) {
             let domain = domains.remove(at);
             drop(domains);
             domain.vcpu_refs().for_each(|vcpu| self.sched.forget(&vcpu));
