@@ -5,7 +5,7 @@
 
 use hypercall_abi::abi::{Abi, X32, X64};
 use hypercall_abi::plain::Plain;
-use hypercall_abi::vcpu::RunstateInfo;
+use hypercall_abi::vcpu::{RUNSTATE_UPDATE, RunstateInfo};
 use hypercall_abi::xen::{PvclockFlags, SharedInfo, VcpuInfo, VcpuTimeInfo};
 
 use core::mem::offset_of;
@@ -69,11 +69,28 @@ pub fn publish_time<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: 
 pub fn publish_runstate<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>) {
     let Some(area) = &context.runstate_area else { return };
     let times = vcpu.sched.raw_times();
+    let marked = vcpu.domain().marks_runstate.load(Ordering::Relaxed);
     if area.compat {
-        area.write(0, runstate::<X32>(&times).as_bytes());
+        write_runstate::<X32, M>(area, &times, marked);
     } else {
-        area.write(0, runstate::<X64>(&times).as_bytes());
+        write_runstate::<X64, M>(area, &times, marked);
     }
+}
+
+/// With `marked`, the entry time has its top bit set while the rest changes (`VMASST_TYPE_runstate_update_flag`).
+fn write_runstate<A: Abi, M: Machine>(area: &SharedArea<M>, times: &RunTimes, marked: bool) {
+    use hypercall_abi::abi::Word;
+    let mut info = runstate::<A>(times);
+    if !marked {
+        area.write(0, info.as_bytes());
+        return;
+    }
+    let at = offset_of!(RunstateInfo<A>, state_entry_time);
+    let changing = times.since.0 | RUNSTATE_UPDATE;
+    info.state_entry_time = A::U64::truncated(changing);
+    area.write(at, &changing.to_le_bytes());
+    area.write(0, info.as_bytes());
+    area.write(at, &times.since.0.to_le_bytes());
 }
 
 /// A run state in a guest's layout.

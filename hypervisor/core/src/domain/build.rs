@@ -151,6 +151,7 @@ impl<M: Machine> Domain<M> {
             memory_map: Lock::new(Vec::new()),
             time_offset: AtomicI64::new(0),
             watchdogs: Watchdogs::default(),
+            marks_runstate: AtomicBool::new(false),
             log_after: AtomicU64::new(0),
             running_on: AtomicU64::new(0),
             shared_layout_32: AtomicBool::new(false),

@@ -74,6 +74,8 @@ pub struct Domain<M: Machine> {
     pub time_offset: AtomicI64,
     /// Watchdogs.
     pub watchdogs: Watchdogs,
+    /// Updates of its runstate areas are marked while they are under way.
+    pub(crate) marks_runstate: AtomicBool,
     /// When the domain's next message may be logged.
     pub(crate) log_after: AtomicU64,
     /// CPUs that have one of the vCPUs loaded.

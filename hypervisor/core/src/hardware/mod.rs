@@ -50,6 +50,12 @@ impl<M: Machine> HardwareDomain<M> {
         Self { machine, map, io_apics }
     }
 
+    /// Whether some I/O APIC has a pin for that global system interrupt.
+    #[must_use]
+    pub fn has_gsi(&self, gsi: u32) -> bool {
+        self.io_apics.iter().any(|apic| apic.state.lock().owns(gsi))
+    }
+
     /// Whether accesses to that guest-physical address are virtualized.
     #[must_use]
     pub fn claims_memory(&self, at: Gaddr) -> bool {

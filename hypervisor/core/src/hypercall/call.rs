@@ -29,6 +29,8 @@ pub struct Call<'a, M: Machine> {
     pub context: &'a mut Context<M>,
     /// The arguments, extended to 64 bits.
     pub args: [u64; 6],
+    /// It is an entry of a multicall: its arguments did not come in registers.
+    pub nested: bool,
 }
 
 /// How a hypercall ended, if it was not refused.
@@ -213,8 +215,10 @@ impl<M: Machine> Call<'_, M> {
     pub fn set_arg<A: Abi>(&mut self, index: usize, value: u64) {
         let registers = super::argument_registers::<A>();
         if let (Some(register), Some(arg)) = (registers.get(index), self.args.get_mut(index)) {
-            self.context.guest.gprs_mut().set(*register, value);
             *arg = value;
+            if !self.nested {
+                self.context.guest.gprs_mut().set(*register, value);
+            }
         }
     }
 

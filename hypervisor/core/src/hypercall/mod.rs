@@ -7,6 +7,7 @@
 //!
 //! To add a call: a module with a function that takes [`Call`], and a line in `dispatch`.
 
+mod assist;
 mod call;
 mod console;
 mod domctl;
@@ -14,7 +15,10 @@ mod event;
 mod grant;
 mod hvm;
 pub mod memory;
+mod multicall;
 pub mod page;
+mod physdev;
+mod platform;
 mod resource;
 mod sched;
 mod sysctl;
@@ -54,7 +58,8 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
         // The guest runs VMMCALL again, with interrupts taken in between.
         Ok(Outcome::Again) => return,
         Err(refused) => {
-            log_refusal(hv, vcpu, context, &refused);
+            let number = context.guest.gprs().get32(Gpr::Rax);
+            log_refusal(hv, vcpu, number, &refused);
             refused.errno().to_result()
         }
     };
@@ -73,7 +78,7 @@ fn enter<A: Abi, M: Machine>(
     let gprs = context.guest.gprs();
     let number = gprs.get32(Gpr::Rax);
     let args = argument_registers::<A>().map(|reg| gprs.get(reg) & mask);
-    dispatch::<A, M>(number, &mut Call { hv, vcpu, context, args })
+    dispatch::<A, M>(number, &mut Call { hv, vcpu, context, args, nested: false })
 }
 
 /// Where the arguments are (`public/arch-x86/xen-x86_64.h`, `xen-x86_32.h`).
@@ -94,6 +99,11 @@ fn dispatch<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Result<O
         nr::HYPERCALL_MEMORY_OP => memory::memory_op::<A, M>(call),
         nr::HYPERCALL_GRANT_TABLE_OP => grant::grant_table_op::<A, M>(call),
         nr::HYPERCALL_CONSOLE_IO => console::console_io::<A, M>(call),
+        nr::HYPERCALL_MULTICALL => multicall::multicall::<A, M>(call),
+        nr::HYPERCALL_SET_TIMER_OP => assist::set_timer::<A, M>(call),
+        nr::HYPERCALL_VM_ASSIST => assist::vm_assist(call),
+        nr::HYPERCALL_PHYSDEV_OP => physdev::physdev_op(call),
+        nr::HYPERCALL_PLATFORM_OP => platform::platform_op::<A, M>(call),
         nr::HYPERCALL_SYSCTL => sysctl::sysctl(call),
         nr::HYPERCALL_DOMCTL => domctl::domctl(call),
         _ => {
@@ -112,8 +122,7 @@ fn unknown<M: Machine>(call: &Call<'_, M>, number: u32) {
     }
 }
 
-fn log_refusal<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>, refused: &Refused) {
-    let number = context.guest.gprs().get32(Gpr::Rax);
+fn log_refusal<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, number: u32, refused: &Refused) {
     if vcpu.domain().may_log(hv.machine.now()) {
         hv_log!(hv, Debug, "{vcpu}: hypercall {number} refused, {:?}: {refused}", refused.errno());
     }

@@ -92,6 +92,16 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// The control domain has set the wall clock, in ns since 1970 at system time 0: all domains are told.
+    pub fn set_wall_clock(&self, base: u64) {
+        self.machine.set_wall_clock_base(base);
+        let mut from = DomId(0);
+        while let Some(domain) = self.domain_from(from) {
+            crate::shared::publish_wall_clock(self, &domain);
+            from = DomId(domain.id.0 + 1);
+        }
+    }
+
     /// Something about some domain has changed.
     pub fn tell_control_domain(&self) {
         if let Some(control) = self.domain(DomId::ZERO) {

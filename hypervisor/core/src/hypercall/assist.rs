@@ -1,0 +1,35 @@
+//! Two small calls: `vm_assist`, and `set_timer_op`, the older form of the single-shot timer.
+
+use core::sync::atomic::Ordering;
+
+use hypercall_abi::abi::Abi;
+use hypercall_abi::xen as abi;
+
+use super::{Call, Outcome, Refused};
+use crate::machine::Machine;
+use crate::time::Nanos;
+use crate::{interrupt, refuse};
+
+/// The one assist that is not for paravirtualized guests: marking updates of the runstate area.
+pub(super) fn vm_assist<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [command, kind, ..] = call.args;
+    if kind as u32 != abi::VMASST_TYPE_RUNSTATE_UPDATE_FLAG {
+        refuse!(EINVAL, "assist {} is for paravirtualized guests", kind as u32);
+    }
+    let on = match command as u32 {
+        abi::VMASST_CMD_ENABLE => true,
+        abi::VMASST_CMD_DISABLE => false,
+        command => refuse!(ENOSYS, "vm_assist command {command} is not known"),
+    };
+    call.domain().marks_runstate.store(on, Ordering::Relaxed);
+    Ok(Outcome::OK)
+}
+
+/// Sets the calling vCPU's single-shot timer to a system time in ns, or stops it.
+pub(super) fn set_timer<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+    let [low, high, ..] = call.args;
+    let at = if A::BITS == 64 { low } else { low | high << 32 };
+    call.context.timers.singleshot = if at == 0 { Nanos::NEVER } else { Nanos(at) };
+    interrupt::run_timers(call.hv, call.vcpu, call.context);
+    Ok(Outcome::OK)
+}
