@@ -94,14 +94,8 @@ impl Fairness {
         self.losers.remove(&conn);
     }
 
-    /// Until when a client's changes have to wait, if they have to.
-    pub fn blocked(
-        &mut self,
-        state: &State,
-        conn: ConnId,
-        changes: &[Change],
-        now: Millis,
-    ) -> Option<Millis> {
+    /// Whether a client's changes have to wait.
+    pub fn blocks(&mut self, state: &State, conn: ConnId, changes: &[Change], now: Millis) -> bool {
         self.expire(now);
         let elder = self.held.iter().take_while(|held| held.conn != conn);
         for held in elder {
@@ -111,10 +105,10 @@ impl Fairness {
             let open = open.into_iter().flat_map(|transaction| transaction.seen());
             let mut seen = lost.chain(open);
             if seen.any(|(path, seen)| ops(changes).any(|op| seen.is_hit_by(path, op))) {
-                return Some(held.until);
+                return true;
             }
         }
-        None
+        false
     }
 
     fn expire(&mut self, now: Millis) {

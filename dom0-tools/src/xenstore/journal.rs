@@ -12,8 +12,9 @@ use super::change::Change;
 use super::state::State;
 use rustix::fs::{FlockOperation, flock};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,9 @@ impl Journal {
             let path = path.to_owned();
             move |error: io::Error| JournalError::Io(what, path, error)
         };
-        fs::create_dir_all(directory).map_err(failed("create", directory))?;
+        // Values may be secrets.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(failed("create", directory))?;
         let lock = lock(&directory.join("lock"), patience)?;
         let path = directory.join("journal");
         let mut state = State::default();

@@ -50,6 +50,11 @@ impl Queue {
         self.events.contains_key(payload)
     }
 
+    /// Forgets which events wait: of a queue read from the journal nobody knows yet how much is out.
+    pub fn distrust(&mut self) {
+        self.events.clear();
+    }
+
     /// Appends a message.
     pub fn push(&mut self, message: Message) {
         if message.kind == Kind::WatchEvent {

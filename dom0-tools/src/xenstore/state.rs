@@ -222,6 +222,7 @@ impl State {
     /// What has to be said once all that was recorded is applied again.
     pub fn resume(&mut self) {
         for connection in self.conns.values_mut() {
+            connection.output.distrust();
             connection.transactions.values_mut().for_each(Transaction::doom);
         }
     }

@@ -13,6 +13,17 @@ use crate::xenstore::tree::NodeOp;
 use std::rc::Rc;
 use tracing::{error, info, warn};
 
+/// What is there from the start: the daemon's own place, and domain 0, which no tool creates.
+const FIRST_NODES: [(&str, &str); 7] = [
+    ("/tool", ""),
+    ("/tool/xenstored", ""),
+    ("/local", ""),
+    ("/local/domain", ""),
+    ("/local/domain/0", ""),
+    ("/local/domain/0/domid", "0"),
+    ("/local/domain/0/name", "Domain-0"),
+];
+
 /// What the hypervisor says of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -38,19 +49,19 @@ pub trait Machine: Host {
     /// Unmaps a domain's ring and closes its event channel.
     fn detach(&mut self, domid: DomId);
 
-    /// How a domain is; `None` if that cannot be known now.
+    /// Asks the hypervisor anew how the domains are.
+    fn refresh(&mut self);
+
+    /// How a domain was at the last [`Machine::refresh`]; `None` if that cannot be known now.
     fn condition(&self, domid: DomId) -> Option<Condition>;
 }
 
 impl<M: Machine, L: Log> Daemon<M, L> {
     /// Attaches to every domain that the state knows of and to domain 0's kernel, and creates what every store has.
     pub fn start(&mut self) {
-        self.create(&["/tool", "/tool/xenstored", "/local", "/local/domain", "/vm"]);
-        if let Some(link) = self.machine.control_link() {
-            self.start_control(link);
-        }
-        self.attach_missing();
+        self.create();
         self.check_domains();
+        self.attach_missing();
     }
 
     /// The domains to serve. Every one of them may have signalled before anybody listened.
@@ -63,13 +74,12 @@ impl<M: Machine, L: Log> Daemon<M, L> {
 
     /// Attaches to the domains that it did not work with before. Tells whether all are attached now.
     pub fn attach_missing(&mut self) -> bool {
-        let missing: Vec<DomId> =
-            self.domains().filter(|domid| self.machine.ring(*domid).is_none()).collect();
-        let mut all = true;
+        let mut all = self.attach_control();
+        let missing: Vec<DomId> = self
+            .domains()
+            .filter(|domid| *domid != DomId::CONTROL && self.machine.ring(*domid).is_none())
+            .collect();
         for domid in missing {
-            if self.machine.condition(domid) == Some(Condition::Gone) {
-                continue;
-            }
             let Some(link) = self.link(ConnId::Domain(domid)) else { continue };
             match self.machine.attach(domid, link) {
                 Ok(()) => {
@@ -87,6 +97,7 @@ impl<M: Machine, L: Log> Daemon<M, L> {
 
     /// Asks how the domains are, and announces who has shut down or gone.
     pub fn check_domains(&mut self) {
+        self.machine.refresh();
         let domains: Vec<DomId> = self.domains().filter(|domid| *domid != DomId::CONTROL).collect();
         for domid in domains {
             let announced = self
@@ -133,34 +144,41 @@ impl<M: Machine, L: Log> Daemon<M, L> {
     }
 
     /// Domain 0's kernel has a ring before there is a daemon, perhaps with requests in it.
-    fn start_control(&mut self, link: Link) {
+    fn attach_control(&mut self) -> bool {
         let (domid, conn) = (DomId::CONTROL, ConnId::Domain(DomId::CONTROL));
+        let Some(link) = self.machine.control_link() else { return true };
+        if self.machine.ring(domid).is_some() {
+            return true;
+        }
         if let Err(why) = self.machine.attach(domid, link) {
-            error!("the kernel of domain 0 cannot be attached: {why}");
-            return;
+            warn!("the kernel of domain 0 cannot be attached: {why}");
+            return false;
         }
-        if self.state.conns.contains_key(&conn) {
-            self.resume_ring(domid);
-            return;
-        }
-        let Some(ring) = self.machine.ring(domid) else { return };
-        let (input, output) = (ring.load(Word::RequestConsumer), ring.load(Word::ReplyProducer));
-        let link = Some(link);
-        let changes = vec![Change::Connect { conn, link }, Change::Ready { conn, input, output }];
-        if let Err(refusal) = self.commit(changes) {
-            error!("the kernel of domain 0 cannot be connected: {refusal}");
-            return;
+        if !self.state.conns.contains_key(&conn) {
+            let Some(ring) = self.machine.ring(domid) else { return false };
+            let (input, output) = (ring.load(Word::RequestConsumer), ring.load(Word::ReplyProducer));
+            let link = Some(link);
+            let changes = vec![Change::Connect { conn, link }, Change::Ready { conn, input, output }];
+            if let Err(refusal) = self.commit(changes) {
+                error!("the kernel of domain 0 cannot be connected: {refusal}");
+                self.machine.detach(domid);
+                return false;
+            }
         }
         // The kernel takes the first signal as the sign that there is a store.
         self.resume_ring(domid);
+        true
     }
 
-    fn create(&mut self, paths: &[&str]) {
+    /// The nodes that every store has, if they are not there yet.
+    fn create(&mut self) {
         let perms = Rc::new(Perms::private(DomId::CONTROL));
-        let missing = paths.iter().filter_map(|path| Path::absolute(path).ok());
-        let missing = missing.filter(|path| self.state.tree.get(path).is_none());
+        let missing =
+            FIRST_NODES.iter().filter_map(|(path, value)| Some((Path::absolute(path).ok()?, value)));
+        let missing = missing.filter(|(path, _)| self.state.tree.get(path).is_none());
         let changes: Vec<Change> = missing
-            .map(|path| Change::Node(NodeOp::Set { path, value: Rc::from([]), perms: perms.clone() }))
+            .map(|(path, value)| (path, Rc::from(value.as_bytes()), perms.clone()))
+            .map(|(path, value, perms)| Change::Node(NodeOp::Set { path, value, perms }))
             .collect();
         if let Err(refusal) = self.commit(changes) {
             error!("the first nodes cannot be created: {refusal}");

@@ -50,12 +50,10 @@ use notices::Notices;
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
-/// How long a request waits that could not be recorded.
-const JOURNAL_RETRY: Millis = 500;
-
-/// A request that cannot be handled before that time. It is to be presented again.
+/// A request that cannot be handled now: it would change what another's transaction has reserved, or the journal
+/// takes no more. It is to be presented again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Later(pub Millis);
+pub struct Later;
 
 /// The store, its journal, and the machine with its domains.
 pub struct Daemon<M: Machine, L: Log> {
@@ -93,6 +91,11 @@ impl<M: Machine, L: Log> Daemon<M, L> {
     /// The machine.
     pub fn machine(&self) -> &M {
         &self.machine
+    }
+
+    /// The machine.
+    pub fn machine_mut(&mut self) -> &mut M {
+        &mut self.machine
     }
 
     /// A process has connected.
@@ -143,8 +146,8 @@ impl<M: Machine, L: Log> Daemon<M, L> {
         now: Millis,
     ) -> Result<(), Later> {
         let outcome = plan(&self.state, conn, request, &mut self.machine);
-        if let Some(until) = self.fairness.blocked(&self.state, conn, &outcome.changes, now) {
-            return Err(Later(until));
+        if self.fairness.blocks(&self.state, conn, &outcome.changes, now) {
+            return Err(Later);
         }
         let Outcome { changes, refusal, verdict, action } = outcome;
         self.note(conn, verdict, now);
@@ -159,7 +162,7 @@ impl<M: Machine, L: Log> Daemon<M, L> {
             // The request stays in the ring.
             Err(refusal) if is_durable => {
                 self.notices.refused(conn, request, &refusal, now);
-                return Err(Later(now + JOURNAL_RETRY));
+                return Err(Later);
             }
             Err(refusal) => {
                 self.notices.refused(conn, request, &refusal, now);

@@ -1,6 +1,6 @@
 //! Serving the rings of domains.
 
-use super::{Daemon, JOURNAL_RETRY, Later, Machine};
+use super::{Daemon, Later, Machine};
 use crate::xenstore::change::{Change, RingError};
 use crate::xenstore::fairness::Millis;
 use crate::xenstore::ids::{ConnId, DomId};
@@ -21,14 +21,14 @@ pub enum Served {
     All,
     /// There is more.
     More,
-    /// There is more, but not before that time.
-    Later(Millis),
+    /// There is more, but it has to wait.
+    Later,
 }
 
 enum Step {
     Done,
     Handled,
-    Wait(Later),
+    Wait,
 }
 
 impl<M: Machine, L: Log> Daemon<M, L> {
@@ -38,7 +38,7 @@ impl<M: Machine, L: Log> Daemon<M, L> {
         if self.machine.ring(domid).is_some_and(|ring| ring.load(Word::Connection) == RECONNECT) {
             info!(client = %conn, "the domain starts its connection over");
             if !self.reset(domid) {
-                return Served::Later(now + JOURNAL_RETRY);
+                return Served::Later;
             }
         }
         let mut served = Served::More;
@@ -49,8 +49,8 @@ impl<M: Machine, L: Log> Daemon<M, L> {
                     served = Served::All;
                     break;
                 }
-                Step::Wait(Later(until)) => {
-                    served = Served::Later(until);
+                Step::Wait => {
+                    served = Served::Later;
                     break;
                 }
             }
@@ -91,11 +91,11 @@ impl<M: Machine, L: Log> Daemon<M, L> {
             }
             Ok(None) => {
                 let partial = Change::Partial { conn, bytes: fresh };
-                self.commit(vec![partial]).map_err(|_| Later(now + JOURNAL_RETRY))
+                self.commit(vec![partial]).map_err(|_| Later)
             }
         };
-        if let Err(later) = done {
-            return Step::Wait(later);
+        if done == Err(Later) {
+            return Step::Wait;
         }
         if let (Some(connection), Some(ring)) = (self.state.conns.get(&conn), self.machine.ring(domid)) {
             ring.store(Word::RequestConsumer, connection.input);

@@ -161,6 +161,8 @@ impl Machine for TestMachine {
         self.attached.remove(&domid);
     }
 
+    fn refresh(&mut self) {}
+
     fn condition(&self, domid: DomId) -> Option<Condition> {
         Some(*self.world.conditions.borrow().get(&domid).unwrap_or(&Condition::Alive))
     }
