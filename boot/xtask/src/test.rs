@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 
 #[derive(Args)]
 pub struct TestArgs {
-    /// Run only what has this in its name; may be repeated.
+    /// Run only checks and machines with this in a test's name; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Run the long soaks, too.
@@ -36,10 +36,11 @@ pub fn test(ws: Workspace, args: &TestArgs) -> Result<()> {
         |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only.as_str()));
     let checks: Vec<&Check> = checks::ALL.iter().filter(|check| wanted(check.name)).collect();
     let mut machines = scenarios::all();
-    machines.retain(|scenario| wanted(&scenario.name) && (args.full || args.list || !scenario.long));
+    machines.retain(|scenario| args.full || args.list || !args.only.is_empty() || !scenario.long);
+    machines.retain(|scenario| scenario.names().any(|name| wanted(&name)));
     if args.list {
         let names = checks.iter().map(|check| check.name);
-        for name in names.chain(machines.iter().map(|scenario| scenario.name.as_str())) {
+        for name in names.map(str::to_owned).chain(machines.iter().flat_map(Scenario::names)) {
             println!("{name}");
         }
         return Ok(());
@@ -79,8 +80,7 @@ fn perform(check: &Check, ws: &Workspace) -> Summary {
 }
 
 fn add(total: &mut Summary, sum: Summary, name: &'static str, failures: &mut Vec<&'static str>) {
-    total.passed += sum.passed;
-    total.failed += sum.failed;
+    total.add(sum);
     if sum.failed > 0 {
         failures.push(name);
     }

@@ -34,6 +34,14 @@ impl Hypervisor {
     }
 }
 
+/// A disk of domain 0: an empty one of 64 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    VirtioBlk,
+    Ahci,
+    Nvme,
+}
+
 /// A machine to start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -47,6 +55,7 @@ pub struct Config {
     pub options: String,
     /// Words for domain 0's kernel, after the console's.
     pub cmdline: String,
+    pub disks: Vec<Disk>,
     /// More arguments for QEMU.
     pub qemu_args: Vec<String>,
     /// Time counts instructions: one CPU, repeatable to the instruction almost.
@@ -70,6 +79,7 @@ impl Config {
             kernel: "6.1",
             options: "dom0_mem=1024M".into(),
             cmdline: String::new(),
+            disks: Vec::new(),
             qemu_args: Vec::new(),
             icount: false,
             agent: true,
@@ -96,6 +106,11 @@ impl Config {
     /// Puts Debian's Xen tools into domain 0.
     pub fn stock_tools(mut self) -> Self {
         self.stock_tools = true;
+        self
+    }
+
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
         self
     }
 

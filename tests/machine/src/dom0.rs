@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::channel::Line;
 use crate::machine::Machine;
@@ -51,9 +52,37 @@ impl Machine {
         Ok(done.output)
     }
 
+    /// Runs a command that must succeed and print JSON.
+    pub fn json(&mut self, command: &str) -> Result<Value> {
+        let output = self.ok(command)?;
+        serde_json::from_str(&output).with_context(|| format!("domain 0: {command}: no JSON:\n{output}"))
+    }
+
+    /// Writes a text file.
+    pub fn write_file(&mut self, path: &str, text: &str) -> Result<()> {
+        let lines: Vec<String> = text.lines().map(|line| format!("'{line}'")).collect();
+        self.ok(&format!("printf '%s\\n' {} > {path}", lines.join(" ")))?;
+        Ok(())
+    }
+
+    /// Waits until `condition` is true in domain 0's shell.
+    pub fn until(&mut self, condition: &str, within: Duration) -> Result<()> {
+        let seconds = within.as_secs();
+        let command = format!("timeout {seconds} sh -c 'until {condition}; do sleep 1; done'");
+        let done = self.run(&command, within + Duration::from_secs(60))?;
+        ensure!(done.code == 0, "domain 0: not within {seconds} s: {condition}\n{}", done.output);
+        Ok(())
+    }
+
+    /// Gives a command of which no answer is expected.
+    pub fn tell(&mut self, command: &str) -> Result<()> {
+        let agent = self.agent.as_mut().context("this machine has no agent")?;
+        agent.send(&format!("{command}\n"))
+    }
+
     /// Switches off by way of domain 0.
     pub fn power_off(&mut self) -> Result<()> {
-        self.agent.as_mut().context("this machine has no agent")?.send("poweroff\n")?;
+        self.tell("poweroff")?;
         self.expect_end(Duration::from_secs(60))?;
         Ok(())
     }

@@ -7,10 +7,11 @@ pub mod bochs;
 pub mod channel;
 pub mod config;
 pub mod dom0;
+pub mod guest;
 pub mod machine;
 pub mod qemu;
 pub mod runner;
 pub mod scenarios;
 
-pub use config::{Boot, Config, Dom0Files, Hypervisor, Images};
+pub use config::{Boot, Config, Disk, Dom0Files, Hypervisor, Images};
 pub use machine::Machine;

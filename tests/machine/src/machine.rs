@@ -156,14 +156,9 @@ impl Machine {
                 report.push_str(&format!("    {line}\n"));
             }
         };
-        party(
-            "hypervisor",
-            self.console.tail(25, |line| line.starts_with("(TEN)") || line.starts_with("(XEN)")),
-        );
+        party("hypervisor", self.console.tail(25, is_hypervisor_line));
         party("guests", self.console.tail(15, is_guest_line));
-        let domain0 =
-            |line: &str| !is_guest_line(line) && !line.starts_with("(TEN)") && !line.starts_with("(XEN)");
-        party("domain 0", self.console.tail(25, domain0));
+        party("domain 0", self.console.tail(25, |line| !is_guest_line(line) && !is_hypervisor_line(line)));
         if let Some(agent) = &self.agent {
             party("agent", agent.tail(15, |_| true));
         }
@@ -178,6 +173,10 @@ impl Drop for Machine {
         let _ = self.emulator.wait();
         let _ = fs::remove_dir_all(&self.scratch);
     }
+}
+
+fn is_hypervisor_line(line: &str) -> bool {
+    line.starts_with("(tenon)") || line.starts_with("(XEN)") || line.starts_with("Tenon ")
 }
 
 /// The hypervisor prefixes what a guest writes to its debug port with the domain: `(d3) text`.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::channel::{Channel, Event, Line};
-use crate::config::{Boot, Config, Hypervisor, Images};
+use crate::config::{Boot, Config, Disk, Hypervisor, Images};
 use crate::machine::Machine;
 
 /// Where Debian's ovmf package puts the firmware.
@@ -99,8 +99,26 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
         command.arg("-drive").arg(format!("if=pflash,format=raw,readonly=on,file={OVMF_CODE}"));
         command.arg("-drive").arg(format!("if=pflash,format=raw,file={}", variables.display()));
     }
+    for (number, disk) in config.disks.iter().enumerate() {
+        add_disk(&mut command, number, *disk, scratch)?;
+    }
     command.args(&config.qemu_args);
     Ok(command)
+}
+
+fn add_disk(command: &mut Command, number: usize, disk: Disk, scratch: &Path) -> Result<()> {
+    let path = scratch.join(format!("disk{number}"));
+    File::create(&path)?.set_len(64 << 20)?;
+    command
+        .arg("-drive")
+        .arg(format!("file={},if=none,id=disk{number},format=raw,cache=unsafe", path.display()));
+    let device = match disk {
+        Disk::VirtioBlk => "virtio-blk-pci,disable-legacy=on",
+        Disk::Ahci => "ide-hd",
+        Disk::Nvme => "nvme,serial=tenon",
+    };
+    command.arg("-device").arg(format!("{device},drive=disk{number}"));
+    Ok(())
 }
 
 /// A directory with a short name: the path of a socket has at most 107 bytes.

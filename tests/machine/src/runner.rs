@@ -1,4 +1,4 @@
-//! Runs scenarios, as many at once as the machine has CPUs for, and reports each as it ends.
+//! Runs scenarios, as many at once as the machine has CPUs for, and reports each case as it ends.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -20,15 +20,32 @@ pub enum Emulator {
     Bochs,
 }
 
-/// One test body on one machine.
+/// A test body.
+pub type Body = fn(&mut Machine) -> Result<()>;
+
+/// One test; its name says what it proves.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub name: &'static str,
+    pub body: Body,
+}
+
+/// One machine and the tests that run on it, one after the other, from the same boot.
 pub struct Scenario {
-    /// Says what is tested and on what: `lifecycle/dom0-6.12-4cpus`.
-    pub name: String,
+    /// Says what the machine is: `bios-6.1-1cpu`.
+    pub name: &'static str,
     pub emulator: Emulator,
     pub config: Config,
-    pub body: fn(&mut Machine) -> Result<()>,
+    pub cases: Vec<Case>,
     /// Takes long: for `--full` only.
     pub long: bool,
+}
+
+impl Scenario {
+    /// The names of the tests: `machine/case`.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.cases.iter().map(|case| format!("{}/{}", self.name, case.name))
+    }
 }
 
 /// What came of a run.
@@ -36,6 +53,13 @@ pub struct Scenario {
 pub struct Summary {
     pub passed: usize,
     pub failed: usize,
+}
+
+impl Summary {
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
 }
 
 /// Runs the scenarios, never more virtual CPUs at once than `host_cpus` (or one machine).
@@ -50,10 +74,9 @@ pub fn run(images: &dyn Images, scenarios: Vec<Scenario>, host_cpus: usize) -> S
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(scenario) = next else { return };
                     let wanted = cpus.take(scenario.config.cpus as usize);
-                    let passed = one(images, &scenario);
+                    let sum = machine(images, &scenario);
                     cpus.give(wanted);
-                    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-                    *(if passed { &mut summary.passed } else { &mut summary.failed }) += 1;
+                    summary.lock().unwrap_or_else(PoisonError::into_inner).add(sum);
                 }
             });
         }
@@ -61,40 +84,44 @@ pub fn run(images: &dyn Images, scenarios: Vec<Scenario>, host_cpus: usize) -> S
     summary.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn one(images: &dyn Images, scenario: &Scenario) -> bool {
-    let name = &scenario.name;
-    let started = Instant::now();
-    println!("machine test {name} ...");
+/// Boots one machine and runs its cases. After one has failed the others still run: if the machine is
+/// dead, they fail at once.
+fn machine(images: &dyn Images, scenario: &Scenario) -> Summary {
+    println!("machine {} starts", scenario.name);
+    let mut sum = Summary::default();
     let config = scenario.config.clone();
     let machine = match scenario.emulator {
-        Emulator::Qemu => Machine::start(images, name, config),
-        Emulator::Bochs => Machine::start_bochs(images, name, config),
+        Emulator::Qemu => Machine::start(images, scenario.name, config),
+        Emulator::Bochs => Machine::start_bochs(images, scenario.name, config),
     };
-    let (result, last_words) = match machine {
-        Err(error) => (Err(error), String::new()),
-        Ok(mut machine) => {
-            let result = (scenario.body)(&mut machine);
-            (result, machine.last_words())
-        }
-    };
-    let seconds = started.elapsed().as_secs();
-    match result {
-        Ok(()) => {
-            println!("machine test {name} ... ok ({seconds} s)");
-            true
-        }
+    let mut machine = match machine {
+        Ok(machine) => machine,
         Err(error) => {
-            let report = format!("{error:#}\n{last_words}");
-            let log = images.logs().join(name).join("failure.log");
-            // The report is printed in any case; the file is for those who come later.
-            let _ = fs::write(&log, &report);
-            println!(
-                "machine test {name} ... FAILED ({seconds} s): {report}    logs: {}",
-                images.logs().join(name).display()
-            );
-            false
+            println!("test {}/start ... FAILED: {error:#}", scenario.name);
+            return Summary { passed: 0, failed: scenario.cases.len() };
+        }
+    };
+    for case in &scenario.cases {
+        let started = Instant::now();
+        let result = (case.body)(&mut machine);
+        let name = format!("{}/{}", scenario.name, case.name);
+        let seconds = started.elapsed().as_secs();
+        match result {
+            Ok(()) => {
+                sum.passed += 1;
+                println!("test {name} ... ok ({seconds} s)");
+            }
+            Err(error) => {
+                sum.failed += 1;
+                let logs = images.logs().join(scenario.name);
+                let report = format!("{error:#}\n{}", machine.last_words());
+                // The report is printed in any case; the file is for those who come later.
+                let _ = fs::write(logs.join(format!("{}.failure", case.name)), &report);
+                println!("test {name} ... FAILED ({seconds} s): {report}    logs: {}", logs.display());
+            }
         }
     }
+    sum
 }
 
 /// The host's CPUs, lent to machines.

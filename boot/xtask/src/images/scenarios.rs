@@ -12,7 +12,7 @@ pub fn all() -> [(&'static str, String); 3] {
 const CREATE: &str = "\
 tenon create /etc/tenon/poweroff.cfg
 tenon list
-while tenon list poweroff; do sleep 1; done
+tenon wait --for destroy --timeout 600 poweroff
 ";
 
 /// What `cargo xtask bench` measures. The pauses let domain 0 finish what it does by itself.

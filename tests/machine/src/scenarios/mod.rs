@@ -1,48 +1,93 @@
-//! The scenarios: test bodies, and the table that says on which machines each runs.
+//! The table: which tests run on which machine.
 
+mod abuse;
 mod boot;
+mod daemons;
+mod devices;
 mod lifecycle;
+mod stock;
 
-use anyhow::Result;
+use crate::config::{Boot, Config, Disk};
+use crate::runner::{Body, Case, Emulator, Scenario};
 
-use crate::config::{Boot, Config};
-use crate::machine::Machine;
-use crate::runner::{Emulator, Scenario};
-
-/// Every scenario there is.
+/// Every machine and its tests.
 pub fn all() -> Vec<Scenario> {
-    let mut table = Table(Vec::new());
-    table.qemu("boot/direct-1cpu", Config::new(1), boot::to_userspace);
-    table.qemu("boot/bios-4cpus", Config::new(4).boot(Boot::Bios), boot::to_userspace);
-    table.qemu("boot/uefi-1cpu", Config::new(1).boot(Boot::Uefi), boot::to_userspace);
-    table.qemu("lifecycle/6.1-1cpu", Config::new(1), lifecycle::guest_lives);
-    table.qemu("lifecycle/6.12-4cpus", Config::new(4).kernel("6.12"), lifecycle::guest_lives);
-    table.bochs("boot/vtx", boot::guest_by_scenario);
-    table.0
+    vec![
+        // Kernel 6.1 by BIOS on one CPU: the whole life of a guest, and everything that may go wrong.
+        qemu(
+            "bios-6.1-1cpu",
+            Config::new(1).boot(Boot::Bios),
+            &[
+                ("boot", boot::up),
+                ("lifecycle", lifecycle::whole_life),
+                ("crash", lifecycle::crash),
+                ("bad-input", abuse::bad_input),
+                ("power-off", boot::power_off),
+            ],
+        ),
+        qemu(
+            "uefi-6.12-4cpus",
+            Config::new(4).boot(Boot::Uefi).kernel("6.12"),
+            &[
+                ("boot", boot::up),
+                ("guest-6.12-4vcpus", lifecycle::guest_6_12_smp),
+                ("guest-686-pae", lifecycle::guest_pae),
+                ("reset", boot::reset),
+            ],
+        ),
+        // Fewer vCPUs than CPUs: interrupts have to find the vCPU wherever it runs.
+        qemu(
+            "devices-6.1-4cpus",
+            with_devices(Config::new(4).option("dom0_max_vcpus=2")),
+            &[
+                ("boot", boot::up_with_two_vcpus),
+                ("disks", devices::disks),
+                ("networks", devices::networks),
+                ("power-button", devices::power_button),
+                ("clock", devices::clock),
+                ("power-off", boot::power_off),
+            ],
+        ),
+        qemu(
+            "tools-6.1-2cpus",
+            Config::new(2).stock_tools(),
+            &[
+                ("boot", boot::up),
+                ("stock-tools", stock::print_the_truth),
+                ("daemons-killed", daemons::killed_while_guests_start),
+                ("rounds", lifecycle::rounds_without_a_leak),
+                ("power-off", boot::power_off),
+            ],
+        ),
+        Scenario {
+            long: true,
+            ..qemu("soak-6.1-2cpus", Config::new(2), &[("rounds", lifecycle::linux_rounds)])
+        },
+        bochs("vtx-6.1-1cpu", &[("guest", boot::guest_by_scenario)]),
+    ]
 }
 
-struct Table(Vec<Scenario>);
+fn with_devices(config: Config) -> Config {
+    config.disk(Disk::VirtioBlk).disk(Disk::Ahci).disk(Disk::Nvme).qemu([
+        "-netdev",
+        "user,id=net0",
+        "-device",
+        "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=",
+        "-netdev",
+        "user,id=net1,net=10.0.3.0/24",
+        "-device",
+        "e1000e,netdev=net1,romfile=",
+    ])
+}
 
-impl Table {
-    fn add(
-        &mut self,
-        name: &str,
-        emulator: Emulator,
-        config: Config,
-        body: fn(&mut Machine) -> Result<()>,
-        long: bool,
-    ) {
-        self.0.push(Scenario { name: name.to_owned(), emulator, config, body, long });
-    }
+fn qemu(name: &'static str, config: Config, cases: &[(&'static str, Body)]) -> Scenario {
+    let cases = cases.iter().map(|(name, body)| Case { name, body: *body }).collect();
+    Scenario { name, emulator: Emulator::Qemu, config, cases, long: false }
+}
 
-    fn qemu(&mut self, name: &str, config: Config, body: fn(&mut Machine) -> Result<()>) {
-        self.add(name, Emulator::Qemu, config, body, false);
-    }
-
-    /// Bochs has no input, one CPU and a slow one: domain 0 does a scenario of its own.
-    fn bochs(&mut self, name: &str, body: fn(&mut Machine) -> Result<()>) {
-        let mut config = Config::new(1).boot(Boot::Bios).memory_mib(2048).word("tenon.run=create");
-        config.agent = false;
-        self.add(name, Emulator::Bochs, config, body, true);
-    }
+/// Bochs has one CPU, a slow one, and no agent: domain 0 does a scenario of its own.
+fn bochs(name: &'static str, cases: &[(&'static str, Body)]) -> Scenario {
+    let mut config = Config::new(1).boot(Boot::Bios).memory_mib(2048).word("tenon.run=create");
+    config.agent = false;
+    Scenario { emulator: Emulator::Bochs, long: true, ..qemu(name, config, cases) }
 }

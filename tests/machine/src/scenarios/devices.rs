@@ -1,0 +1,55 @@
+//! Domain 0 owns the hardware: disks, networks, clock, power button.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::machine::Machine;
+
+/// What is written to a disk is read back, past all caches.
+pub fn disks(machine: &mut Machine) -> Result<()> {
+    machine.ok("modprobe -a virtio_pci virtio_blk ahci sd_mod nvme")?;
+    for disk in ["vda", "sda", "nvme0n1"] {
+        machine.until(&format!("test -b /dev/{disk}"), Duration::from_secs(30))?;
+        machine.ok("dd if=/dev/urandom of=/tmp/pattern bs=1M count=16 2>/dev/null")?;
+        machine.ok(&format!("dd if=/tmp/pattern of=/dev/{disk} bs=1M conv=fsync 2>/dev/null"))?;
+        machine.ok("echo 3 > /proc/sys/vm/drop_caches")?;
+        machine.ok(&format!("dd if=/dev/{disk} bs=1M count=16 2>/dev/null | cmp - /tmp/pattern"))?;
+    }
+    Ok(())
+}
+
+/// Packets go out and answers come back, through MSI-X on both cards.
+pub fn networks(machine: &mut Machine) -> Result<()> {
+    machine.ok("modprobe -a virtio_net e1000e")?;
+    for (driver, net) in [("virtio_net", "10.0.2"), ("e1000e", "10.0.3")] {
+        let find = format!("ls -d /sys/bus/*/drivers/{driver}/*/net/* | sed s,.*/,,");
+        machine.until(&format!("test -n \"$({find})\""), Duration::from_secs(30))?;
+        let card = machine.ok(&find)?;
+        machine.ok(&format!("ifconfig {card} {net}.15 netmask 255.255.255.0 up"))?;
+        machine.until(&format!("ping -c 1 -W 2 {net}.2"), Duration::from_secs(60))?;
+        machine.ok(&format!("ping -c 5 -A {net}.2"))?;
+    }
+    Ok(())
+}
+
+/// The button is an ACPI event: an interrupt that is level-triggered and shared.
+pub fn power_button(machine: &mut Machine) -> Result<()> {
+    machine.ok("modprobe -a button evdev")?;
+    machine.ok("cat /proc/bus/input/devices | grep -q 'Power Button'")?;
+    let events = "(timeout 40 head -c 24 /dev/input/event0 | wc -c > /tmp/pressed) >/dev/null 2>&1 &";
+    machine.ok(events)?;
+    machine.monitor("system_powerdown")?;
+    machine.until("test -s /tmp/pressed", Duration::from_secs(50))?;
+    let bytes = machine.ok("cat /tmp/pressed")?;
+    ensure!(bytes == "24", "the button was pressed, but domain 0 read {bytes} bytes of an event");
+    Ok(())
+}
+
+/// The clock of the machine is domain 0's.
+pub fn clock(machine: &mut Machine) -> Result<()> {
+    machine.ok("hwclock -r -u || cat /sys/class/rtc/rtc0/time")?;
+    let year = machine.ok("date +%Y")?.parse::<u32>()?;
+    ensure!(year >= 2024, "domain 0 thinks it is {year}");
+    Ok(())
+}
