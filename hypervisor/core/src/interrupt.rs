@@ -78,8 +78,11 @@ fn upcall_due<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option
     }
     match vcpu.upcall_vector() {
         Some(vector) => {
-            context.upcall_waiting = false;
-            context.apic.accept(vector, Trigger::Edge);
+            // An APIC that is still switched off would drop it; it is tried again when the guest has switched it on.
+            if context.apic.is_software_enabled() {
+                context.upcall_waiting = false;
+                context.apic.accept(vector, Trigger::Edge);
+            }
             None
         }
         None => vcpu.domain().callback_vector(),

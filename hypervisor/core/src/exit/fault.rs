@@ -230,8 +230,10 @@ pub fn apic_effect<M: Machine>(
     effect: Effect,
 ) {
     match effect {
-        // A lower TPR or a clear ISR bit may let a waiting interrupt in.
-        Effect::None => context.irq_check |= context.apic.highest_requested().is_some(),
+        // A lower TPR, or an APIC that was switched on, may let a waiting interrupt in.
+        Effect::None => {
+            context.irq_check |= context.upcall_waiting || context.apic.highest_requested().is_some();
+        }
         Effect::Ipi(ipi) => crate::interrupt::send_ipi(hv, vcpu, context, &ipi),
         Effect::Eoi(vector) => {
             context.irq_check = true;

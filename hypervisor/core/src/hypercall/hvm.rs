@@ -54,11 +54,11 @@ fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<(), Refused
     };
     match param.index {
         abi::PARAM_CALLBACK_IRQ => {
-            let kind = param.value >> CALLBACK_TYPE_SHIFT;
-            if kind != u64::from(abi::CALLBACK_TYPE_VECTOR) && param.value != 0 {
-                refuse!(EINVAL, "event callback of type {kind}: only vectors reach this guest");
-            }
-            domain.callback_vector.store(param.value as u8 as u32, Ordering::Relaxed);
+            // The other kinds are interrupt lines, which a PVH guest does not have: they are accepted and never raised.
+            // Linux sets one to show that it knows Xen, before it sets upcall vectors per vCPU.
+            let is_vector = param.value >> CALLBACK_TYPE_SHIFT == u64::from(abi::CALLBACK_TYPE_VECTOR);
+            let vector = if is_vector { param.value as u8 } else { 0 };
+            domain.callback_vector.store(vector.into(), Ordering::Relaxed);
             if domain.id == call.domain().id {
                 // The other moment at which the width of the guest's kernel is known.
                 let compat = !call.context.is_64_bit();
