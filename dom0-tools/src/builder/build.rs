@@ -17,7 +17,7 @@ use crate::config::{GuestConfig, Uuid};
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
 use crate::xen::mapping::Mapping;
-use crate::xs_client::{Client, StoreError};
+use crate::xs_client::{Client, StoreError, Tx};
 
 /// The domain that both daemons run in.
 const DOM0: u16 = 0;
@@ -92,7 +92,10 @@ fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Resul
     let page = |first, count| ExtentRun { first, order: 0, count };
     let shared = [page(HOLE_START / PAGE, plan.acpi_pages), page(XENSTORE_GFN, 1), page(CONSOLE_GFN, 1)];
     for run in plan.ram.extents().into_iter().chain(shared) {
-        xen.populate(id, run).map_err(|cause| BuildError::Populate { wanted: config.memory, cause })?;
+        xen.populate(id, run).map_err(|cause| {
+            let free = xen.physinfo().map_or(0, |host| host.free_pages >> 8);
+            BuildError::Populate { wanted: config.memory, free, cause }
+        })?;
     }
     for piece in &plan.pieces {
         write(xen, id, piece)?;
@@ -146,6 +149,29 @@ fn link(xen: &Xen, domain: u16) -> Result<(Link, Link), XenError> {
     let store = link(XENSTORE_GFN, PARAM_STORE_PFN, PARAM_STORE_EVTCHN, RESERVED_XENSTORE)?;
     let console = link(CONSOLE_GFN, PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN, RESERVED_CONSOLE)?;
     Ok((store, console))
+}
+
+/// Tells a xenstore daemon that was started after the guest was created. Returns whether it had to be told.
+///
+/// # Errors
+/// As the hypervisor and the daemon say.
+pub fn publish_late(
+    xen: &Xen,
+    client: &mut Client,
+    domain: u16,
+    uuid: Uuid,
+    config: &GuestConfig,
+) -> Result<bool, BuildError> {
+    let port = |param| Ok::<_, XenError>(xen.param(domain, param)? as u32);
+    let known = client.find(Tx::NONE, &format!("/local/domain/{domain}/domid")).map_err(BuildError::Store)?;
+    if known.is_some() {
+        return Ok(false);
+    }
+    let store = Link { gfn: XENSTORE_GFN, port: port(PARAM_STORE_EVTCHN)? };
+    let console = Link { gfn: CONSOLE_GFN, port: port(PARAM_CONSOLE_EVTCHN)? };
+    let nodes = Nodes { domain, uuid, config, store, console };
+    nodes.publish(client).map_err(BuildError::Store)?;
+    Ok(true)
 }
 
 /// Tells the xenstore daemon, if there is one.

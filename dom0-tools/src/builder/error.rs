@@ -6,7 +6,6 @@ use std::{fmt, io};
 use guest_image::{ImageError, LayoutError};
 
 use crate::xen::error::XenError;
-use crate::xen::memory::PopulateError;
 use crate::xs_client::StoreError;
 
 /// The cause, with the file or the limit that it is about.
@@ -42,12 +41,14 @@ pub enum BuildError {
         /// What the hypervisor has free, MiB.
         free: u64,
     },
-    /// The hypervisor ran out of memory on the way.
+    /// The hypervisor would not give the guest its memory.
     Populate {
         /// The guest's memory, MiB.
         wanted: u64,
-        /// How far it got.
-        cause: PopulateError,
+        /// What the hypervisor has free now, MiB.
+        free: u64,
+        /// Its answer.
+        cause: XenError,
     },
     /// The hypervisor refused a call.
     Xen(XenError),
@@ -70,13 +71,8 @@ impl fmt::Display for BuildError {
             Self::Memory { wanted, free } => {
                 write!(f, "memory = {wanted}: the host has {free} MiB free")
             }
-            Self::Populate { wanted, cause: PopulateError { gfn, cause } } => {
-                let got = gfn >> 8;
-                write!(f, "memory = {wanted}: the hypervisor has no more than {got} MiB for it")?;
-                match cause {
-                    Some(cause) => write!(f, " ({cause})"),
-                    None => Ok(()),
-                }
+            Self::Populate { wanted, free, cause } => {
+                write!(f, "memory = {wanted}: the hypervisor refused with {free} MiB still free: {cause}")
             }
             Self::Xen(e) => e.fmt(f),
             Self::Store(e) => e.fmt(f),

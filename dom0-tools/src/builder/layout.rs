@@ -60,6 +60,22 @@ pub struct ExtentRun {
     pub count: u64,
 }
 
+impl ExtentRun {
+    /// The run without its first `done` extents, if anything is left.
+    #[must_use]
+    pub fn after(self, done: u64) -> Option<Self> {
+        let count = self.count.checked_sub(done).filter(|count| *count > 0)?;
+        Some(Self { first: self.first + (done << self.order), count, ..self })
+    }
+
+    /// The first extent as a run of the next smaller ones.
+    #[must_use]
+    pub fn first_in_smaller(self) -> Self {
+        let order = if self.order > ORDER_2M { ORDER_2M } else { 0 };
+        Self { first: self.first, order, count: 1 << (self.order - order) }
+    }
+}
+
 /// Frame order of a 2 MiB page.
 const ORDER_2M: u32 = 9;
 /// Frame order of a 1 GiB page.
@@ -154,6 +170,17 @@ mod tests {
         let ram = Ram::of_mib(256);
         assert_eq!(ram.extents(), [ExtentRun { first: 0, order: ORDER_2M, count: 128 }]);
         assert_eq!(ram.memory_map(5000)[1].size, 8192);
+    }
+
+    #[test]
+    fn an_extent_that_cannot_be_had_is_split() {
+        let run = ExtentRun { first: 0, order: ORDER_1G, count: 3 };
+        let left = run.after(1).unwrap();
+        assert_eq!(left, ExtentRun { first: 1 << 18, count: 2, ..run });
+        let smaller = left.first_in_smaller();
+        assert_eq!(smaller, ExtentRun { first: 1 << 18, order: ORDER_2M, count: 512 });
+        assert_eq!(smaller.first_in_smaller(), ExtentRun { first: 1 << 18, order: 0, count: 512 });
+        assert_eq!(run.after(3), None);
     }
 
     #[test]

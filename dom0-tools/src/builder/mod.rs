@@ -13,4 +13,4 @@ pub mod plan;
 pub mod store;
 pub mod vcpu;
 
-pub use build::{Built, build};
+pub use build::{Built, build, publish_late};

@@ -23,7 +23,7 @@ pub fn run(args: &CreateArgs, json: bool) -> Result<(), Failure> {
     let created = act::create(&host, &file, config, args.paused)
         .map_err(|e| Failure::new(Exit::Refused, in_file(e.to_string())))?;
     if !created.in_store {
-        output::note("no xenstore daemon: the guest has no devices until one is started");
+        output::note("no xenstore daemon: the guest's kernel waits until one is started");
     }
     if json {
         return output::json(&json!({ "id": created.domain, "name": created.name, "uuid": created.uuid }));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::act::{ActError, build_and_start, destroy};
 use super::decide::{Step, decide};
+use crate::builder::publish_late;
 use crate::config::Uuid;
 use crate::host::Host;
 use crate::registry::{Record, State};
@@ -109,6 +110,22 @@ impl Watcher {
         }
     }
 
+    /// Tells a xenstore daemon that was just started of the guests that were created before.
+    fn publish(&self, client: &mut Client) -> Result<(), ActError> {
+        for record in self.host.registry.all()?.0 {
+            if record.state != State::Running {
+                continue;
+            }
+            if let Some(domain) = self.host.domain_of(record.uuid)?
+                && !domain.flags.dying
+                && publish_late(&self.host.xen, client, domain.id, record.uuid, &record.config)?
+            {
+                eprintln!("tenon-watchd: {}: made known to xenstored", record.config.name);
+            }
+        }
+        Ok(())
+    }
+
     fn tell(&self, record: &Record, domain: Option<&DomainInfo>, step: &Step) {
         let name = &record.config.name;
         let what = match domain {
@@ -155,13 +172,21 @@ impl Watcher {
         }
     }
 
+    /// Connects to xenstored, if there is one.
+    fn connect(&self) -> Option<Client> {
+        let mut client = Client::connect().ok()?;
+        // xenstored fires this when a domain stops and when it is gone.
+        client.watch("@releaseDomain", "watch").ok()?;
+        if let Err(e) = self.publish(&mut client) {
+            eprintln!("tenon-watchd: cannot tell xenstored of the guests: {e}");
+        }
+        Some(client)
+    }
+
     /// Waits until domains may have changed.
     fn wait(&mut self, pause: Duration) {
         if self.store.is_none() {
-            self.store = Client::connect().ok().and_then(|mut client| {
-                // xenstored fires this when a domain stops and when it is gone.
-                client.watch("@releaseDomain", "watch").ok().map(|()| client)
-            });
+            self.store = self.connect();
         }
         let Some(store) = &mut self.store else { return std::thread::sleep(pause) };
         let pause = if pause == SOON { SOON } else { RARELY };

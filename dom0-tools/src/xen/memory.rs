@@ -1,7 +1,10 @@
 //! Memory of other domains: `memory_op`.
 
+use std::io;
+
 use hypercall_abi::Word;
 use hypercall_abi::abi::CompatU64;
+use hypercall_abi::errno::Errno;
 use hypercall_abi::memory::{
     E820Entry, ForeignMemoryMap, MemFlags, MemoryMap, POPULATE_PHYSMAP, Reservation, SET_MEMORY_MAP,
 };
@@ -12,46 +15,53 @@ use crate::builder::layout::{ExtentRun, MapEntry};
 
 /// Extents per call: 32 KiB of frame numbers.
 const BATCH: u64 = 4096;
-
-/// Memory ran out while a domain was being populated.
-#[derive(Debug)]
-pub struct PopulateError {
-    /// The first guest frame that got no memory.
-    pub gfn: u64,
-    /// The hypervisor's answer; `None` if it gave less than was asked for without saying why.
-    pub cause: Option<XenError>,
-}
+const POPULATE: &str = "memory_op populate_physmap";
 
 impl Xen {
-    /// Gives `domain` memory at the extents of `run`.
+    /// Gives `domain` memory at the extents of `run`. Where the hypervisor has no extent of that size left, it
+    /// is made of smaller ones.
     ///
     /// # Errors
-    /// [`PopulateError`]; what was populated before stays.
-    pub fn populate(&self, domain: u16, run: ExtentRun) -> Result<(), PopulateError> {
-        let mut done = 0;
-        while done < run.count {
-            let gfn = |extent: u64| run.first + (extent << run.order);
-            let fail = |cause| PopulateError { gfn: gfn(done), cause };
-            let batch: Vec<u64> = (done..run.count.min(done + BATCH)).map(gfn).collect();
-            let mut frames = self.buffer_of(&batch).map_err(|e| fail(Some(e)))?;
-            let mut reservation: Reservation = Reservation {
-                extent_start: frames.handle(),
-                nr_extents: batch.len() as u64,
-                extent_order: run.order,
-                mem_flags: MemFlags::empty(),
-                domid: domain,
-                ..Reservation::default()
+    /// As the hypervisor says, or [`Errno::ENOMEM`] if it gave less without saying why; what was populated
+    /// before stays.
+    pub fn populate(&self, domain: u16, run: ExtentRun) -> Result<(), XenError> {
+        let mut rest = vec![run];
+        while let Some(run) = rest.pop() {
+            let batch = ExtentRun { count: run.count.min(BATCH), ..run };
+            let done = match self.populate_batch(domain, batch) {
+                Err(e) if run.order == 0 || !e.is(Errno::ENOMEM) => return Err(e),
+                Err(_) => 0,
+                Ok(done) if done < batch.count && run.order == 0 => {
+                    let cause = io::Error::from_raw_os_error(Errno::ENOMEM as i32);
+                    return Err(XenError::new(POPULATE, cause));
+                }
+                Ok(done) => done,
             };
-            let populated = self
-                .memory_op("memory_op populate_physmap", POPULATE_PHYSMAP, &mut reservation)
-                .map_err(|e| fail(Some(e)))?;
-            if u64::from(populated) < batch.len() as u64 {
-                done += u64::from(populated);
-                return Err(PopulateError { gfn: gfn(done), cause: None });
+            let Some(left) = run.after(done) else { continue };
+            if done == batch.count {
+                rest.push(left);
+            } else {
+                // The next extent could not be had whole.
+                rest.extend(left.after(1));
+                rest.push(left.first_in_smaller());
             }
-            done += batch.len() as u64;
         }
         Ok(())
+    }
+
+    /// Populates at most [`BATCH`] extents. Returns how many were.
+    fn populate_batch(&self, domain: u16, run: ExtentRun) -> Result<u64, XenError> {
+        let frames: Vec<u64> = (0..run.count).map(|extent| run.first + (extent << run.order)).collect();
+        let mut buffer = self.buffer_of(&frames)?;
+        let mut reservation: Reservation = Reservation {
+            extent_start: buffer.handle(),
+            nr_extents: run.count,
+            extent_order: run.order,
+            mem_flags: MemFlags::empty(),
+            domid: domain,
+            ..Reservation::default()
+        };
+        self.memory_op(POPULATE, POPULATE_PHYSMAP, &mut reservation).map(u64::from)
     }
 
     /// Sets the memory map that `domain` is told by `XENMEM_memory_map`.
