@@ -11,4 +11,6 @@ pub enum Level {
     Info,
     /// For finding faults.
     Debug,
+    /// A line that a guest wrote to the log itself, marked with its number.
+    Guest,
 }

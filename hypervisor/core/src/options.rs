@@ -141,6 +141,8 @@ pub struct Options<'a> {
     pub loglvl: LogLevel,
     /// `guest_loglvl=`: messages that a guest's doing causes.
     pub guest_loglvl: LogLevel,
+    /// `console_timestamps=raw`: the time stamp counter, in hexadecimal, before every line of the log.
+    pub console_timestamps: bool,
     /// `noreboot`: stay on the screen after a panic.
     pub noreboot: bool,
     /// `iommu=`
@@ -177,6 +179,7 @@ impl Default for Options<'_> {
             com: [COM1, SerialConfig { io_base: 0x2f8, irq: 3, ..COM1 }],
             loglvl: LogLevel::Info,
             guest_loglvl: LogLevel::Info,
+            console_timestamps: false,
             noreboot: false,
             iommu: IommuOptions { enable: true, required: false, intremap: true, verbose: false },
             sched: None,
@@ -217,6 +220,7 @@ impl<'a> Options<'a> {
             "com2" => self.com[1] = serial(text, self.com[1])?,
             "loglvl" => self.loglvl = level(text)?,
             "guest_loglvl" => self.guest_loglvl = level(text)?,
+            "console_timestamps" => self.console_timestamps = timestamps(text)?,
             "iommu" => self.iommu = each(text, self.iommu, apply_iommu)?,
             "sched" => self.sched = Some(nonempty(text)?),
             "maxcpus" => self.maxcpus = Some(count(text)?),
@@ -251,6 +255,14 @@ impl<'a> Options<'a> {
 enum Reason<'a> {
     Unknown,
     Bad(&'a str),
+}
+
+fn timestamps(text: &str) -> Result<bool, Reason<'_>> {
+    match text {
+        "raw" => Ok(true),
+        "none" => Ok(false),
+        _ => Err(Reason::Bad(text)),
+    }
 }
 
 /// Applies each comma-separated part of `text` to `start`; a bad part leaves everything as it was.

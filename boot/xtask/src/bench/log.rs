@@ -1,8 +1,8 @@
 //! Reads figures out of the hypervisor's log.
 //!
-//! `(TEN) [000000055c6c2c90] text` is a line of the hypervisor with the time stamp counter in
-//! hexadecimal, `(d1) [...] mark: NAME` a mark, `(d1) [...] bench: NAME VALUE UNIT` a figure that a
-//! test guest has measured by itself.
+//! `[000000055c6c2c90]` in a line of the hypervisor's is the time stamp counter in hexadecimal, with the
+//! line's mark before it (`(tenon)`, and Xen's `(XEN)` and `(d1)`) or after it (Tenon's `(d1)`). What
+//! follows may be `mark: NAME`, or `bench: NAME VALUE UNIT` from a test guest that measures by itself.
 
 use std::collections::BTreeMap;
 
@@ -48,12 +48,18 @@ pub fn figures(console: &str) -> Vec<String> {
     figures
 }
 
-/// The time stamp and the text of a line of the log. The log's line may follow half a line of domain 0.
+/// The time stamp and the text of a line of the log. The log's line may follow half a line of domain 0,
+/// and domain 0 has times in brackets of its own: only sixteen hexadecimal digits count.
 fn stamped(line: &str) -> Option<(u64, &str)> {
-    let at = ["(TEN) [", "(XEN) [", "(d"].iter().filter_map(|prefix| line.find(prefix)).min()?;
-    let (_, rest) = line[at..].split_once(") [")?;
-    let (time, text) = rest.split_once("] ")?;
-    Some((u64::from_str_radix(time, 16).ok()?, text))
+    line.match_indices('[').find_map(|(at, _)| {
+        let (digits, text) = line[at + 1..].split_once("] ")?;
+        let time = Some(digits).filter(|digits| digits.len() == 16)?;
+        let time = u64::from_str_radix(time, 16).ok()?;
+        Some((
+            time,
+            text.strip_prefix("(d").and_then(|text| text.split_once(") ")).map_or(text, |(_, text)| text),
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -62,10 +68,10 @@ mod tests {
 
     #[test]
     fn marks_become_spans_and_figures_pass_through() {
-        let log = "(TEN) [0000000000000010] starting domain 0\n\
+        let log = "(tenon) [0000000000000010] starting domain 0\n\
                    [    0.000000] Linux version 6.1.0\n\
                    half a line(d0) [0000000000000110] mark: dom0-up\n\
-                   (d2) [0000000000000200] bench: cpuid 512 instructions\n\
+                   [0000000000000200] (d2) bench: cpuid 512 instructions\n\
                    (d0) [0000000000000300] mark: create-begin\n";
         assert_eq!(figures(log), ["cpuid 512 instructions", "dom0-entry-to-userspace 256 instructions"]);
     }

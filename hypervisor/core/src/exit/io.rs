@@ -51,7 +51,7 @@ fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, access: &IoAccess, v
     let domain = vcpu.domain();
     if access.port == DEBUG_PORT {
         let mut line = domain.debug_line.lock();
-        line.push(value as u8, |text| hv_log!(hv, Info, "({}) {text}", domain.id));
+        line.push(value as u8, |text| hv_log!(hv, Guest, "({}) {text}", domain.id));
     } else if let Some(hardware) = &domain.hardware {
         hardware.write_port(hv, vcpu, access.port, access.size, value);
     }

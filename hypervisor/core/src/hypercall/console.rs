@@ -42,7 +42,7 @@ fn write<A: Abi, M: Machine>(call: &mut Call<'_, M>, count: usize, buffer: u64) 
         } else {
             let mut line = domain.debug_line.lock();
             for byte in chunk.iter() {
-                line.push(*byte, |text| hv_log!(call.hv, Info, "({}) {text}", domain.id));
+                line.push(*byte, |text| hv_log!(call.hv, Guest, "({}) {text}", domain.id));
             }
         }
         done += chunk.len();

@@ -1,6 +1,6 @@
 //! The `log` crate's back end: level, prefix, one message in one piece.
 //!
-//! Messages that a guest's doing causes use the target `"guest"` and obey `guest_loglvl=`.
+//! Lines that guests write use the target `"guest"`, obey `guest_loglvl=` and have their domain's mark instead of ours.
 
 use core::fmt;
 
@@ -11,13 +11,17 @@ use tenon_core::options::{LogLevel, Options};
 struct Logger {
     own: LevelFilter,
     guest: LevelFilter,
+    timestamps: bool,
 }
 
 static LOGGER: Once<Logger> = Once::new();
 
 pub fn init(options: &Options<'_>) {
-    let logger =
-        LOGGER.call_once(|| Logger { own: filter(options.loglvl), guest: filter(options.guest_loglvl) });
+    let logger = LOGGER.call_once(|| Logger {
+        own: filter(options.loglvl),
+        guest: filter(options.guest_loglvl),
+        timestamps: options.console_timestamps,
+    });
     // Fails only if a logger is there already, which is this one.
     let _ = log::set_logger(logger);
     log::set_max_level(logger.own.max(logger.guest));
@@ -41,11 +45,22 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            super::write_fmt(format_args!("(tenon) {}{}\n", Prefix(record.level()), record.args()));
+            let mark = if record.target() == "guest" { "" } else { "(tenon) " };
+            let (stamp, level) = (Stamp(self.timestamps), Prefix(record.level()));
+            super::write_fmt(format_args!("{mark}{stamp}{level}{}\n", record.args()));
         }
     }
 
     fn flush(&self) {}
+}
+
+/// The time stamp counter, if wanted.
+struct Stamp(bool);
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 { write!(f, "[{:016x}] ", crate::time::rdtsc()) } else { Ok(()) }
+    }
 }
 
 struct Prefix(Level);

@@ -207,6 +207,7 @@ impl Machine for Host {
 
     fn log(self, level: Level, message: fmt::Arguments<'_>) {
         let level = match level {
+            Level::Guest => return log::info!(target: "guest", "{message}"),
             Level::Error => log::Level::Error,
             Level::Warning => log::Level::Warn,
             Level::Info => log::Level::Info,
