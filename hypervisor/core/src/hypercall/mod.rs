@@ -127,3 +127,6 @@ fn log_refusal<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, number: u32, r
         hv_log!(hv, Debug, "{vcpu}: hypercall {number} refused, {:?}: {refused}", refused.errno());
     }
 }
+
+#[cfg(test)]
+mod tests;
