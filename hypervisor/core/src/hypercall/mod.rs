@@ -128,5 +128,5 @@ fn log_refusal<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, number: u32, r
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
