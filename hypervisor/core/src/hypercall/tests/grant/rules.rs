@@ -1,0 +1,293 @@
+//! What grant operations do for those who may, and say to those who may not.
+
+use std::vec::Vec;
+
+use hypercall_abi::abi::{Abi, Handle64, X32, X64};
+use hypercall_abi::errno::Errno;
+use hypercall_abi::grant_table as abi;
+use hypercall_abi::grant_table::{EntryFlags, MapFlags};
+use hypercall_abi::plain::Plain;
+use hypercall_abi::xen as nr;
+
+use super::{End, copy, flags, grant, grant_with, guest, id, in_use, logged, peek, poke};
+use crate::frame::Gfn;
+use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
+use crate::hypercall::handle;
+use crate::hypercall::tests::rig::{Rig, no};
+use crate::p2m::PageType;
+
+/// A guest frame with nothing behind it.
+const HOLE: u64 = 0x1000;
+
+#[test]
+fn a_guest_sets_its_table_up() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let size = || {
+        let ask = abi::QuerySize { dom: nr::DOMID_SELF, ..Plain::zeroed() };
+        let got = rig.grant_op(&guest, abi::OP_QUERY_SIZE, ask);
+        (got.status, got.nr_frames, got.max_nr_frames)
+    };
+    assert_eq!(size(), (0, 1, 4));
+    // As Linux does it: the last page first.
+    for index in (0..4).rev() {
+        assert_eq!(rig.place_table(&guest, index, HOLE + u64::from(index)), 0);
+    }
+    assert_eq!(size(), (0, 4, 4));
+    assert_eq!(rig.place_table(&guest, 4, HOLE + 4), no(Errno::EINVAL));
+    assert_eq!(rig.place_table(&guest, 0x8000_0000, HOLE + 4), no(Errno::ENOSYS));
+    poke(&guest, HOLE + 3, &(1u64 | 7 << 16 | 5 << 32));
+    assert_eq!(flags(&guest, 3 * 512), EntryFlags::PERMIT_ACCESS);
+    // Moved, it is no longer where it was.
+    assert_eq!(rig.place_table(&guest, 3, HOLE + 9), 0);
+    assert_eq!(guest.domain().memory.lookup(Gfn(HOLE + 3)), None);
+    assert_eq!(peek::<u32>(&guest, HOLE + 9), 7 << 16 | 1);
+
+    let mut list = abi::SetupTable::<X64>::zeroed();
+    (list.dom, list.nr_frames) = (nr::DOMID_SELF, 4);
+    list.frame_list = Handle64::from_raw(guest.put(&[0u64; 4]));
+    assert_eq!(rig.grant_op(&guest, abi::OP_SETUP_TABLE, list).status, 0);
+    assert_eq!(guest.get::<[u64; 4]>(list.frame_list.raw()), [HOLE, HOLE + 1, HOLE + 2, HOLE + 9]);
+    list.nr_frames = 5;
+    rig.machine.advance(1_000_000_000);
+    assert_ne!(rig.grant_op(&guest, abi::OP_SETUP_TABLE, list).status, 0);
+    assert!(logged(&rig, "limit is 4 frames"));
+}
+
+#[test]
+fn the_version_is_one() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let set = |version| rig.grant_ops(&guest, abi::OP_SET_VERSION, &[abi::SetVersion { version }]);
+    assert_eq!(set(2), (no(Errno::ENOSYS), Vec::from([abi::SetVersion { version: 1 }])));
+    assert_eq!(set(1).0, 0);
+    assert_eq!(set(3).0, no(Errno::EINVAL));
+    let get =
+        |dom| rig.grant_ops(&guest, abi::OP_GET_VERSION, &[abi::GetVersion { dom, pad: 0, version: 9 }]);
+    assert_eq!(get(nr::DOMID_SELF).1[0].version, 1);
+    assert_eq!(get(0).0, no(Errno::EPERM));
+    let ask = abi::QuerySize { dom: 0, ..Plain::zeroed() };
+    assert_eq!(rig.grant_op(&guest, abi::OP_QUERY_SIZE, ask).status, abi::STATUS_PERMISSION_DENIED);
+    let ask = abi::GetStatusFrames::<X64> { dom: nr::DOMID_SELF, nr_frames: 1, ..Plain::zeroed() };
+    assert_eq!(rig.grant_op(&guest, abi::OP_GET_STATUS_FRAMES, ask).status, abi::STATUS_GENERAL_ERROR);
+}
+
+#[test]
+fn a_mapped_page_is_shared_until_it_is_unmapped() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    grant(&guest, 8, 0, 20);
+    let got = rig.map_with(&rig.control, id(&guest), 8, HOLE, MapFlags::HOST_MAP);
+    let machine_frame = guest.domain().memory.lookup(Gfn(20)).unwrap().mfn;
+    assert_eq!((got.status, got.dev_bus_addr), (0, machine_frame.addr().0));
+    assert!(in_use(&guest, 8));
+    poke(&rig.control, HOLE, &0x1234u64);
+    assert_eq!(peek::<u64>(&guest, 20), 0x1234);
+    // Nothing but unmapping ends it.
+    assert_eq!(rig.remove(&rig.control, HOLE), no(Errno::ENOENT));
+    assert_eq!(rig.unmap(&rig.control, got.handle, HOLE + 1), abi::STATUS_BAD_VIRT_ADDR);
+    assert_eq!(rig.unmap(&rig.control, got.handle + 1, HOLE), abi::STATUS_BAD_HANDLE);
+    assert_eq!(rig.unmap(&rig.control, got.handle, HOLE), abi::STATUS_OKAY);
+    assert_eq!(rig.control.domain().memory.lookup(Gfn(HOLE)), None);
+    assert!(!in_use(&guest, 8));
+    assert_eq!(rig.unmap(&rig.control, got.handle, HOLE), abi::STATUS_BAD_HANDLE);
+}
+
+#[test]
+fn a_read_only_grant_is_mapped_to_read_only() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    grant_with(&guest, 8, 0, 20, EntryFlags::PERMIT_ACCESS | EntryFlags::READONLY);
+    assert_eq!(rig.map(&rig.control, id(&guest), 8, HOLE), Err(abi::STATUS_GENERAL_ERROR));
+    let flags = MapFlags::HOST_MAP | MapFlags::READONLY;
+    assert_eq!(rig.map_with(&rig.control, id(&guest), 8, HOLE, flags).status, 0);
+    let entry = rig.control.domain().memory.lookup(Gfn(HOLE)).unwrap();
+    assert_eq!(entry.kind, PageType::GrantMapped { writable: false });
+    assert!(!entry.access.write && !entry.access.execute);
+}
+
+#[test]
+fn what_is_not_granted_is_not_mapped() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let dom = id(&guest);
+    grant(&guest, 8, 7, 20);
+    grant(&guest, 9, 0, HOLE + 1);
+    grant(&guest, 10, 0, HOLE);
+    assert_eq!(rig.place_table(&guest, 0, HOLE), 0);
+    for (from, gref, status) in [
+        (dom, 8, abi::STATUS_GENERAL_ERROR),
+        // A hole, and a page of Tenon's own.
+        (dom, 9, abi::STATUS_BAD_PAGE),
+        (dom, 10, abi::STATUS_BAD_PAGE),
+        (dom, 511, abi::STATUS_GENERAL_ERROR),
+        (dom, 512, abi::STATUS_BAD_GNTREF),
+        (dom, u32::MAX, abi::STATUS_BAD_GNTREF),
+        (77, 8, abi::STATUS_BAD_DOMAIN),
+        (0x7ff4, 8, abi::STATUS_BAD_DOMAIN),
+    ] {
+        assert_eq!(rig.map(&rig.control, from, gref, HOLE), Err(status), "grant {gref} of d{from}");
+    }
+    grant(&guest, 8, 0, 20);
+    assert_eq!(rig.map(&rig.control, dom, 8, 1 << 50), Err(abi::STATUS_BAD_VIRT_ADDR));
+    let device = MapFlags::DEVICE_MAP | MapFlags::HOST_MAP;
+    assert_eq!(rig.map_with(&rig.control, dom, 8, HOLE, device).status, abi::STATUS_GENERAL_ERROR);
+    assert!((8..11).all(|gref| !in_use(&guest, gref)));
+    assert!(rig.control.domain().maptrack.lock().is_empty());
+}
+
+#[test]
+fn a_mapping_takes_the_place_of_what_was_there() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let control = &rig.control;
+    (8..10).for_each(|gref| grant(&guest, gref, 0, u64::from(gref)));
+    let frames = control.domain().memory.frames();
+    let over_ram = rig.map(control, id(&guest), 8, 30).unwrap();
+    assert_eq!(control.domain().memory.frames(), frames - 1, "the page that was there is free");
+    let over_grant = rig.map(control, id(&guest), 9, 30).unwrap();
+    // The first is out of reach, but in use until its handle goes; that leaves the second alone.
+    assert!(in_use(&guest, 8));
+    assert_eq!(rig.unmap(control, over_ram, 30), 0);
+    assert!(!in_use(&guest, 8));
+    poke(control, 30, &5u32);
+    assert_eq!(peek::<u32>(&guest, 9), 5);
+    assert_eq!(rig.unmap(control, over_grant, 30), 0);
+    assert_eq!(control.domain().memory.lookup(Gfn(30)), None);
+}
+
+#[test]
+fn long_arrays_are_done_whole() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let count = 80u32;
+    (0..count).for_each(|gref| grant(&guest, gref, 0, u64::from(gref)));
+    let maps: Vec<_> = (0..count)
+        .map(|gref| abi::MapGrantRef {
+            host_addr: (HOLE + u64::from(gref)) << 12,
+            flags: MapFlags::HOST_MAP,
+            gref,
+            dom: id(&guest),
+            ..Plain::zeroed()
+        })
+        .collect();
+    let (result, maps) = rig.grant_ops(&rig.control, abi::OP_MAP_GRANT_REF, &maps);
+    assert!(result == 0 && maps.iter().all(|map| map.status == 0));
+    let unmap = |map: &abi::MapGrantRef| abi::UnmapGrantRef {
+        host_addr: map.host_addr,
+        handle: map.handle,
+        ..Plain::zeroed()
+    };
+    let mut unmaps: Vec<_> = maps.iter().map(unmap).collect();
+    // Nobody unmaps twice, not even in one step; a zero address asks for nothing.
+    unmaps.insert(1, unmaps[0]);
+    unmaps.insert(2, abi::UnmapGrantRef { handle: 99, ..Plain::zeroed() });
+    let (result, unmaps) = rig.grant_ops(&rig.control, abi::OP_UNMAP_GRANT_REF, &unmaps);
+    assert_eq!((result, unmaps[1].status), (0, abi::STATUS_BAD_HANDLE));
+    assert!(unmaps.iter().enumerate().all(|(i, unmap)| i == 1 || unmap.status == 0));
+    assert!((0..count).all(|gref| !in_use(&guest, gref)));
+}
+
+#[test]
+fn one_step_does_so_much_and_leaves_the_rest() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let swaps = [abi::SwapGrantRef { ref_a: 1, ref_b: 2, ..Plain::zeroed() }; 100];
+    let at = guest.put_all(&swaps);
+    let mut context = guest.vcpu.context.lock();
+    let gprs = context.guest.gprs_mut();
+    gprs.set(Gpr::Rax, nr::HYPERCALL_GRANT_TABLE_OP.into());
+    gprs.set(Gpr::Rdi, abi::OP_SWAP_GRANT_REF.into());
+    gprs.set(Gpr::Rsi, at);
+    gprs.set(Gpr::Rdx, 100);
+    let rip = gprs.rip;
+    handle(&rig.hv, &guest.vcpu, &mut context);
+    let gprs = context.guest.gprs();
+    assert_eq!(gprs.rip, rip, "the call is issued again");
+    assert_eq!(gprs.get(Gpr::Rsi), at + 64 * size_of::<abi::SwapGrantRef>() as u64);
+    assert_eq!(gprs.get(Gpr::Rdx), 36);
+}
+
+#[test]
+fn handles_run_out_by_name() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let max = 4 * 256;
+    grant(&guest, 8, 0, 20);
+    let map = |i: u32| rig.map(&rig.control, id(&guest), 8, HOLE + u64::from(i));
+    let handles: Vec<u32> = (0..max).map(|i| map(i).unwrap()).collect();
+    rig.machine.advance(1_000_000_000);
+    assert_eq!(map(max), Err(abi::STATUS_NO_SPACE));
+    assert!(logged(&rig, "all 1024 grant handles"));
+    assert_eq!(rig.unmap(&rig.control, handles[77], HOLE + 77), 0);
+    assert!(map(max).is_ok());
+}
+
+fn copies<A: Abi>(mode: CpuMode) {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let (control, dom) = (&rig.control, id(&guest));
+    control.run_in(mode);
+    grant(&guest, 8, 0, 20);
+    grant_with(&guest, 9, 0, 21, EntryFlags::PERMIT_ACCESS | EntryFlags::READONLY);
+    poke(&guest, 20, &[0, 0x1122_3344_5566_7788u64]);
+    let ops = [
+        copy::<A>((End::Of(dom, 8), 8), (End::Own(40), 0), 8),
+        copy::<A>((End::Own(40), 0), (End::Own(41), 4088), 8),
+        copy::<A>((End::Own(41), 4088), (End::Of(dom, 8), 0), 4),
+        copy::<A>((End::Own(41), 0), (End::Of(dom, 9), 0), 4),
+        copy::<A>((End::Own(HOLE), 0), (End::Own(41), 0), 4),
+        copy::<A>((End::Own(41), 4090), (End::Own(40), 0), 8),
+        copy::<A>((End::Of(dom, 8), 0), (End::Own(HOLE), 0), 1),
+    ];
+    let (result, done) = rig.grant_ops(control, abi::OP_COPY, &ops);
+    let statuses: Vec<i16> = done.iter().map(|op| op.status).collect();
+    let (page, arg) = (abi::STATUS_BAD_PAGE, abi::STATUS_BAD_COPY_ARG);
+    assert_eq!((result, &statuses[..]), (0, &[0, 0, 0, abi::STATUS_GENERAL_ERROR, page, arg, page][..]));
+    assert_eq!(control.get::<u64>((41 << 12) + 4088), 0x1122_3344_5566_7788);
+    assert_eq!(peek::<u64>(&guest, 20), 0x5566_7788);
+    assert!(!in_use(&guest, 8) && !in_use(&guest, 9));
+}
+
+#[test]
+fn bytes_are_copied_between_domains_in_both_layouts() {
+    copies::<X64>(CpuMode::Bits64);
+    copies::<X32>(CpuMode::Bits32);
+}
+
+#[test]
+fn a_mapped_page_is_no_end_of_a_copy() {
+    // It could be unmapped while the copy runs; backends name the grant instead.
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    grant(&guest, 8, 0, 20);
+    rig.map(&rig.control, id(&guest), 8, HOLE).unwrap();
+    let op = copy::<X64>((End::Own(HOLE), 0), (End::Own(40), 0), 8);
+    assert_eq!(rig.grant_op(&rig.control, abi::OP_COPY, op).status, abi::STATUS_BAD_PAGE);
+}
+
+#[test]
+fn calls_that_cannot_be_read_or_do_not_exist_fail_whole() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let some = guest.put(&[0u64; 8]);
+    let op = |op: u32, at: u64, count: u64| {
+        rig.call(&guest, nr::HYPERCALL_GRANT_TABLE_OP, &[op.into(), at, count])
+    };
+    for number in [abi::OP_MAP_GRANT_REF, abi::OP_UNMAP_GRANT_REF, abi::OP_COPY, abi::OP_SWAP_GRANT_REF] {
+        assert_eq!(op(number, HOLE << 12, 1), no(Errno::EFAULT));
+        assert_eq!(op(number, HOLE << 12, 0), 0);
+        assert_eq!(op(number, some, 0x8000_0000), no(Errno::EINVAL));
+        assert_eq!(op(number, u64::MAX - 8, 64), no(Errno::EFAULT));
+    }
+    assert_eq!(op(abi::OP_QUERY_SIZE, some, 2), no(Errno::EINVAL));
+    assert_eq!(op(abi::OP_TRANSFER, some, 1), no(Errno::ENOSYS));
+    assert_eq!(op(abi::OP_UNMAP_AND_REPLACE, some, 1), no(Errno::ENOSYS));
+    assert_eq!(op(77, some, 1), no(Errno::ENOSYS));
+    let flush = |gfn: u64| {
+        let arg = abi::CacheFlush { a: gfn << 12, length: 64, op: abi::CacheOps::CLEAN, ..Plain::zeroed() };
+        rig.grant_ops(&guest, abi::OP_CACHE_FLUSH, &[arg]).0
+    };
+    assert_eq!(flush(3), 0);
+    assert_eq!(flush(HOLE), no(Errno::EPERM));
+}
