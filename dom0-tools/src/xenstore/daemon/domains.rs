@@ -13,15 +13,18 @@ use crate::xenstore::tree::NodeOp;
 use std::rc::Rc;
 use tracing::{error, info, warn};
 
-/// What is there from the start: the daemon's own place, and domain 0, which no tool creates.
-const FIRST_NODES: [(&str, &str); 7] = [
+/// What is there from the start: the daemon's own place, and the names that libxl expects of domain 0 and its pool of
+/// CPUs even where Debian's xen-init-dom0 has not run (which takes domain 0's `domid` as the sign that it has).
+const FIRST_NODES: [(&str, &str); 9] = [
     ("/tool", ""),
     ("/tool/xenstored", ""),
     ("/local", ""),
     ("/local/domain", ""),
     ("/local/domain/0", ""),
-    ("/local/domain/0/domid", "0"),
     ("/local/domain/0/name", "Domain-0"),
+    ("/local/pool", ""),
+    ("/local/pool/0", ""),
+    ("/local/pool/0/name", "Pool-0"),
 ];
 
 /// What the hypervisor says of a domain.
