@@ -62,5 +62,5 @@ fn linux(name: &str, kernel: &str, words: &str) -> String {
 
 /// A small guest of our own, which is a kernel by itself.
 fn bare(name: &str) -> String {
-    format!("name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/{name}\"\nmemory = 16\nvcpus = 1\n")
+    format!("name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/{name}\"\nmemory = 64\nvcpus = 1\n")
 }

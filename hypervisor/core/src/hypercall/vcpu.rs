@@ -17,6 +17,9 @@ use crate::{interrupt, refuse, shared};
 /// The shortest period of a periodic timer, in nanoseconds.
 const MIN_PERIOD: u64 = Nanos::MILLISECOND;
 
+/// The longest one: Xen's `STIME_DELTA_MAX`. A sum with the system time does not overflow.
+const MAX_PERIOD: u64 = u64::MAX >> 2;
+
 pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
     let [op, id, arg, ..] = call.args;
     let Some(vcpu) = call.domain().vcpu(VcpuId(id as u32)) else {
@@ -33,6 +36,9 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outc
             let set: abi::SetPeriodicTimer = call.read(arg)?;
             if set.period_ns < MIN_PERIOD {
                 refuse!(EINVAL, "a timer period of {} ns is below {MIN_PERIOD}", set.period_ns);
+            }
+            if set.period_ns > MAX_PERIOD {
+                refuse!(EINVAL, "a timer period of {} ns is above {MAX_PERIOD}", set.period_ns);
             }
             call.context.timers.periodic = (call.hv.machine.now() + set.period_ns, set.period_ns);
             interrupt::rearm(call.hv, call.vcpu, call.context);

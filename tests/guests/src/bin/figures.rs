@@ -1,0 +1,148 @@
+//! What single operations cost, for `cargo xtask bench`: one line `bench: NAME VALUE UNIT` each.
+//!
+//! Under `-icount shift=0` the time stamp counter counts instructions. Each operation is timed by itself many
+//! times; the least counts, so that interrupts and first times drop out, less what reading the counter costs.
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+
+use test_guests::abi::event_channel::{OP_SEND, Send};
+use test_guests::abi::grant_table::{self, CopyFlags, CopyPtr};
+use test_guests::abi::memory::{DECREASE_RESERVATION, MemFlags, POPULATE_PHYSMAP, Reservation};
+use test_guests::abi::xen::{DOMID_SELF, HYPERCALL_SCHED_OP, HYPERCALL_XEN_VERSION};
+use test_guests::abi::{Handle64, sched};
+use test_guests::apic::{self, BASE_X2APIC};
+use test_guests::cpu::{self, MSR_APIC_BASE};
+use test_guests::paging::Page;
+use test_guests::suite::{self, Outcome};
+use test_guests::{call, check, clock, events, guest_program, say, shared};
+
+const ROUNDS: usize = 400;
+
+guest_program!({
+    let reason = match measure() {
+        Ok(()) => sched::SHUTDOWN_POWEROFF,
+        Err(suite::Verdict::Failed(reason) | suite::Verdict::Skipped(reason)) => {
+            say!("FAIL figures: {reason}");
+            sched::SHUTDOWN_CRASH
+        }
+    };
+    suite::shut_down(reason)
+});
+
+/// The least time of many, of `operation` alone.
+fn least<B, T>(mut before: impl FnMut() -> B, mut operation: impl FnMut() -> T) -> u64 {
+    let mut least = u64::MAX;
+    for _ in 0..ROUNDS {
+        before();
+        let start = cpu::tsc();
+        black_box(operation());
+        least = least.min(cpu::tsc().wrapping_sub(start));
+    }
+    least
+}
+
+fn measure() -> Outcome {
+    // What other domains still have to do after a start is done meanwhile.
+    clock::wait(clock::SECOND, || false);
+    let pair = least(|| (), || ());
+    say!("bench: rdtsc-pair {pair} instructions");
+    let figure = |name: &str, time: u64| say!("bench: {name} {} instructions", time.saturating_sub(pair));
+    figure("hypercall", least(|| (), || call::any(HYPERCALL_XEN_VERSION, &[])));
+    figure("cpuid", least(|| (), || cpu::cpuid(0, 0)));
+    let yielding = [u64::from(sched::OP_YIELD)];
+    figure("yield", least(|| (), || call::any(HYPERCALL_SCHED_OP, &yielding)));
+    event_channels(&figure)?;
+    interrupt_controller(&figure)?;
+    grant_copy(&figure)?;
+    balloon(&figure)
+}
+
+fn event_channels(figure: &impl Fn(&str, u64)) -> Outcome {
+    let receiver = events::alloc_unbound(DOMID_SELF)?;
+    let port = events::bind_loop(receiver)?;
+    shared::set_masked(receiver, true);
+    let mut sent = 0;
+    let time = least(
+        || shared::clear_pending(receiver),
+        || sent += u64::from(call::event(OP_SEND, &mut Send { port }).is_ok()),
+    );
+    check!(sent == ROUNDS as u64, "{sent} events were sent");
+    check!(shared::is_pending(receiver));
+    figure("event-send", time);
+    Ok(())
+}
+
+fn interrupt_controller(figure: &impl Fn(&str, u64)) -> Outcome {
+    let base = cpu::rdmsr(MSR_APIC_BASE)?;
+    figure("rdmsr-apic-base", least(|| (), || msr(MSR_APIC_BASE)));
+    cpu::wrmsr(MSR_APIC_BASE, base | BASE_X2APIC)?;
+    check!(apic::is_x2apic());
+    figure("x2apic-read", least(|| (), || msr(0x800 + apic::VERSION)));
+    figure("x2apic-tpr-write", least(|| (), set_tpr));
+    Ok(())
+}
+
+/// RDMSR without the preparations for a fault, which would count.
+#[allow(unsafe_code, reason = "an instruction")]
+fn msr(msr: u32) -> u32 {
+    let low;
+    // SAFETY: the MSR exists and was read before.
+    unsafe { core::arch::asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") _, options(nomem, nostack)) }
+    low
+}
+
+/// A write of the task priority register, for the same reason.
+#[allow(unsafe_code, reason = "an instruction")]
+fn set_tpr() {
+    // SAFETY: the register exists and holds the same value.
+    unsafe {
+        core::arch::asm!("wrmsr", in("ecx") 0x800 + apic::TPR, in("eax") 0, in("edx") 0, options(nomem, nostack));
+    }
+}
+
+fn grant_copy(figure: &impl Fn(&str, u64)) -> Outcome {
+    let (from, to) = (Page::new(), Page::new());
+    from.fill(0x5a);
+    let end =
+        |page: Page| -> CopyPtr { CopyPtr { u: page.gfn(), domid: DOMID_SELF, offset: 0, _pad: [0; 4] } };
+    let mut copy: grant_table::Copy = grant_table::Copy {
+        source: end(from),
+        dest: end(to),
+        len: 4096,
+        flags: CopyFlags::empty(),
+        status: 1,
+        _pad: [0; 2],
+    };
+    let time = least(|| (), || call::grant(grant_table::OP_COPY, &mut copy));
+    check!(copy.status == grant_table::STATUS_OKAY, "status {}", copy.status);
+    check!(to.get::<u64>(4088) == 0x5a5a_5a5a_5a5a_5a5a);
+    figure("grant-copy-4KiB", time);
+    Ok(())
+}
+
+fn balloon(figure: &impl Fn(&str, u64)) -> Outcome {
+    let page = Page::new();
+    let mut frame = page.gfn();
+    let mut reservation: Reservation = Reservation {
+        extent_start: Handle64::to(&raw mut frame),
+        nr_extents: 1,
+        extent_order: 0,
+        mem_flags: MemFlags::empty(),
+        domid: DOMID_SELF,
+        _pad: [0; 6],
+    };
+    let mut done = 0;
+    let time = least(
+        || (),
+        || {
+            done += call::memory(DECREASE_RESERVATION, &mut reservation).unwrap_or(0);
+            done += call::memory(POPULATE_PHYSMAP, &mut reservation).unwrap_or(0);
+        },
+    );
+    check!(done == 2 * ROUNDS as u64, "{done} of {} calls succeeded", 2 * ROUNDS);
+    page.set(0, 1_u64);
+    figure("balloon-page", time);
+    Ok(())
+}
