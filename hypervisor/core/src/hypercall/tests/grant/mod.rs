@@ -3,11 +3,11 @@
 mod life;
 mod rules;
 mod storm;
+mod table;
 
 use std::vec::Vec;
 
-use hypercall_abi::abi::X64;
-use hypercall_abi::abi::{Abi, Word};
+use hypercall_abi::abi::{Abi, Word, X64};
 use hypercall_abi::grant_table as abi;
 use hypercall_abi::grant_table::{CopyFlags, EntryFlags, MapFlags};
 use hypercall_abi::memory as mem;
@@ -15,24 +15,22 @@ use hypercall_abi::plain::Plain;
 use hypercall_abi::xen as nr;
 
 use super::rig::{Caller, Rig};
+use crate::frames::FrameRef;
+use crate::gnttab::ENTRIES_PER_FRAME;
+use crate::machine::test::TestMachine;
 use crate::page::GuestPage;
 
-pub const ENTRIES: u32 = 512;
-
-fn entry_of(domain: &Caller, gref: u32, f: impl FnOnce(&dyn Fn(Option<u64>) -> u64)) {
-    let grants = domain.domain().grants.lock();
-    let page = grants.frame(gref / ENTRIES).expect("a page of the table");
-    let at = (gref % ENTRIES) as usize * 8;
-    f(&|new| {
-        new.into_iter().for_each(|new| page.store64(at, new));
-        page.load64(at)
-    });
+/// Where an entry of a domain's table is.
+fn entry<R>(caller: &Caller, gref: u32, f: impl FnOnce(&FrameRef<TestMachine>, usize) -> R) -> R {
+    let grants = caller.domain().grants.lock();
+    let page = grants.frame(gref / ENTRIES_PER_FRAME).expect("a page of the table");
+    f(page, (gref % ENTRIES_PER_FRAME) as usize * 8)
 }
 
 /// Writes an entry of a domain's table, as its guest does.
 pub fn grant_with(domain: &Caller, gref: u32, to: u16, gfn: u64, flags: EntryFlags) {
     let word = u64::from(flags.bits()) | u64::from(to) << 16 | gfn << 32;
-    entry_of(domain, gref, |entry| assert_eq!(entry(Some(word)), word));
+    entry(domain, gref, |page, at| page.store64(at, word));
 }
 
 /// Grants a page, to read and write.
@@ -42,9 +40,7 @@ pub fn grant(domain: &Caller, gref: u32, to: u16, gfn: u64) {
 
 /// The flags of an entry as its guest sees them.
 pub fn flags(domain: &Caller, gref: u32) -> EntryFlags {
-    let mut flags = EntryFlags::empty();
-    entry_of(domain, gref, |entry| flags = EntryFlags::from_bits_retain(entry(None) as u16));
-    flags
+    EntryFlags::from_bits_retain(entry(domain, gref, |page, at| page.load32(at)) as u16)
 }
 
 /// Whether an entry shows to be in use.
@@ -74,7 +70,7 @@ pub fn poke<T: Plain>(caller: &Caller, gfn: u64, value: &T) {
     caller.write(gfn << 12, value.as_bytes());
 }
 
-/// Reads it.
+/// Reads the value there.
 pub fn peek<T: Plain>(caller: &Caller, gfn: u64) -> T {
     caller.get(gfn << 12)
 }
