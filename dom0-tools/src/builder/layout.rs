@@ -11,6 +11,8 @@
 //! 4 GiB        RAM, as far as it did not fit below
 //! ```
 
+use hypercall_abi::start_info::{MEMMAP_TYPE_ACPI, MEMMAP_TYPE_RAM, MEMMAP_TYPE_RESERVED};
+
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -31,11 +33,11 @@ pub const CONSOLE_GFN: u64 = 0xfefff;
 #[repr(u32)]
 pub enum MapKind {
     /// RAM.
-    Ram = 1,
+    Ram = MEMMAP_TYPE_RAM,
     /// Not to be used.
-    Reserved = 2,
+    Reserved = MEMMAP_TYPE_RESERVED,
     /// ACPI tables.
-    Acpi = 3,
+    Acpi = MEMMAP_TYPE_ACPI,
 }
 
 /// A range of the guest's memory map, in bytes.

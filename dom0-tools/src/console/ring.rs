@@ -9,17 +9,23 @@
 //! Ours are `in_prod` and `out_cons`; the guest's are claims. All state is in the page, so a daemon that starts
 //! anew goes on where the last one stopped.
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use hypercall_abi::io::console::Interface;
 
 use crate::xen::gntdev::GrantedPage;
 
+/// Sizes of the two rings.
 const IN_SIZE: u32 = 1024;
-const OUT: usize = 1024;
 const OUT_SIZE: u32 = 2048;
-const IN_CONS: usize = 3072;
-const IN_PROD: usize = 3076;
-const OUT_CONS: usize = 3080;
-const OUT_PROD: usize = 3084;
+const IN: usize = offset_of!(Interface, input);
+const OUT: usize = offset_of!(Interface, output);
+const IN_CONS: usize = offset_of!(Interface, in_cons);
+const IN_PROD: usize = offset_of!(Interface, in_prod);
+const OUT_CONS: usize = offset_of!(Interface, out_cons);
+const OUT_PROD: usize = offset_of!(Interface, out_prod);
+const _: () = assert!(OUT - IN == IN_SIZE as usize && IN_CONS - OUT == OUT_SIZE as usize);
 
 /// A page shared with a guest.
 pub trait SharedPage {
@@ -103,8 +109,8 @@ impl<P: SharedPage> Ring<P> {
         let prod = page.word(IN_PROD).load(Ordering::Relaxed);
         let start = (prod % IN_SIZE) as usize;
         let (head, tail) = bytes[..count].split_at(count.min(IN_SIZE as usize - start));
-        page.write(start, head);
-        page.write(0, tail);
+        page.write(IN + start, head);
+        page.write(IN, tail);
         page.word(IN_PROD).store(prod.wrapping_add(count as u32), Ordering::Release);
         fence(Ordering::SeqCst);
         count

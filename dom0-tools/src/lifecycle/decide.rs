@@ -2,6 +2,8 @@
 //!
 //! Pure, and repeatable: whoever was killed after any step, deciding again leads to the same end.
 
+use hypercall_abi::sched;
+
 use crate::config::Action;
 use crate::registry::{Record, State};
 
@@ -21,20 +23,20 @@ pub enum Reason {
     /// It wants its state reset, memory kept.
     SoftReset,
     /// A reason that the interface does not define.
-    Other(u8),
+    Other(u32),
 }
 
 impl Reason {
     /// The reason behind a shutdown code.
     #[must_use]
-    pub const fn from_code(code: u8) -> Self {
+    pub const fn from_code(code: u32) -> Self {
         match code {
-            0 => Self::Poweroff,
-            1 => Self::Reboot,
-            2 => Self::Suspend,
-            3 => Self::Crash,
-            4 => Self::Watchdog,
-            5 => Self::SoftReset,
+            sched::SHUTDOWN_POWEROFF => Self::Poweroff,
+            sched::SHUTDOWN_REBOOT => Self::Reboot,
+            sched::SHUTDOWN_SUSPEND => Self::Suspend,
+            sched::SHUTDOWN_CRASH => Self::Crash,
+            sched::SHUTDOWN_WATCHDOG => Self::Watchdog,
+            sched::SHUTDOWN_SOFT_RESET => Self::SoftReset,
             other => Self::Other(other),
         }
     }

@@ -29,7 +29,7 @@ impl From<&GetDomainInfo> for DomainInfo {
                 paused: has(DomInf::PAUSED),
                 dying: has(DomInf::DYING),
             },
-            shutdown: has(DomInf::SHUTDOWN).then(|| Reason::from_code(reason as u8)),
+            shutdown: has(DomInf::SHUTDOWN).then(|| Reason::from_code(reason)),
             pages: info.tot_pages,
             max_pages: info.max_pages,
             cpu_time: info.cpu_time,

@@ -2,51 +2,11 @@
 
 use std::io::{self, Read, Write};
 
-/// What a packet asks for or answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Kind {
-    /// Names below a node.
-    Directory = 1,
-    /// A node's value.
-    Read = 2,
-    /// A node's permissions.
-    GetPerms = 3,
-    /// Registers a watch.
-    Watch = 4,
-    /// Removes a watch.
-    Unwatch = 5,
-    /// Opens a transaction.
-    TransactionStart = 6,
-    /// Commits or aborts a transaction.
-    TransactionEnd = 7,
-    /// Connects a domain.
-    Introduce = 8,
-    /// Disconnects a domain.
-    Release = 9,
-    /// Where a domain's own nodes are.
-    GetDomainPath = 10,
-    /// Sets a node's value.
-    Write = 11,
-    /// Makes an empty node.
-    Mkdir = 12,
-    /// Removes a node and everything below.
-    Rm = 13,
-    /// Sets a node's permissions.
-    SetPerms = 14,
-    /// A watch fired.
-    WatchEvent = 15,
-    /// The request was refused; the payload names the error.
-    Error = 16,
-    /// Whether a domain is connected.
-    IsDomainIntroduced = 17,
-}
+use hypercall_abi::Plain;
+use hypercall_abi::io::xs_wire::SockMsg;
 
-/// The longest payload that either side sends.
-pub const MAX_PAYLOAD: usize = 4096;
-
-/// Bytes of a packet's header: kind, request, transaction, length.
-pub const HEADER: usize = 16;
+pub use crate::xenstore::wire::Kind;
+use crate::xenstore::wire::PAYLOAD_MAX;
 
 /// A received packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +25,12 @@ pub struct Packet {
 /// `InvalidInput` if the payload is over the protocol's limit; otherwise what the socket says.
 pub fn send(to: &mut impl Write, kind: Kind, request: u32, tx: u32, payload: &[&[u8]]) -> io::Result<()> {
     let len: usize = payload.iter().map(|part| part.len()).sum();
-    if len > MAX_PAYLOAD {
-        let message = format!("a xenstore request of {len} bytes; the protocol's limit is {MAX_PAYLOAD}");
+    if len > PAYLOAD_MAX {
+        let message = format!("a xenstore request of {len} bytes; the protocol's limit is {PAYLOAD_MAX}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let mut packet = Vec::with_capacity(HEADER + len);
-    for word in [kind as u32, request, tx, len as u32] {
-        packet.extend(word.to_le_bytes());
-    }
+    let header = SockMsg { kind: kind as u32, req_id: request, tx_id: tx, len: len as u32 };
+    let mut packet = Vec::from(header.as_bytes());
     for part in payload {
         packet.extend_from_slice(part);
     }
@@ -84,17 +42,16 @@ pub fn send(to: &mut impl Write, kind: Kind, request: u32, tx: u32, payload: &[&
 /// # Errors
 /// `InvalidData` if it announces more than the protocol's limit; otherwise what the socket says.
 pub fn receive(from: &mut impl Read) -> io::Result<Packet> {
-    let mut header = [0; HEADER];
-    from.read_exact(&mut header)?;
-    let word = |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
-    let len = word(12) as usize;
-    if len > MAX_PAYLOAD {
-        let message = format!("xenstored announced {len} bytes; the protocol's limit is {MAX_PAYLOAD}");
+    let mut header = SockMsg::default();
+    from.read_exact(header.as_bytes_mut())?;
+    let len = header.len as usize;
+    if len > PAYLOAD_MAX {
+        let message = format!("xenstored announced {len} bytes; the protocol's limit is {PAYLOAD_MAX}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut payload = vec![0; len];
     from.read_exact(&mut payload)?;
-    Ok(Packet { kind: word(0), request: word(4), payload })
+    Ok(Packet { kind: header.kind, request: header.req_id, payload })
 }
 
 /// The parts of a payload that zero bytes end.
