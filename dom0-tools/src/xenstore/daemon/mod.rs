@@ -66,6 +66,8 @@ pub struct Daemon<M: Machine, L: Log> {
     unsent: BTreeSet<ConnId>,
     trace: bool,
     last_socket: u64,
+    /// The time of what is handled now.
+    now: Millis,
 }
 
 impl<M: Machine, L: Log> Daemon<M, L> {
@@ -80,6 +82,7 @@ impl<M: Machine, L: Log> Daemon<M, L> {
             unsent: BTreeSet::new(),
             trace: false,
             last_socket: 0,
+            now: 0,
         }
     }
 
@@ -134,22 +137,21 @@ impl<M: Machine, L: Log> Daemon<M, L> {
     /// # Errors
     /// If it has to wait.
     pub fn handle(&mut self, conn: ConnId, request: &Request, now: Millis) -> Result<(), Later> {
-        self.handle_with(conn, request, None, now)
+        self.now = now;
+        self.handle_with(conn, request, None)
     }
 
     /// Handles a request, together with its removal from a ring.
-    fn handle_with(
-        &mut self,
-        conn: ConnId,
-        request: &Request,
-        taken: Option<Change>,
-        now: Millis,
-    ) -> Result<(), Later> {
+    fn handle_with(&mut self, conn: ConnId, request: &Request, taken: Option<Change>) -> Result<(), Later> {
+        let now = self.now;
         let outcome = plan(&self.state, conn, request, &mut self.machine);
         if self.fairness.blocks(&self.state, conn, &outcome.changes, now) {
             return Err(Later);
         }
-        let Outcome { changes, refusal, verdict, action } = outcome;
+        let Outcome { changes, refusal, verdict, action, overflowed } = outcome;
+        for (conn, limit) in overflowed {
+            self.notices.overflowed(conn, limit, now);
+        }
         self.note(conn, verdict, now);
         if let Some(refusal) = &refusal {
             self.notices.refused(conn, request, refusal, now);

@@ -9,7 +9,7 @@ use crate::xenstore::ring::{self, Ring, Word};
 use crate::xenstore::state::Phase;
 use crate::xenstore::wire::{self, TooLong};
 use hypercall_abi::io::xs_wire::{CONNECTED, RECONNECT, RING_SIZE};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Requests of one domain handled before the others have their turn.
 const TURN: usize = 16;
@@ -35,15 +35,16 @@ impl<M: Machine, L: Log> Daemon<M, L> {
     /// Takes requests out of a domain's ring and handles them.
     pub fn serve(&mut self, domid: DomId, now: Millis) -> Served {
         let conn = ConnId::Domain(domid);
+        self.now = now;
         if self.machine.ring(domid).is_some_and(|ring| ring.load(Word::Connection) == RECONNECT) {
-            info!(client = %conn, "the domain starts its connection over");
+            self.notices.say(conn, now, format_args!("the domain starts its connection over"));
             if !self.reset(domid) {
                 return Served::Later;
             }
         }
         let mut served = Served::More;
         for _ in 0..TURN {
-            match self.step(domid, now) {
+            match self.step(domid) {
                 Step::Handled => {}
                 Step::Done => {
                     served = Served::All;
@@ -61,7 +62,7 @@ impl<M: Machine, L: Log> Daemon<M, L> {
     }
 
     /// Handles one request, or takes the part of one that is there.
-    fn step(&mut self, domid: DomId, now: Millis) -> Step {
+    fn step(&mut self, domid: DomId) -> Step {
         let conn = ConnId::Domain(domid);
         if self.is_saturated(conn) {
             self.send(domid);
@@ -87,7 +88,7 @@ impl<M: Machine, L: Log> Daemon<M, L> {
             Err(TooLong(_)) => return self.give_up(domid, RingError::Protocol),
             Ok(Some((request, len))) => {
                 let count = len.saturating_sub(kept) as u32;
-                self.handle_with(conn, &request, Some(Change::Taken { conn, count }), now)
+                self.handle_with(conn, &request, Some(Change::Taken { conn, count }))
             }
             Ok(None) => {
                 let partial = Change::Partial { conn, bytes: fresh };
@@ -174,7 +175,8 @@ impl<M: Machine, L: Log> Daemon<M, L> {
     /// Stops serving a ring that its domain has broken.
     fn give_up(&mut self, domid: DomId, error: RingError) -> Step {
         let conn = ConnId::Domain(domid);
-        warn!(client = %conn, "the ring is not served any more: {error:?}");
+        let why = format_args!("the ring is not served any more: {error:?} error");
+        self.notices.say(conn, self.now, why);
         if self.commit(vec![Change::Break { conn, error }]).is_ok()
             && let Some(ring) = self.machine.ring(domid)
         {

@@ -25,6 +25,8 @@ pub struct Batch<'a> {
     messages: Vec<(ConnId, Message)>,
     known: BTreeSet<(ConnId, Rc<[u8]>)>,
     counts: BTreeMap<ConnId, usize>,
+    /// Who has so many events waiting that paths were left out.
+    overflowed: BTreeMap<ConnId, usize>,
     muted: Option<ConnId>,
 }
 
@@ -32,12 +34,24 @@ impl<'a> Batch<'a> {
     /// No events yet.
     #[must_use]
     pub fn new(state: &'a State) -> Self {
-        Self { state, messages: Vec::new(), known: BTreeSet::new(), counts: BTreeMap::new(), muted: None }
+        Self {
+            state,
+            messages: Vec::new(),
+            known: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            overflowed: BTreeMap::new(),
+            muted: None,
+        }
     }
 
     /// Sends nothing to that connection, which is about to end.
     pub fn mute(&mut self, conn: ConnId) {
         self.muted = Some(conn);
+    }
+
+    /// The connections that reached their limit of events, and the limit.
+    pub fn take_overflowed(&mut self) -> BTreeMap<ConnId, usize> {
+        std::mem::take(&mut self.overflowed)
     }
 
     /// The events as changes.
@@ -107,7 +121,12 @@ impl<'a> Batch<'a> {
         let factor = if connection.caller.is_privileged() { PRIVILEGED_FACTOR } else { 1 };
         let limit = self.state.limits.of(Quota::Events).saturating_mul(factor);
         let waiting = connection.output.events() + self.counts.get(&conn).copied().unwrap_or(0);
-        let path = if waiting < limit { path } else { at };
+        let path = if waiting < limit {
+            path
+        } else {
+            self.overflowed.insert(conn, limit);
+            at
+        };
         let message = Message::event(watch.shown(path), &watch.token);
         if connection.output.holds_event(&message.payload)
             || !self.known.insert((conn, message.payload.clone()))

@@ -25,6 +25,7 @@ use super::state::{Connection, State};
 use super::transaction::{Seen, Transaction};
 use super::tree::Tree;
 use super::wire::{Kind, Message, Request};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What planning needs of the machine.
@@ -57,6 +58,8 @@ pub struct Outcome {
     pub verdict: Option<Verdict>,
     /// What the daemon itself is asked to do.
     pub action: Option<Action>,
+    /// Who takes so few events that it gets less exact ones, and from how many on.
+    pub overflowed: BTreeMap<ConnId, usize>,
 }
 
 /// The payload of a reply.
@@ -134,7 +137,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn finish(self, reply: Reply) -> Outcome {
+    fn finish(mut self, reply: Reply) -> Outcome {
         let mut changes = self.changes;
         let (message, refusal) = match (reply, Kind::from_number(self.request.kind)) {
             (Ok(payload), Some(kind)) => (Message::reply(self.request, kind, payload), None),
@@ -142,8 +145,9 @@ impl<'a> Planner<'a> {
             (Err(refusal), _) => (Message::error(self.request, refusal.errno()), Some(refusal)),
         };
         changes.push(Change::Send { conn: self.conn, message });
+        let overflowed = self.events.take_overflowed();
         changes.extend(self.events.into_changes());
-        Outcome { changes, refusal, verdict: self.verdict, action: self.action }
+        Outcome { changes, refusal, verdict: self.verdict, action: self.action, overflowed }
     }
 
     /// What the request sees of the store.
