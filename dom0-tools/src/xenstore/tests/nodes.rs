@@ -102,3 +102,17 @@ fn long_listings_come_in_pieces() {
         "\0"
     );
 }
+
+#[test]
+fn as_deep_as_paths_allow() {
+    let mut world = World::new();
+    let deep = "/d".repeat(1536);
+    world.write(ROOT, 0, &deep, "bottom");
+    assert_eq!(world.read(ROOT, 0, &deep), "bottom");
+    let tx = world.begin(ROOT);
+    world.write(ROOT, tx, &deep, "again");
+    world.ok(ROOT, Kind::TransactionEnd, tx, "T\0");
+    assert!(world.state.snapshot().len() > 1536);
+    world.ok(ROOT, Kind::Rm, 0, "/d\0");
+    assert_eq!(world.fails(ROOT, Kind::Read, 0, &format!("{deep}\0")), "ENOENT");
+}

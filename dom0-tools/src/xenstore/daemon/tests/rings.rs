@@ -144,3 +144,27 @@ fn ends_are_announced() {
     let mut daemon = world.daemon();
     assert_eq!(kernel.talk(&world, &mut daemon), [event], "who ended while nobody looked");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// Whatever a guest puts into its page, and whenever, another is served, also after a restart.
+    #[test]
+    fn any_page_is_survived(
+        pokes in proptest::collection::vec((0usize..2080, proptest::prelude::any::<u32>(), 0u32..3000), 1..40),
+    ) {
+        let (world, mut daemon) = introduced();
+        let (bad, mut good) = (Guest::new(&world, 1), Guest::new(&world, 2));
+        for (index, (offset, wild, tame)) in pokes.into_iter().enumerate() {
+            let value = if wild % 2 == 0 { wild } else { tame };
+            bad.page.put(offset, &value.to_le_bytes());
+            world.settle(&mut daemon);
+            if index % 5 == 4 {
+                daemon = world.daemon();
+            }
+        }
+        let read = good.ask(Kind::Read, 0, b"data\0");
+        assert_eq!(good.talk(&world, &mut daemon), [(Kind::Read as u32, read, vec![])]);
+        assert!(daemon.state().tree.is_consistent());
+    }
+}
