@@ -51,6 +51,7 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
         scratch,
         ended: false,
         fatal: None,
+        stuck: None,
         may_die: false,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::channel::Line;
@@ -28,11 +28,15 @@ impl Machine {
 
     /// Runs a shell command in domain 0.
     pub fn run(&mut self, command: &str, within: Duration) -> Result<Done> {
-        let agent = self.agent.as_mut().context("this machine has no agent")?;
-        agent.send(&format!("{command}\n"))?;
-        let taken = self
-            .wait(Line::Agent, "@exit", within, |agent| agent.take_line_with("@exit "))
-            .with_context(|| format!("domain 0: {command}"))?;
+        if let Some(stuck) = &self.stuck {
+            bail!("domain 0 is still busy with: {stuck}");
+        }
+        self.tell(command)?;
+        let answer = self.wait(Line::Agent, "@exit", within, |agent| agent.take_line_with("@exit "));
+        if answer.is_err() {
+            self.stuck = Some(command.to_owned());
+        }
+        let taken = answer.with_context(|| format!("domain 0: {command}"))?;
         let code = taken.line.trim_start_matches("@exit ").trim();
         let code = code.parse().with_context(|| format!("the agent said {:?}", taken.line))?;
         Ok(Done { code, output: taken.before.trim().to_owned() })
@@ -76,6 +80,9 @@ impl Machine {
 
     /// Gives a command of which no answer is expected.
     pub fn tell(&mut self, command: &str) -> Result<()> {
+        if let Some(stuck) = &self.stuck {
+            bail!("domain 0 is still busy with: {stuck}");
+        }
         let agent = self.agent.as_mut().context("this machine has no agent")?;
         agent.send(&format!("{command}\n"))
     }

@@ -31,6 +31,8 @@ pub struct Machine {
     pub(crate) ended: bool,
     /// The first fatal line; every expectation fails on it.
     pub(crate) fatal: Option<String>,
+    /// The command of which domain 0's agent owes the answer after its deadline.
+    pub(crate) stuck: Option<String>,
     /// A scenario that makes domain 0 or the hypervisor die on purpose.
     pub may_die: bool,
 }

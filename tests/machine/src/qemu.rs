@@ -58,6 +58,7 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
         scratch,
         ended: false,
         fatal: None,
+        stuck: None,
         may_die: false,
     })
 }

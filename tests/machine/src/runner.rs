@@ -114,7 +114,9 @@ fn machine(images: &dyn Images, scenario: &Scenario) -> Summary {
             Err(error) => {
                 sum.failed += 1;
                 let logs = images.logs().join(scenario.name);
-                let report = format!("{error:#}\n{}", machine.last_words());
+                // Once is enough: the later failures of a machine mostly follow from the first.
+                let last_words = if sum.failed == 1 { machine.last_words() } else { String::new() };
+                let report = format!("{error:#}\n{last_words}");
                 // The report is printed in any case; the file is for those who come later.
                 let _ = fs::write(logs.join(format!("{}.failure", case.name)), &report);
                 println!("test {name} ... FAILED ({seconds} s): {report}    logs: {}", logs.display());
