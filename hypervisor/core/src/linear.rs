@@ -3,11 +3,11 @@
 //! Used with the rights of supervisor code: hypercalls come from ring 0, and emulated instructions on device
 //! registers come from kernels.
 
-use crate::domain::{Context, DomainMemory, MemoryFault, VcpuRef};
+use crate::domain::{Context, MemoryFault, MemoryView, VcpuRef};
 use crate::frame::{Gaddr, PAGE_SIZE};
 use crate::guest_cpu::{Event, GuestCpu};
 use crate::machine::Machine;
-use crate::walk::{self, Access, Paging, Privilege, ReadGuestPhys};
+use crate::walk::{self, Access, Paging, Privilege};
 
 /// Why linear memory could not be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +23,6 @@ pub enum Fault {
     Memory(MemoryFault),
 }
 
-impl<M: Machine> ReadGuestPhys for DomainMemory<M> {
-    fn read_u32(&self, at: Gaddr) -> Option<u32> {
-        self.read_value(at).ok()
-    }
-
-    fn read_u64(&self, at: Gaddr) -> Option<u64> {
-        DomainMemory::read_u64(self, at).ok()
-    }
-}
-
 /// Where a linear address leads, for that kind of access by the guest's kernel.
 ///
 /// # Errors
@@ -44,13 +34,41 @@ pub fn translate<M: Machine>(
     at: u64,
     access: Access,
 ) -> Result<Gaddr, Fault> {
-    let control = context.guest.control();
-    let paging = Paging::new(control.cr0, control.cr3, control.cr4, control.efer, 52);
-    let privilege = if control.cpl == 3 { Privilege::User } else { Privilege::Supervisor { ac: true } };
-    paging
-        .translate(&vcpu.domain().memory, at, access, privilege)
-        .map(|found| found.address)
-        .map_err(|fault| Fault::Walk { at, fault })
+    let memory = vcpu.domain().memory.view();
+    Translator::new(context).translate(&memory, at, access)
+}
+
+/// Translates linear addresses as the guest's kernel would.
+struct Translator {
+    paging: Paging,
+    privilege: Privilege,
+}
+
+impl Translator {
+    #[inline]
+    fn new<M: Machine>(context: &Context<M>) -> Self {
+        let control = context.guest.control();
+        let paging = Paging::new(control.cr0, control.cr3, control.cr4, control.efer, 52);
+        let privilege = match control.cpl {
+            3 => Privilege::User,
+            // SMAP is for the guest's own mistakes: a hypercall's buffer may be in user memory.
+            _ => Privilege::Supervisor { ac: true },
+        };
+        Self { paging, privilege }
+    }
+
+    #[inline]
+    fn translate<M: Machine>(
+        &self,
+        memory: &MemoryView<'_, M>,
+        at: u64,
+        access: Access,
+    ) -> Result<Gaddr, Fault> {
+        self.paging
+            .translate(memory, at, access, self.privilege)
+            .map(|found| found.address)
+            .map_err(|fault| Fault::Walk { at, fault })
+    }
 }
 
 /// Copies linear memory out.
@@ -86,12 +104,14 @@ fn copy_out<M: Machine>(
     into: &mut [u8],
     access: Access,
 ) -> Result<(), Fault> {
+    let memory = vcpu.domain().memory.view();
+    let translator = Translator::new(context);
     let (mut at, mut rest) = (at, into);
     while !rest.is_empty() {
         let len = rest.len().min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)));
         let (piece, next) = rest.split_at_mut(len);
-        let physical = translate(vcpu, context, at, access)?;
-        vcpu.domain().memory.read(physical, piece)?;
+        let physical = translator.translate(&memory, at, access)?;
+        memory.read(physical, piece)?;
         rest = next;
         at = at.wrapping_add(len as u64);
     }
@@ -103,12 +123,14 @@ fn copy_out<M: Machine>(
 /// # Errors
 /// Part of it cannot be written; what comes before that may have been.
 pub fn write<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, at: u64, from: &[u8]) -> Result<(), Fault> {
+    let memory = vcpu.domain().memory.view();
+    let translator = Translator::new(context);
     let (mut at, mut rest) = (at, from);
     while !rest.is_empty() {
         let len = rest.len().min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)));
         let (piece, next) = rest.split_at(len);
-        let physical = translate(vcpu, context, at, Access::Write)?;
-        vcpu.domain().memory.write(physical, piece)?;
+        let physical = translator.translate(&memory, at, Access::Write)?;
+        memory.write(physical, piece)?;
         rest = next;
         at = at.wrapping_add(len as u64);
     }

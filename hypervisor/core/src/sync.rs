@@ -6,6 +6,8 @@
 
 /// A mutual-exclusion spin lock.
 pub type Lock<T> = spin::mutex::SpinMutex<T>;
+/// What a reader of an [`RwLock`] holds.
+pub type RwLockReadGuard<'a, T> = spin::rwlock::RwLockReadGuard<'a, T>;
 /// Many readers or one writer, spinning.
 pub type RwLock<T> = spin::rwlock::RwLock<T>;
 /// What holds a [`Lock`].

@@ -13,14 +13,13 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use hypercall_abi::errno::Errno;
-use hypercall_abi::plain::Plain;
 
-use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
-use crate::frames::{BorrowedFrame, FrameRef};
+use super::MemoryView;
+use crate::frame::{Gaddr, Gfn, Mfn};
+use crate::frames::FrameRef;
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::p2m::{Access, Drain, Entry, Extent, Flush, P2m, P2mError, PageType};
-use crate::page::GuestPage;
 use crate::refusal::Refusal;
 use crate::sync::{Lock, RwLock};
 
@@ -150,7 +149,7 @@ impl<M: Machine> DomainMemory<M> {
     /// # Errors
     /// Not memory; or not writable, if `write` is wanted.
     pub fn page(&self, gfn: Gfn, write: bool) -> Result<FrameRef<M>, MemoryFault> {
-        self.with_page(gfn.addr(), write, |page| page.clone())
+        self.view().with_page(gfn.addr(), write, FrameRef::clone)
     }
 
     /// The same, but only of the domain's own RAM.
@@ -167,20 +166,11 @@ impl<M: Machine> DomainMemory<M> {
         }
     }
 
-    /// Runs `f` on the page that holds `at`, which stays mapped meanwhile.
+    /// The memory as it is now: mappings stay as they are for as long as the view lives.
     #[inline]
-    fn with_page<R>(
-        &self,
-        at: Gaddr,
-        write: bool,
-        f: impl FnOnce(&FrameRef<M>) -> R,
-    ) -> Result<R, MemoryFault> {
-        let p2m = self.p2m.read();
-        match p2m.lookup(at.frame()) {
-            Some(Entry { kind: PageType::MmioDirect, .. }) | None => Err(MemoryFault::NotMemory(at)),
-            Some(entry) if write && !entry.access.write => Err(MemoryFault::ReadOnly(at)),
-            Some(entry) => Ok(f(&BorrowedFrame::new(self.machine, entry.mfn))),
-        }
+    #[must_use]
+    pub fn view(&self) -> MemoryView<'_, M> {
+        MemoryView::new(self.machine, self.p2m.read())
     }
 
     /// Copies guest-physical memory out.
@@ -188,16 +178,17 @@ impl<M: Machine> DomainMemory<M> {
     /// # Errors
     /// Part of it is not memory; `into` may be partly filled then.
     pub fn read(&self, at: Gaddr, into: &mut [u8]) -> Result<(), MemoryFault> {
-        let mut at = at;
-        let mut rest = into;
-        while !rest.is_empty() {
-            let len = rest.len().min(PAGE_SIZE - at.offset());
-            let (piece, next) = rest.split_at_mut(len);
-            self.with_page(at, false, |page| page.read(at.offset(), piece))?;
-            rest = next;
-            at = at.checked_add(len as u64).ok_or(MemoryFault::NotMemory(at))?;
-        }
-        Ok(())
+        self.view().read(at, into)
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_value<T: hypercall_abi::plain::Plain>(&self, at: Gaddr) -> Result<T, MemoryFault> {
+        let mut value = T::zeroed();
+        self.read(at, value.as_bytes_mut())?;
+        Ok(value)
     }
 
     /// Copies into guest-physical memory.
@@ -205,35 +196,7 @@ impl<M: Machine> DomainMemory<M> {
     /// # Errors
     /// Part of it is not writable memory; what comes before that may have been written.
     pub fn write(&self, at: Gaddr, from: &[u8]) -> Result<(), MemoryFault> {
-        let mut at = at;
-        let mut rest = from;
-        while !rest.is_empty() {
-            let len = rest.len().min(PAGE_SIZE - at.offset());
-            let (piece, next) = rest.split_at(len);
-            self.with_page(at, true, |page| page.write(at.offset(), piece))?;
-            rest = next;
-            at = at.checked_add(len as u64).ok_or(MemoryFault::NotMemory(at))?;
-        }
-        Ok(())
-    }
-
-    /// Reads the aligned 64-bit word at `at`, as a page-table walk does.
-    ///
-    /// # Errors
-    /// Not memory.
-    #[inline]
-    pub fn read_u64(&self, at: Gaddr) -> Result<u64, MemoryFault> {
-        self.with_page(at, false, |page| page.load64(at.offset() & !7))
-    }
-
-    /// Reads a value.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn read_value<T: Plain>(&self, at: Gaddr) -> Result<T, MemoryFault> {
-        let mut value = T::zeroed();
-        self.read(at, value.as_bytes_mut())?;
-        Ok(value)
+        self.view().write(at, from)
     }
 
     /// Maps a frame; the p2m takes over the reference. What was mapped there before is flushed out and let go.

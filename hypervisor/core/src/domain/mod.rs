@@ -8,6 +8,7 @@ mod grants;
 mod life;
 mod memory;
 mod vcpu;
+mod view;
 mod watchdog;
 
 use alloc::boxed::Box;
@@ -22,6 +23,7 @@ pub(crate) use life::Teardown;
 pub use life::{Life, Stage};
 pub use memory::{DomainMemory, MemoryFault};
 pub use vcpu::{Attention, Context, Requests, SharedArea, Timers, Vcpu, VcpuRef};
+pub use view::MemoryView;
 pub use watchdog::Watchdogs;
 
 use hypercall_abi::memory::E820Entry;

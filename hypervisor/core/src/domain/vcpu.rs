@@ -118,6 +118,8 @@ pub struct Context<M: Machine> {
     pub nmi_waiting: bool,
     /// The flush epoch of the domain that this vCPU has acted on.
     pub tlb_epoch: u64,
+    /// Lengths of instructions that exit.
+    pub lengths: crate::exit::Lengths,
     /// MTRRs and other MSRs that are only remembered.
     pub msrs: crate::exit::MsrStore,
     /// Where the guest wants its run state, if anywhere.
@@ -166,6 +168,7 @@ impl<M: Machine> Vcpu<M> {
                 upcall_waiting: false,
                 nmi_waiting: false,
                 tlb_epoch: 0,
+                lengths: crate::exit::Lengths::default(),
                 msrs: crate::exit::MsrStore::default(),
                 runstate_area: None,
                 time_area: None,

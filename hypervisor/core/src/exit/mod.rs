@@ -5,10 +5,12 @@
 mod cpuid;
 mod fault;
 mod io;
+mod lengths;
 mod msr;
 
 use core::sync::atomic::Ordering;
 
+pub use lengths::Lengths;
 pub use msr::MsrStore;
 
 use crate::domain::{Context, VcpuRef};
@@ -57,12 +59,23 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
 pub(crate) fn skip<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, expected: Exiting) {
     let len = match context.guest.instruction_len() {
         Some(len) => len,
-        None => length(vcpu, context, expected),
+        None => {
+            let rip = context.guest.gprs().rip;
+            match context.lengths.get(rip, expected) {
+                Some(len) => len,
+                None => {
+                    let len = length(vcpu, context, expected);
+                    context.lengths.put(rip, expected, len);
+                    len
+                }
+            }
+        }
     };
     context.guest.skip(len);
 }
 
 /// The length of the instruction at the guest's rip, read from memory.
+#[cold]
 fn length<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, expected: Exiting) -> u8 {
     // Nearly always the instruction has no prefix, and then its length is known; but a guest may put one there.
     let usual = match expected {
