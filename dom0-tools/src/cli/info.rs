@@ -17,6 +17,7 @@ struct Info {
     cpu_mhz: f64,
     memory_mib: u64,
     free_memory_mib: u64,
+    free_memory_kib: u64,
     domains: usize,
 }
 
@@ -34,6 +35,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
         cpu_mhz: f64::from(machine.cpu_khz) / 1000.0,
         memory_mib: machine.total_pages >> 8,
         free_memory_mib: machine.free_pages >> 8,
+        free_memory_kib: machine.free_pages << 2,
         domains: host.xen.domains()?.len(),
     };
     if json {

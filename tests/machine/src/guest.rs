@@ -81,9 +81,9 @@ impl Machine {
         Ok(found.cloned())
     }
 
-    /// MiB that no domain has.
-    pub fn free_mib(&mut self) -> Result<u64> {
+    /// KiB that no domain has.
+    pub fn free_kib(&mut self) -> Result<u64> {
         let info = self.json("tenon info --json")?;
-        info["free_memory_mib"].as_u64().ok_or_else(|| anyhow::anyhow!("no free_memory_mib in {info}"))
+        info["free_memory_kib"].as_u64().ok_or_else(|| anyhow::anyhow!("no free_memory_kib in {info}"))
     }
 }

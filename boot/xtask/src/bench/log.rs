@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::images::scenarios::{IDLE_GUESTS, IDLE_MIB};
+
 /// Differences between two marks, by the figure's name.
 const SPANS: [(&str, &str, &str); 3] = [
     ("dom0-entry-to-userspace", DOM0_ENTRY, "dom0-up"),
@@ -15,6 +17,10 @@ const SPANS: [(&str, &str, &str); 3] = [
 
 /// Made here: the last line of the hypervisor before domain 0's kernel says anything.
 const DOM0_ENTRY: &str = "dom0-entry";
+
+/// The memory of the machine and of domain 0.
+const MACHINE_KIB: u64 = 4096 << 10;
+const DOM0_KIB: u64 = 1024 << 10;
 
 /// The first words of a Linux kernel.
 const KERNEL_SPEAKS: &str = "Linux version";
@@ -40,12 +46,28 @@ pub fn figures(console: &str) -> Vec<String> {
             figures.push(figure.trim().to_owned());
         }
     }
+    figures.extend(memory(console));
     for (name, from, to) in SPANS {
         if let (Some(from), Some(to)) = (marks.get(from), marks.get(to)) {
             figures.push(format!("{name} {} instructions", to.saturating_sub(*from)));
         }
     }
     figures
+}
+
+/// What the samples `sample: NAME KIB` tell of memory.
+fn memory(console: &str) -> Vec<String> {
+    let sample = |name: &str| {
+        let wanted = format!("sample: {name} ");
+        // The command itself is in the log, too, with something else than a number.
+        console.lines().find_map(|line| line.strip_prefix(&wanted)?.trim().parse::<u64>().ok())
+    };
+    let (Some(before), Some(after)) = (sample("free-before"), sample("free-after")) else {
+        return Vec::new();
+    };
+    let own = (MACHINE_KIB - DOM0_KIB).saturating_sub(before);
+    let guests = before.saturating_sub(after).saturating_sub(IDLE_GUESTS * IDLE_MIB * 1024);
+    vec![format!("hypervisor-memory {own} KiB"), format!("idle-guest-memory {} KiB", guests / IDLE_GUESTS)]
 }
 
 /// The time stamp and the text of a line of the log. The log's line may follow half a line of domain 0,

@@ -5,5 +5,5 @@ mod cpio;
 pub mod initrd;
 pub mod iso;
 mod modules;
-mod scenarios;
+pub mod scenarios;
 pub mod stock;

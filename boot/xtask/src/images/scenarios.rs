@@ -5,7 +5,7 @@
 
 /// Scenarios by name.
 pub fn all() -> [(&'static str, String); 3] {
-    [("create", CREATE.into()), ("bench", bench("tenon")), ("bench-xl", bench("xl"))]
+    [("create", CREATE.into()), ("bench", bench_tenon()), ("bench-xl", bench("xl"))]
 }
 
 /// One guest from creation to its end.
@@ -27,10 +27,27 @@ fn bench(tool: &str) -> String {
          /init mark boot-begin\n\
          {tool} unpause bench\n\
          while {tool} list bench; do sleep 1; done >/dev/null 2>&1\n\
-         test ! -e /guests/figures || {tool} create /etc/tenon/figures.cfg\n\
+         {tool} create /etc/tenon/figures.cfg\n\
          while {tool} list figures; do sleep 1; done >/dev/null 2>&1\n"
     )
 }
+
+/// Tenon's scenario ends with what memory things cost, which xl tells in MiB only.
+fn bench_tenon() -> String {
+    let free = "$(tenon info --json | grep free_memory_kib | tr -dc 0-9)";
+    format!(
+        "{}\
+         echo sample: free-before {free}\n\
+         for i in $(seq {IDLE_GUESTS}); do tenon create /etc/tenon/idle$i.cfg || exit; done\n\
+         sleep 2\n\
+         echo sample: free-after {free}\n",
+        bench("tenon")
+    )
+}
+
+/// Idle guests to share out the memory that they cost, and the MiB that each has.
+pub const IDLE_GUESTS: u64 = 8;
+pub const IDLE_MIB: u64 = 16;
 
 /// Guest files by name: a Debian guest for every kernel, and some with a purpose.
 pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
@@ -41,7 +58,12 @@ pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
         files.push(("poweroff".into(), linux("poweroff", first, "guest.run=poweroff")));
         files.push(("bench".into(), linux("bench", first, "marks=1 guest.run=poweroff")));
     }
-    files.push(("figures".into(), bare("figures")));
+    files.push(("figures".into(), bare("figures", "figures")));
+    for number in 1..=IDLE_GUESTS {
+        let name = format!("idle{number}");
+        let file = bare(&name, "idle");
+        files.push((name, file));
+    }
     files
 }
 
@@ -60,7 +82,13 @@ fn linux(name: &str, kernel: &str, words: &str) -> String {
     )
 }
 
-/// A small guest of our own, which is a kernel by itself.
-fn bare(name: &str) -> String {
-    format!("name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/{name}\"\nmemory = 64\nvcpus = 1\n")
+/// A small guest of our own, whose program is a kernel by itself.
+fn bare(name: &str, program: &str) -> String {
+    format!(
+        "name = \"{name}\"\n\
+         type = \"pvh\"\n\
+         kernel = \"/guests/{program}\"\n\
+         memory = {IDLE_MIB}\n\
+         vcpus = 1\n"
+    )
 }

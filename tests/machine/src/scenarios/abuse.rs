@@ -34,7 +34,7 @@ const BAD: [Bad; 8] = [
 
 /// Every bad file is refused for its own reason, and a good one still works.
 pub fn bad_input(machine: &mut Machine) -> Result<()> {
-    let free = machine.free_mib()?;
+    let free = machine.free_kib()?;
     for bad in &BAD {
         if !bad.prepare.is_empty() {
             machine.ok(bad.prepare)?;

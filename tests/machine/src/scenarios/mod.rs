@@ -5,6 +5,7 @@ mod boot;
 mod daemons;
 mod devices;
 mod lifecycle;
+mod small;
 mod stock;
 
 use crate::config::{Boot, Config, Disk};
@@ -58,6 +59,11 @@ pub fn all() -> Vec<Scenario> {
                 ("rounds", lifecycle::rounds_without_a_leak),
                 ("power-off", boot::power_off),
             ],
+        ),
+        qemu(
+            "small-guests-2cpus",
+            Config::new(2),
+            &[("boot", boot::up), ("all", small::all_pass), ("power-off", boot::power_off)],
         ),
         Scenario {
             long: true,
