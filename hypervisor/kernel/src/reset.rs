@@ -98,8 +98,13 @@ fn read(register: GenericAddress) -> u32 {
         (AddressSpace::Io, Ok(port)) => unsafe { Port(port).read(width(register)) },
         // SAFETY: as above.
         (AddressSpace::Memory, _) => unsafe {
-            vmap::map_device(Maddr(register.address), 4, Caching::Uncached)
-                .map_or(0, |memory| memory.read32(0))
+            vmap::map_device(Maddr(register.address), 4, Caching::Uncached).map_or(0, |memory| {
+                match width(register) {
+                    Width::Byte => memory.read8(0).into(),
+                    Width::Word => memory.read16(0).into(),
+                    Width::Dword => memory.read32(0),
+                }
+            })
         },
         _ => 0,
     }

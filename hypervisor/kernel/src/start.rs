@@ -20,6 +20,7 @@ pub fn boot_cpu(info: &'static BootInfo) -> ! {
     }
     match prepare(info) {
         Ok(hv) => {
+            console::give_screen_away();
             smp::release();
             serve(hv)
         }

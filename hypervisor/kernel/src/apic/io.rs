@@ -16,8 +16,6 @@ use crate::mm::vmap::{self, Caching};
 
 const SELECT: usize = 0x00;
 const WINDOW: usize = 0x10;
-/// The end-of-interrupt register, from version 0x20 on.
-const END_OF_INTERRUPT: usize = 0x40;
 const INDEX_VERSION: u32 = 1;
 const INDEX_REDIRECTION: u32 = 0x10;
 
@@ -69,7 +67,6 @@ impl fmt::Display for NoSuchLine {
 struct IoApic {
     listed: Listed,
     lines: u32,
-    version: u8,
     registers: Lock<Registers>,
 }
 
@@ -84,11 +81,6 @@ impl Registers {
     fn write(&self, index: u32, value: u32) {
         self.0.write32(SELECT, index);
         self.0.write32(WINDOW, value);
-    }
-
-    fn entry(&self, line: u32) -> u64 {
-        let index = INDEX_REDIRECTION + 2 * line;
-        u64::from(self.read(index)) | u64::from(self.read(index + 1)) << 32
     }
 
     /// Writes an entry so that no half-written one is ever live: masked first, the live half last.
@@ -128,7 +120,7 @@ impl IoApic {
             listed.gsi_base,
             listed.gsi_base + lines - 1
         );
-        Some(Self { listed: *listed, lines, version: version as u8, registers: Lock::new(registers) })
+        Some(Self { listed: *listed, lines, registers: Lock::new(registers) })
     }
 }
 
@@ -154,39 +146,5 @@ pub fn all() -> impl Iterator<Item = (Listed, u32)> {
 pub fn route(gsi: u32, route: Route) -> Result<(), NoSuchLine> {
     let (apic, line) = find(gsi)?;
     apic.registers.lock().set_entry(line, route.encode());
-    Ok(())
-}
-
-/// Masks or unmasks a line, its route unchanged.
-///
-/// # Errors
-/// [`NoSuchLine`].
-pub fn set_masked(gsi: u32, masked: bool) -> Result<(), NoSuchLine> {
-    let (apic, line) = find(gsi)?;
-    let registers = apic.registers.lock();
-    let index = INDEX_REDIRECTION + 2 * line;
-    let entry = registers.read(index);
-    let wanted = if masked { entry | MASKED as u32 } else { entry & !(MASKED as u32) };
-    if wanted != entry {
-        registers.write(index, wanted);
-    }
-    Ok(())
-}
-
-/// Ends a level-triggered interrupt at the IO-APIC itself, for a line whose local end-of-interrupt went amiss.
-///
-/// # Errors
-/// [`NoSuchLine`].
-pub fn end_of_interrupt(gsi: u32, vector: Vector) -> Result<(), NoSuchLine> {
-    let (apic, line) = find(gsi)?;
-    let registers = apic.registers.lock();
-    if apic.version >= 0x20 {
-        registers.0.write32(END_OF_INTERRUPT, u32::from(vector.0));
-    } else {
-        // Without the register: an edge-triggered moment clears the remote IRR.
-        let entry = registers.entry(line);
-        registers.set_entry(line, entry & !LEVEL | MASKED);
-        registers.set_entry(line, entry);
-    }
     Ok(())
 }

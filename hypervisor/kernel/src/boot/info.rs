@@ -27,8 +27,6 @@ pub struct BootInfo {
     pub command_line: &'static str,
     /// And what it says.
     pub options: Options<'static>,
-    /// The loader's name.
-    pub loader: String,
     /// The modules, in order.
     pub modules: Vec<Module>,
     /// The firmware's memory map.

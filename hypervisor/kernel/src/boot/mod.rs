@@ -117,7 +117,6 @@ unsafe fn start_memory(loader: &Information, maps: Maps) -> &'static BootInfo {
         modules.push(Module { start: module.start, len: module.len, command_line });
     });
     let command_line: &'static str = loader.command_line().to_string().leak();
-    let loader_name = loader.name().to_string();
     let framebuffer = loader.framebuffer();
     let usage_map = phys::init_table().unwrap_or_else(|missing| panic!("{missing}"));
     let free = phys::table().map_or(0, |table| table.free_frames());
@@ -130,7 +129,6 @@ unsafe fn start_memory(loader: &Information, maps: Maps) -> &'static BootInfo {
     Box::leak(Box::new(BootInfo {
         command_line,
         options: Options::parse(command_line, &mut |_| {}),
-        loader: loader_name,
         modules,
         trampoline: smp::choose_page(&usage_map).map(|page| page.frame()),
         firmware_map: maps.firmware,

@@ -24,10 +24,6 @@ pub struct Features {
     pub tsc_deadline: bool,
     /// The TSC runs at one rate in all power states.
     pub invariant_tsc: bool,
-    /// IA32_TSC_ADJUST exists.
-    pub tsc_adjust: bool,
-    /// RDTSCP.
-    pub rdtscp: bool,
     /// XSAVE and XCR0.
     pub xsave: bool,
     /// AMD-V.
@@ -63,8 +59,6 @@ fn detect() -> Features {
         x2apic: basic(|f| f.has_x2apic()),
         tsc_deadline: basic(|f| f.has_tsc_deadline()),
         invariant_tsc: cpuid.get_advanced_power_mgmt_info().is_some_and(|f| f.has_invariant_tsc()),
-        tsc_adjust: extended(|f| f.has_tsc_adjust_msr()),
-        rdtscp: amd(|f| f.has_rdtscp()),
         xsave: basic(|f| f.has_xsave()),
         svm: amd(|f| f.has_svm()),
         vmx: basic(|f| f.has_vmx()),

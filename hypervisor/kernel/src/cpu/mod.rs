@@ -18,6 +18,4 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
     let regs = core::arch::x86_64::__cpuid_count(leaf, subleaf);
     [regs.eax, regs.ebx, regs.ecx, regs.edx]
 }
-#[allow(unused_imports, reason = "for what runs on top of the machine layer")]
-pub use percpu::PerCpu;
 pub use percpu::{Cpu, all, online, set_all, this, try_this};

@@ -55,27 +55,3 @@ pub fn try_read(msr: u32) -> Option<u64> {
     }
     (failed == 0).then_some(u64::from(high) << 32 | u64::from(low))
 }
-
-/// Writes an MSR; says whether the CPU took it.
-///
-/// # Safety
-/// If the CPU takes the value, what that does breaks nothing.
-pub unsafe fn try_write(msr: u32, value: u64) -> bool {
-    let failed: u32;
-    // SAFETY: as in `try_read`, and the caller's promise.
-    unsafe {
-        asm!(
-            "mov {failed:e}, 1",
-            "2: wrmsr",
-            "xor {failed:e}, {failed:e}",
-            "3:",
-            ".pushsection .fixups, \"a\"",
-            ".quad 2b, 3b",
-            ".popsection",
-            failed = out(reg) failed,
-            in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
-            options(nostack)
-        );
-    }
-    failed == 0
-}

@@ -61,10 +61,4 @@ impl Mmio {
     pub fn pointer(&self) -> *mut u8 {
         self.base
     }
-
-    /// Bytes mapped.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
 }

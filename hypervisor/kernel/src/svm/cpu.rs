@@ -84,8 +84,7 @@ pub fn probe() -> Result<u32, Unusable> {
     if features & 1 == 0 {
         return Err(Unusable::NoNestedPaging);
     }
-    // SAFETY: a CPU with SVM has VM_CR.
-    if unsafe { msr::read(VM_CR) } & VM_CR_SVMDIS != 0 {
+    if msr::try_read(VM_CR).is_some_and(|value| value & VM_CR_SVMDIS != 0) {
         return Err(Unusable::Locked);
     }
     Ok(asids.max(2))

@@ -103,12 +103,6 @@ pub fn wall_clock_at_start() -> u64 {
     clock().wall
 }
 
-/// The clock that the TSC was measured with.
-#[must_use]
-pub fn reference_name() -> &'static str {
-    clock().reference
-}
-
 /// Whether [`now`] may be called.
 #[must_use]
 pub fn is_up() -> bool {

@@ -66,13 +66,3 @@ pub fn arm(deadline: u64) {
         None => {}
     }
 }
-
-/// Takes back what [`arm`] asked for. An interrupt that is already on its way still comes.
-pub fn disarm() {
-    match KIND.get() {
-        // SAFETY: the timer is in TSC-deadline mode.
-        Some(Kind::Deadline) => unsafe { msr::write(TSC_DEADLINE, 0) },
-        Some(Kind::Count(_)) => local::timer_one_shot(0),
-        None => {}
-    }
-}
