@@ -17,7 +17,7 @@ use crate::config::{GuestConfig, Uuid};
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
 use crate::xen::mapping::Mapping;
-use crate::xs_client::{Client, StoreError, Tx};
+use crate::xs_client::{Client, Tx, with_daemon};
 
 /// The domain that both daemons run in.
 const DOM0: u16 = 0;
@@ -55,8 +55,8 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
     fill(&domain, config, &plan)?;
     let (store, console) = link(xen, domain.id)?;
     let nodes = Nodes { domain: domain.id, uuid, config, store, console };
-    let in_store = publish(&nodes).map_err(BuildError::Store)?;
-    Ok(Built { domain: domain.finish(), in_store })
+    let told = with_daemon(|client| nodes.publish(client)).map_err(BuildError::Store)?;
+    Ok(Built { domain: domain.finish(), in_store: told.is_some() })
 }
 
 /// A domain that is destroyed unless it is finished.
@@ -77,9 +77,7 @@ impl Drop for Unfinished<'_> {
         // The error that led here is the one worth reporting. Should even this fail, the record of the guest
         // stays, and whoever looks at it next tries again.
         let _ = self.xen.destroy_domain(self.id);
-        if let Ok(mut client) = Client::connect() {
-            let _ = withdraw(&mut client, self.id, self.uuid);
-        }
+        let _ = with_daemon(|client| withdraw(client, self.id, self.uuid));
     }
 }
 
@@ -172,13 +170,4 @@ pub fn publish_late(
     let nodes = Nodes { domain, uuid, config, store, console };
     nodes.publish(client).map_err(BuildError::Store)?;
     Ok(true)
-}
-
-/// Tells the xenstore daemon, if there is one.
-fn publish(nodes: &Nodes<'_>) -> Result<bool, StoreError> {
-    match Client::connect() {
-        Ok(mut client) => nodes.publish(&mut client).map(|()| true),
-        Err(StoreError::Unreachable(_)) => Ok(false),
-        Err(e) => Err(e),
-    }
 }

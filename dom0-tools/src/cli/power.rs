@@ -9,7 +9,7 @@ use super::{RequestArgs, output};
 use crate::host::{Domain, Host};
 use crate::lifecycle::act;
 use crate::lifecycle::decide::Activity;
-use crate::xs_client::{Client, Tx};
+use crate::xs_client::{SOCKET, Tx, with_daemon};
 
 /// What a guest is asked for, in the words of its `control/shutdown` node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,10 @@ pub fn request(args: &RequestArgs, request: Request, json: bool) -> Result<(), F
         return Err(Failure::refused(format!("{} does not run: it is {}", domain.name, domain.state())));
     }
     let (word, path) = (request.word(), format!("/local/domain/{}/control/shutdown", domain.info.id));
-    Client::connect()?.write(Tx::NONE, &path, word)?;
+    if with_daemon(|client| client.write(Tx::NONE, &path, word))?.is_none() {
+        let message = format!("no xenstore daemon answers at {SOCKET}, and guests are asked through it");
+        return Err(Failure::refused(message));
+    }
     if args.wait {
         let timeout = args.timeout.map(Duration::from_secs);
         if !act::wait_until(&host, domain.info.id, timeout, act::has_ended)? {

@@ -12,7 +12,7 @@ use crate::host::{Host, HostError};
 use crate::registry::{Process, Record, State};
 use crate::xen::domain::DomainInfo;
 use crate::xen::error::XenError;
-use crate::xs_client::{Client, StoreError};
+use crate::xs_client::{Client, StoreError, with_daemon};
 
 /// How often a domain is looked at while something is waited for and nobody tells.
 const LOOK: Duration = Duration::from_secs(1);
@@ -175,11 +175,8 @@ fn undo_killed_creations(host: &Host) -> Result<(), ActError> {
 /// As the hypervisor says. That there is no xenstore daemon is none.
 pub fn destroy(host: &Host, domain: &DomainInfo) -> Result<(), ActError> {
     host.xen.destroy_domain(domain.id)?;
-    match Client::connect() {
-        Ok(mut client) => Ok(store::withdraw(&mut client, domain.id, domain.uuid)?),
-        Err(StoreError::Unreachable(_)) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
+    with_daemon(|client| store::withdraw(client, domain.id, domain.uuid))?;
+    Ok(())
 }
 
 /// Waits until `what` is true of what domain `id` does (`None`: there is no such domain any more), at most

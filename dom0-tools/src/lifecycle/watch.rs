@@ -110,7 +110,7 @@ impl Watcher {
         }
     }
 
-    /// Tells a xenstore daemon that was just started of the guests that were created before.
+    /// Tells a xenstore daemon of guests that were created while there was none.
     fn publish(&self, client: &mut Client) -> Result<(), ActError> {
         for record in self.host.registry.all()?.0 {
             if record.state != State::Running {
@@ -177,10 +177,13 @@ impl Watcher {
         let mut client = Client::connect().ok()?;
         // xenstored fires this when a domain stops and when it is gone.
         client.watch("@releaseDomain", "watch").ok()?;
-        if let Err(e) = self.publish(&mut client) {
-            eprintln!("tenon-watchd: cannot tell xenstored of the guests: {e}");
+        match self.publish(&mut client) {
+            Ok(()) => Some(client),
+            Err(e) => {
+                eprintln!("tenon-watchd: cannot tell xenstored of the guests: {e}");
+                None
+            }
         }
-        Some(client)
     }
 
     /// Waits until domains may have changed.
@@ -195,9 +198,10 @@ impl Watcher {
         while matches!(waited, Ok(Some(_))) {
             waited = store.event(Some(Duration::ZERO));
         }
-        if waited.is_err() {
-            // xenstored is being restarted.
-            self.store = None;
+        let Some(mut store) = self.store.take() else { return };
+        // On an error xenstored is being restarted. Whoever created a guest meanwhile did without it.
+        if waited.is_ok() && self.publish(&mut store).is_ok() {
+            self.store = Some(store);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wire::Kind;
 
@@ -273,6 +273,33 @@ impl Client {
     #[must_use]
     pub fn has_event(&self) -> bool {
         !self.events.is_empty()
+    }
+}
+
+/// How long a daemon that was there a moment ago is waited for: it is being restarted.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// Does `body` with a daemon, again from the start if the daemon is killed meanwhile, so `body` must not mind
+/// what it did before. `None` if there is no daemon.
+///
+/// # Errors
+/// What `body` says, except that the connection broke.
+pub fn with_daemon<T>(
+    mut body: impl FnMut(&mut Client) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let mut lost: Option<Instant> = None;
+    loop {
+        match Client::connect().and_then(|mut client| body(&mut client)) {
+            Ok(done) => return Ok(Some(done)),
+            Err(StoreError::Unreachable(_)) if lost.is_none_or(|since| since.elapsed() > RESTART) => {
+                return Ok(None);
+            }
+            Err(StoreError::Broken(_)) if lost.is_none() => lost = Some(Instant::now()),
+            Err(StoreError::Broken(_) | StoreError::Unreachable(_))
+                if lost.is_some_and(|since| since.elapsed() <= RESTART) => {}
+            Err(e) => return Err(e),
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
