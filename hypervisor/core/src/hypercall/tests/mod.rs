@@ -3,6 +3,7 @@
 mod domctl;
 mod events;
 mod grant;
+mod lives;
 mod machine_calls;
 mod memory;
 mod multicall;

@@ -36,8 +36,8 @@ use crate::memory_map::MemoryMap;
 use crate::sync::Lock;
 use crate::vioapic::VirtualIoApic;
 
-/// RAM of the machine, in frames.
-const RAM: usize = 2048;
+/// RAM of the machine, in frames: enough for some 2 MiB runs even when pages that are left lie about.
+pub const RAM: usize = 8192;
 /// RAM of the control domain: a power of two.
 const CONTROL_ORDER: u32 = 9;
 /// RAM of a guest, as an order of frames.

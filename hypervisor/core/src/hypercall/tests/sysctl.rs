@@ -34,7 +34,7 @@ fn physinfo_tells_the_machine() {
     let info = rig.sysctl(PHYSINFO, PhysInfo::default()).unwrap();
     assert_eq!((info.threads_per_core, info.cores_per_socket), (2, 2));
     assert_eq!((info.nr_cpus, info.max_cpu_id, info.nr_nodes), (4, 3, 1));
-    assert_eq!((info.cpu_khz, info.total_pages), (1_000_000, 2048));
+    assert_eq!((info.cpu_khz, info.total_pages), (1_000_000, RAM as u64));
     assert_eq!(info.free_pages, rig.holdings().0);
     assert_eq!(info.hw_cap[0], rig.machine.cpuid(1, 0)[3]);
     assert_eq!(info.hw_cap[5], rig.machine.cpuid(7, 0)[1]);
@@ -148,7 +148,7 @@ fn cpus_and_nodes() {
         ..Default::default()
     };
     assert_eq!(rig.sysctl(NUMAINFO, arg).unwrap().num_nodes, 1);
-    assert_eq!(rig.control.get::<MemInfo>(memory).memsize, 2048 << 12);
+    assert_eq!(rig.control.get::<MemInfo>(memory).memsize, (RAM as u64) << 12);
     assert_eq!(rig.control.get::<u32>(distance), 10);
 
     let (devices, nodes) = (rig.control.put_all(&[PciDevice::default(); 2]), rig.control.put_all(&[7u32; 2]));
