@@ -61,7 +61,7 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
         println!("{figure}");
     }
     if !args.xen {
-        println!("hypervisor-source {} lines", lines::hypervisor(&root)?);
+        println!("hypervisor-code {} lines", lines::hypervisor(&root)?);
     }
     ensure!(verdict.contains("passed"), "{verdict}");
     Ok(())

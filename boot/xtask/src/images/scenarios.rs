@@ -47,7 +47,7 @@ fn bench_tenon() -> String {
 
 /// Idle guests to share out the memory that they cost, and the MiB that each has.
 pub const IDLE_GUESTS: u64 = 8;
-pub const IDLE_MIB: u64 = 16;
+pub const IDLE_MIB: u64 = 64;
 
 /// Guest files by name: a Debian guest for every kernel, and some with a purpose.
 pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
