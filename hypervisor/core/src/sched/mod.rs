@@ -146,7 +146,9 @@ impl<M: Machine> Scheduler<M> {
             && let Some(queue) = self.cpus.get(cpu.index())
         {
             queue.resched.store(true, Ordering::SeqCst);
-            self.machine.kick(cpu);
+            if cpu != self.machine.this_cpu() {
+                self.machine.kick(cpu);
+            }
         }
         let waits_elsewhere = self.with_home(vcpu, |queue| {
             !cpus.contains(vcpu.sched.home()) && vcpu.sched.state() == State::Queued && queue.take_ready(vcpu)
