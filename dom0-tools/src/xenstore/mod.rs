@@ -7,7 +7,7 @@
 //! - [`plan`]: from a request to the batch of changes that answers it;
 //! - [`daemon`]: recording, applying, rings, domains; `fairness`, [`ring`] serve it. What a kill cannot break, and
 //!   why, is written there;
-//! - [`server`]: the event loop with its sockets; [`machine`]: Linux's Xen devices; [`cli`]: the command line.
+//! - [`server`]: the event loop with its sockets; [`machine`]: Linux's Xen devices; `cli`: the command line.
 
 pub mod change;
 mod cli;

@@ -104,7 +104,7 @@ pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
     info
 }
 
-/// Writes the wall clock into the shared page: the time of day at [`Nanos`] zero.
+/// Writes the wall clock into the shared page: the time of day at [`Nanos`](crate::time::Nanos) zero.
 pub fn publish_wall_clock<M: Machine>(hv: &Hypervisor<M>, domain: &Domain<M>) {
     let offset = domain.time_offset.load(Ordering::Relaxed).saturating_mul(1_000_000_000);
     let base = hv.machine.wall_clock_base().saturating_add_signed(offset);

@@ -1,7 +1,7 @@
 //! Tenon on bare metal: the machine layer and what runs on it.
 //!
 //! From below: `boot` gets here from the boot loader; [`console`], [`mm`], [`cpu`], [`acpi`], [`apic`], [`time`] drive
-//! the machine; [`irq`] says who takes interrupts and when; `smp` starts the other CPUs; [`panic`] and [`reset`] end
+//! the machine; [`irq`] says who takes interrupts and when; `smp` starts the other CPUs; [`mod@panic`] and [`reset`] end
 //! it all. Above that, [`start`] is what the machine is for.
 #![no_std]
 #![no_main]

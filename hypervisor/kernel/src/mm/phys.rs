@@ -46,7 +46,7 @@ pub fn alloc_zeroed() -> Option<Mfn> {
     Some(mfn)
 }
 
-/// Returns what [`alloc`] gave.
+/// Returns what [`alloc()`] gave.
 ///
 /// # Safety
 /// Nobody uses the frames any more.
