@@ -60,7 +60,7 @@ impl Watcher {
         let mut under_way = false;
         for record in records {
             let name = record.config.name.clone();
-            match self.settle(record) {
+            match self.settle(record.uuid) {
                 Ok(dying) => under_way |= dying,
                 // The other guests are not to suffer from the trouble of one.
                 Err(e) => eprintln!("tenon-watchd: {name}: {e}"),
@@ -70,11 +70,17 @@ impl Watcher {
     }
 
     /// Takes one guest as far as it goes. Returns whether its domain is dying.
-    fn settle(&mut self, mut record: Record) -> Result<bool, ActError> {
+    fn settle(&mut self, uuid: Uuid) -> Result<bool, ActError> {
         loop {
             let lock = self.host.registry.lock()?;
+            // Read under the lock: somebody may have changed or removed it since it was listed.
+            let Some(mut record) = self.host.registry.find(uuid)? else { return Ok(false) };
             let domain = self.host.domain_of(record.uuid)?;
             let step = decide(&record, domain.as_ref().map(DomainInfo::activity));
+            let retry = self.failed.get(&uuid).copied();
+            if step == Step::Create && retry.is_some_and(|retry| retry > Instant::now()) {
+                return Ok(false);
+            }
             if step != Step::Leave {
                 self.tell(&record, domain.as_ref(), &step);
             }
@@ -153,9 +159,6 @@ impl Watcher {
     }
 
     fn restart(&mut self, record: &Record) -> Result<(), ActError> {
-        if self.failed.get(&record.uuid).is_some_and(|retry| *retry > Instant::now()) {
-            return Ok(());
-        }
         if let Err(e) = build_and_start(&self.host, record, false) {
             self.failed.insert(record.uuid, Instant::now() + RETRY);
             return Err(e);
@@ -163,7 +166,7 @@ impl Watcher {
         self.failed.remove(&record.uuid);
         let _lock = self.host.registry.lock()?;
         // Somebody who destroyed the guest meanwhile removed its record; the new domain goes with it.
-        if self.host.registry.all()?.0.iter().any(|known| known.uuid == record.uuid) {
+        if self.host.registry.find(record.uuid)?.is_some() {
             return Ok(self.host.registry.save(&Record { state: State::Running, ..record.clone() })?);
         }
         match self.host.domain_of(record.uuid)? {

@@ -105,7 +105,7 @@ impl Registry {
             if path.extension().is_none_or(|e| e != "toml") {
                 continue;
             }
-            match fs::read_to_string(&path).and_then(|text| toml::from_str(&text).map_err(io::Error::other)) {
+            match read(&path) {
                 Ok(record) => records.push(record),
                 // Removed between the two calls.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -115,13 +115,31 @@ impl Registry {
         Ok((records, unreadable))
     }
 
+    /// The record of a guest, if there is one.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn find(&self, uuid: Uuid) -> io::Result<Option<Record>> {
+        let path = self.path(uuid);
+        match read(&path) {
+            Ok(record) => Ok(Some(record)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(named(&path, e)),
+        }
+    }
+
+    fn path(&self, uuid: Uuid) -> PathBuf {
+        self.guests().join(format!("{uuid}.toml"))
+    }
+
     /// Writes a record, whole or not at all.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, record: &Record) -> io::Result<()> {
         let text = toml::to_string(record).map_err(io::Error::other)?;
-        let path = self.directory()?.join(format!("{}.toml", record.uuid));
+        self.directory()?;
+        let path = self.path(record.uuid);
         let new = path.with_extension("new");
         let write = || {
             let mut file = File::create(&new)?;
@@ -136,12 +154,16 @@ impl Registry {
     /// # Errors
     /// If the file cannot be removed.
     pub fn forget(&self, uuid: Uuid) -> io::Result<()> {
-        let path = self.guests().join(format!("{uuid}.toml"));
+        let path = self.path(uuid);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(named(&path, e)),
             _ => Ok(()),
         }
     }
+}
+
+fn read(path: &Path) -> io::Result<Record> {
+    fs::read_to_string(path).and_then(|text| toml::from_str(&text).map_err(io::Error::other))
 }
 
 fn named(path: &Path, e: io::Error) -> io::Error {
@@ -162,7 +184,9 @@ mod tests {
         fs::write(registry.guests().join("torn.toml"), "uuid = ").unwrap();
         let (records, unreadable) = registry.all().unwrap();
         assert_eq!((records, unreadable.len()), (vec![record.clone()], 1));
+        assert_eq!(registry.find(record.uuid).unwrap(), Some(record.clone()));
         registry.forget(record.uuid).unwrap();
+        assert_eq!(registry.find(record.uuid).unwrap(), None);
         registry.forget(record.uuid).unwrap();
         assert!(registry.all().unwrap().0.is_empty());
         let held = registry.watcher_lock().unwrap();
