@@ -110,6 +110,23 @@ impl<'a> Dom0Map<'a> {
         }
     }
 
+    /// Whether the domain reaches all `count` frames from `first` directly, as one mapping: a single frame of a device's
+    /// or of firmware's, or a run of devices' frames only.
+    #[must_use]
+    pub fn is_direct(&self, first: Gfn, count: u64) -> bool {
+        if count == 1 {
+            return matches!(self.place(first), Place::Device | Place::Firmware);
+        }
+        let start = first.addr().0;
+        let Some(end) = count.checked_mul(PAGE_SIZE as u64).and_then(|len| start.checked_add(len)) else {
+            return false;
+        };
+        let meets = |from: u64, to: u64| from < end && start < to;
+        let of_others = |kind| !matches!(kind, Kind::Reserved);
+        !self.ram.iter().chain(&self.emulated).any(|span| meets(span.start, span.end))
+            && !self.host.ranges().iter().any(|r| of_others(r.kind) && meets(r.start.0, r.end.0))
+    }
+
     /// The E820 type at `address`, if the map says anything about it.
     fn e820(&self, address: u64) -> Option<u32> {
         if self.acpi.holds(address) {
@@ -227,6 +244,19 @@ mod tests {
         ] {
             assert_eq!(map.place(Gfn(address >> 12)), place, "{address:#x}");
         }
+    }
+
+    #[test]
+    fn large_pages_hold_devices_only() {
+        let host = host();
+        let ecam = Span { start: 0xb000_0000, end: 0xb010_0000 };
+        let map = Dom0Map::new(&host, vec![Span { start: 0x1000_0000, end: 0x2000_0000 }], NONE, vec![ecam]);
+        let large = |address: u64, order: u32| map.is_direct(Gfn(address >> 12), 1 << order);
+        assert!(large(0xe000_0000, 9) && large(0xc000_0000, 18) && large(0x40_0000_0000, 18));
+        assert!(large(0xb020_0000, 9) && !large(0xb000_0000, 9), "not the configuration space");
+        assert!(!large(0x7ff0_0000, 9) && large(0x7ff0_0000, 0), "firmware's only by itself");
+        assert!(!large(0x1000_0000, 9) && !large(0x1_4000_0000, 18), "nobody's RAM");
+        assert!(!map.is_direct(Gfn(u64::MAX >> 12), 512));
     }
 
     #[test]

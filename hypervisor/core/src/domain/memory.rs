@@ -235,21 +235,20 @@ impl<M: Machine> DomainMemory<M> {
         Ok(())
     }
 
-    /// Passes device memory through.
+    /// Passes `1 << order` frames of device memory through, each at its own number, if nothing is mapped there. A page
+    /// that is there already is left alone.
     ///
     /// # Errors
-    /// As for any p2m change.
-    pub fn map_mmio(
-        &self,
-        gfn: Gfn,
-        mfn: Mfn,
-        order: u32,
-        access: Access,
-        flush: impl FnOnce(),
-    ) -> Result<(), P2mError> {
+    /// [`P2mError::Finer`] if there is something in the run; others as for any p2m change.
+    pub fn map_device(&self, first: Gfn, order: u32, access: Access) -> Result<(), P2mError> {
         let mut p2m = self.p2m.write();
-        let token = p2m.map(gfn, mfn, order, PageType::MmioDirect, access)?;
-        self.finish(&p2m, token, flush);
+        match p2m.extent(first) {
+            Extent::Leaf(_) if order == 0 => return Ok(()),
+            Extent::Hole { order: hole } if hole >= order => {}
+            Extent::Hole { .. } | Extent::Leaf(_) => return Err(P2mError::Finer { gfn: first, order }),
+        }
+        let token = p2m.map(first, Mfn(first.0), order, PageType::MmioDirect, access)?;
+        self.finish(&p2m, token, || ());
         Ok(())
     }
 

@@ -181,7 +181,7 @@ impl<M: Machine> Bus for DeviceBus<'_, M> {
                 u64::from(self.context.apic.read_page(self.at.offset() as u16, &clock))
             }
             Device::Platform => match &self.vcpu.domain().hardware {
-                Some(hardware) => hardware.read_memory(self.hv, self.at, width.bytes() as usize),
+                Some(hardware) => hardware.read_memory(self.hv, self.vcpu, self.at, width.bytes()),
                 None => u64::MAX,
             },
             Device::Nothing => u64::MAX,
@@ -198,7 +198,7 @@ impl<M: Machine> Bus for DeviceBus<'_, M> {
             }
             Device::Platform => {
                 if let Some(hardware) = &self.vcpu.domain().hardware {
-                    hardware.write_memory(self.hv, self.vcpu, self.at, width.bytes() as usize, value);
+                    hardware.write_memory(self.hv, self.vcpu, self.at, width.bytes(), value);
                 }
             }
             Device::Nothing => {}
@@ -238,7 +238,7 @@ pub fn apic_effect<M: Machine>(
         Effect::Eoi(vector) => {
             context.irq_check = true;
             if let Some(hardware) = &vcpu.domain().hardware {
-                hardware.end_of_interrupt(hv, vcpu.domain(), vector);
+                hardware.end_of_interrupt(vcpu.domain(), vector);
             }
         }
         Effect::Timer => crate::interrupt::run_timers(hv, vcpu, context),

@@ -42,7 +42,7 @@ pub fn handle<M: Machine>(
 
 fn read<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, access: &IoAccess) -> u64 {
     match &vcpu.domain().hardware {
-        Some(hardware) => u64::from(hardware.read_port(hv, access.port, access.size)),
+        Some(hardware) => u64::from(hardware.read_port(hv, vcpu, access.port, access.size)),
         None => u64::MAX,
     }
 }

@@ -2,14 +2,12 @@
 
 use alloc::sync::Arc;
 
-use super::{HardwareDomain, IoApic};
+use super::{HardwareDomain, IoApic, deliver};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, Vector};
-use crate::interrupt;
 use crate::machine::Machine;
-use crate::vioapic::Effect;
-use crate::vlapic::{Delivery, Message};
+use crate::vioapic::{Effect, Route};
 
 impl<M: Machine> HardwareDomain<M> {
     pub(super) fn write_io_apic(
@@ -24,24 +22,29 @@ impl<M: Machine> HardwareDomain<M> {
         match state.write(offset, value) {
             Effect::None => {}
             Effect::Route { route, deliver } => {
-                self.machine.route_gsi(&route);
+                self.route(domain, &route);
                 drop(state);
                 if let Some(message) = deliver {
-                    deliver_message(hv, domain, &message);
+                    deliver::deliver(hv, domain, &message);
                 }
             }
             Effect::Eoi(vector) => {
                 drop(state);
-                self.end_gsi(hv, domain, vector);
+                self.end_gsi(domain, vector);
             }
         }
     }
 
     /// The guest ended `vector`: the pins that were waiting for that are opened again.
-    pub(super) fn end_gsi(&self, _hv: &Hypervisor<M>, _domain: &Arc<Domain<M>>, vector: Vector) {
+    pub(super) fn end_gsi(&self, domain: &Arc<Domain<M>>, vector: Vector) {
         for apic in &self.io_apics {
-            apic.state.lock().end(vector, |route| self.machine.route_gsi(&route));
+            apic.state.lock().end(vector, |route| self.route(domain, &route));
         }
+    }
+
+    /// Has the real pin interrupt the CPU where the vCPU is that the guest chose.
+    fn route(&self, domain: &Arc<Domain<M>>, route: &Route) {
+        self.machine.route_gsi(route, deliver::best_cpu(domain, route.message.as_ref()));
     }
 
     /// The real pin has interrupted.
@@ -50,11 +53,11 @@ impl<M: Machine> HardwareDomain<M> {
         let mut state = apic.state.lock();
         let message = state.assert(gsi);
         if let Some(route) = state.route(gsi).filter(|route| route.masked) {
-            self.machine.route_gsi(&route);
+            self.route(domain, &route);
         }
         drop(state);
         if let Some(message) = message {
-            deliver_message(hv, domain, &message);
+            deliver::deliver(hv, domain, &message);
         }
     }
 }
@@ -67,25 +70,5 @@ impl<M: Machine> Hypervisor<M> {
         {
             hardware.gsi(self, &domain, gsi);
         }
-    }
-}
-
-/// Delivers an interrupt message to the local APICs that it names.
-pub(super) fn deliver_message<M: Machine>(hv: &Hypervisor<M>, domain: &Arc<Domain<M>>, message: &Message) {
-    let mut targets = domain.vcpu_refs().filter(|vcpu| vcpu.identity.load().matches(message.destination));
-    match message.delivery {
-        Delivery::Fixed(vector) => {
-            targets.for_each(|vcpu| interrupt::post(hv, &vcpu, vector, message.trigger));
-        }
-        Delivery::LowestPriority(vector) => {
-            if let Some(vcpu) = targets.next() {
-                interrupt::post(hv, &vcpu, vector, message.trigger);
-            }
-        }
-        Delivery::Nmi => targets.for_each(|vcpu| {
-            vcpu.request(crate::domain::Requests::NMI);
-            hv.sched.wake(&vcpu);
-        }),
-        Delivery::Init | Delivery::Startup(_) | Delivery::ExtInt => {}
     }
 }

@@ -4,27 +4,70 @@
 //! configuration space. Those it programs as it likes, and Tenon has the real ones deliver to itself and passes each
 //! interrupt on to the local APIC that the domain meant.
 //!
-//! Locks: each I/O APIC has its own, which is a leaf: the real pin is programmed under it.
+//! Locks: each I/O APIC has its own, which is a leaf: the real pin is programmed under it. For PCI there is another,
+//! under which the domain's p2m is changed and other CPUs are waited for; see [`pci`].
 
+mod deliver;
 mod gsi;
+mod msi;
+mod pci;
+#[cfg(test)]
+mod tests;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use msi::Messages;
+use pci::Pci;
 
 use crate::dom0_map::{Dom0Map, Place};
 use crate::domain::{Domain, VcpuRef};
-use crate::frame::{Gaddr, Gfn, Maddr, Mfn};
+use crate::frame::{Gaddr, Gfn, Maddr};
 use crate::hypervisor::Hypervisor;
-use crate::ids::Vector;
-use crate::machine::Machine;
-use crate::p2m::Access;
+use crate::ids::{CpuId, Vector};
+use crate::machine::{Machine, OutOfMemory};
+use crate::p2m::{Access, P2mError};
 use crate::sync::Lock;
 use crate::vioapic::{Route, VirtualIoApic, WINDOW};
+use crate::vpci::{Ecam, Frames, Register, Size};
+
+/// Ports of PCI configuration space, and what is between them.
+const PCI_PORTS: RangeInclusive<u16> = 0xcf8..=0xcff;
+/// log2 of the frames of the pages that device memory is mapped with.
+const ORDERS: [u32; 3] = [18, 9, 0];
 
 /// The real counterparts of what the hardware domain programs.
 pub trait HostDevices: Copy {
-    /// Makes the real pin of a GSI deliver as the route says (trigger, polarity, mask), to a vector of Tenon's.
-    fn route_gsi(self, route: &Route);
+    /// Makes the real pin of a GSI deliver as the route says (trigger, polarity, mask), to a vector of Tenon's on `cpu`.
+    fn route_gsi(self, route: &Route, cpu: CpuId);
+
+    /// Takes a vector for message-signalled interrupts. Arrivals go to [`Hypervisor::message_arrived`].
+    fn take_vector(self) -> Option<Vector>;
+
+    /// Gives a vector back. Nothing sends it any more, but for what is on its way.
+    fn free_vector(self, vector: Vector);
+
+    /// Address and data of the message by which a device raises a vector on a CPU.
+    fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32);
+
+    /// Reads configuration space. All ones where there is nothing.
+    fn read_config(self, at: Register, size: Size) -> u32;
+
+    /// Writes configuration space.
+    fn write_config(self, at: Register, size: Size, value: u32);
+
+    /// Reads 1, 2, 4 or 8 aligned bytes of a device's memory. All ones if that cannot be.
+    fn read_device(self, at: Maddr, bytes: u64) -> u64;
+
+    /// Writes 1, 2, 4 or 8 aligned bytes of a device's memory.
+    fn write_device(self, at: Maddr, bytes: u64, value: u64);
+
+    /// Reads a port next to those of configuration space.
+    fn read_port(self, port: u16, size: Size) -> u32;
+
+    /// Writes a port next to those of configuration space.
+    fn write_port(self, port: u16, size: Size, value: u32);
 }
 
 /// One I/O APIC.
@@ -41,13 +84,32 @@ pub struct HardwareDomain<M: Machine> {
     /// What is where in its address space.
     map: Dom0Map<'static>,
     io_apics: Vec<IoApic>,
+    /// Memory-mapped configuration space.
+    config: Vec<Ecam>,
+    pci: Lock<Pci>,
+    messages: Messages,
 }
 
 impl<M: Machine> HardwareDomain<M> {
-    /// The platform with these I/O APICs, in an address space that `map` describes.
-    #[must_use]
-    pub fn new(machine: M, map: Dom0Map<'static>, io_apics: Vec<IoApic>) -> Self {
-        Self { machine, map, io_apics }
+    /// The platform with these I/O APICs and these windows to configuration space, in an address space that `map`
+    /// describes.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn new(
+        machine: M,
+        map: Dom0Map<'static>,
+        io_apics: Vec<IoApic>,
+        config: Vec<Ecam>,
+    ) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            machine,
+            map,
+            io_apics,
+            config,
+            pci: Lock::new(Pci::default()),
+            messages: Messages::new()?,
+        })
     }
 
     /// Whether some I/O APIC has a pin for that global system interrupt.
@@ -59,53 +121,85 @@ impl<M: Machine> HardwareDomain<M> {
     /// Whether accesses to that guest-physical address are virtualized.
     #[must_use]
     pub fn claims_memory(&self, at: Gaddr) -> bool {
-        self.io_apic_at(at).is_some()
+        self.io_apic_at(at).is_some() || self.config_at(at, 1).is_some() || self.holds_table(at.frame())
     }
 
-    /// Maps device memory that the domain touches for the first time. False if it may not have what is there.
+    /// Maps device memory that the domain touches for the first time, in as large pages as hold nothing else. False if
+    /// it may not have what is there.
     pub fn map_on_demand(&self, hv: &Hypervisor<M>, domain: &Domain<M>, gfn: Gfn) -> bool {
-        match self.map.place(gfn) {
-            Place::Device | Place::Firmware => {}
-            Place::Ram | Place::Emulated | Place::Denied => return false,
-        }
-        let flush = || hv.flush_guest_tlbs(domain);
-        match domain.memory.map_mmio(gfn, Mfn(gfn.0), 0, Access::READ_WRITE, flush) {
-            Ok(()) => true,
-            Err(error) => {
-                crate::hv_log!(hv, Warning, "device memory at frame {gfn}: {error}");
-                false
+        // Held until the mapping is made, so that no table appears in it meanwhile.
+        let pci = self.pci.lock();
+        for order in ORDERS {
+            let first = Gfn(gfn.0 >> order << order);
+            let run = Frames { first, count: 1 << order };
+            if !self.map.is_direct(run.first, run.count) || pci.functions.traps(run) {
+                continue;
+            }
+            match domain.memory.map_device(first, order, Access::READ_WRITE) {
+                Ok(()) => return true,
+                // Something is in it already.
+                Err(P2mError::Finer { .. } | P2mError::BadOrder { .. }) if order > 0 => {}
+                Err(error) => {
+                    crate::hv_log!(hv, Warning, "device memory at frame {gfn}: {error}");
+                    return false;
+                }
             }
         }
+        false
     }
 
     /// Reads a virtualized register.
     #[must_use]
-    pub fn read_memory(&self, _hv: &Hypervisor<M>, at: Gaddr, _size: usize) -> u64 {
-        match self.io_apic_at(at) {
-            Some((apic, offset)) => u64::from(apic.state.lock().read(offset)),
-            None => u64::MAX,
+    pub fn read_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, bytes: u64) -> u64 {
+        if let Some((apic, offset)) = self.io_apic_at(at) {
+            u64::from(apic.state.lock().read(offset))
+        } else if let Some(config) = self.config_at(at, bytes) {
+            config.map_or(u64::MAX, |(at, size)| self.read_config(hv, vcpu.domain(), at, size).into())
+        } else {
+            self.read_table_page(Maddr(at.0), bytes)
         }
     }
 
     /// Writes a virtualized register.
-    pub fn write_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, _size: usize, value: u64) {
+    pub fn write_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, bytes: u64, value: u64) {
+        let domain = vcpu.domain();
         if let Some((apic, offset)) = self.io_apic_at(at) {
-            self.write_io_apic(hv, vcpu.domain(), apic, offset, value as u32);
+            self.write_io_apic(hv, domain, apic, offset, value as u32);
+        } else if let Some(config) = self.config_at(at, bytes) {
+            if let Some((at, size)) = config {
+                self.write_config(hv, domain, at, size, value as u32);
+            }
+        } else {
+            self.write_table_page(hv, domain, Maddr(at.0), bytes, value);
         }
     }
 
     /// Reads a virtualized port.
     #[must_use]
-    pub fn read_port(&self, _hv: &Hypervisor<M>, _port: u16, _size: u8) -> u32 {
-        u32::MAX
+    pub fn read_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, bytes: u8) -> u32 {
+        match Size::from_bytes(bytes.into()) {
+            Some(size) if PCI_PORTS.contains(&port) => self.read_pci_port(hv, vcpu, port, size),
+            _ => u32::MAX,
+        }
     }
 
     /// Writes a virtualized port.
-    pub fn write_port(&self, _hv: &Hypervisor<M>, _vcpu: &VcpuRef<M>, _port: u16, _size: u8, _value: u32) {}
+    pub fn write_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, bytes: u8, value: u32) {
+        if let Some(size) = Size::from_bytes(bytes.into())
+            && PCI_PORTS.contains(&port)
+        {
+            self.write_pci_port(hv, vcpu, port, size, value);
+        }
+    }
 
     /// The guest ended a level-triggered interrupt.
-    pub fn end_of_interrupt(&self, hv: &Hypervisor<M>, domain: &Arc<Domain<M>>, vector: Vector) {
-        self.end_gsi(hv, domain, vector);
+    pub fn end_of_interrupt(&self, domain: &Arc<Domain<M>>, vector: Vector) {
+        self.end_gsi(domain, vector);
+    }
+
+    /// Whether a device, or nothing, is at that address.
+    fn is_device(&self, at: Maddr) -> bool {
+        self.map.place(Gaddr(at.0).frame()) == Place::Device
     }
 
     fn io_apic_at(&self, at: Gaddr) -> Option<(&IoApic, u16)> {

@@ -39,6 +39,14 @@ pub struct Frames {
     pub count: u64,
 }
 
+impl Frames {
+    /// Whether the two have a frame in common.
+    const fn meets(self, other: Self) -> bool {
+        self.first.0 < other.first.0.saturating_add(other.count)
+            && other.first.0 < self.first.0.saturating_add(self.count)
+    }
+}
+
 /// Where the hardware keeps a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -63,6 +71,13 @@ impl Location {
                 true
             }
             Self::Table(_) => false,
+        }
+    }
+
+    /// Switches off an MSI capability; of table entries see [`program`](Self::program).
+    pub fn silence(&self, bdf: Bdf, hw: &mut impl ConfigSpace) {
+        if let Self::Capability { at, .. } = *self {
+            msi::silence(bdf, at, hw);
         }
     }
 }
@@ -108,7 +123,7 @@ pub enum Effect {
     },
     /// Make the guest's accesses to these pages exit, to [`VirtualPci::read_table`] and `write_table`.
     Trap(Frames),
-    /// Let the guest reach these pages again, but for those that are still [`VirtualPci::is_trapped`].
+    /// Let the guest reach these pages again, but for those that still [`VirtualPci::traps`].
     Untrap(Frames),
 }
 
@@ -194,11 +209,10 @@ impl VirtualPci {
         })
     }
 
-    /// Whether a function's table lies in this page.
+    /// Whether a function's table lies in any of these pages.
     #[must_use]
-    pub fn is_trapped(&self, frame: Gfn) -> bool {
-        let holds = |frames: Frames| frame.0.checked_sub(frames.first.0).is_some_and(|n| n < frames.count);
-        self.functions.iter().filter_map(|f| f.msix.as_ref()?.frames()).any(holds)
+    pub fn traps(&self, frames: Frames) -> bool {
+        self.functions.iter().filter_map(|f| f.msix.as_ref()?.frames()).any(|table| table.meets(frames))
     }
 
     /// The state of a function, looked at now if it never was.

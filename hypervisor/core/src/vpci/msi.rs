@@ -112,8 +112,7 @@ impl Msi {
         }
         match (before.enabled, after.enabled) {
             (true, false) => {
-                let control = hw.read(bdf, self.at + 2, Size::Word) as u16;
-                hw.write(bdf, self.at + 2, Size::Word, u32::from(control & !ENABLE));
+                silence(bdf, self.at, hw);
                 effects(Effect::Unbind { bdf });
             }
             (was, true) if !was || before.address != after.address || before.data != after.data => {
@@ -139,4 +138,10 @@ pub(super) fn program(bdf: Bdf, at: u16, is_64bit: bool, address: u64, data: u32
     // One message, whatever was enabled before.
     let control = hw.read(bdf, at + 2, Size::Word) as u16 & !0x70;
     hw.write(bdf, at + 2, Size::Word, u32::from(control | ENABLE));
+}
+
+/// Switches the hardware's capability at `at` off.
+pub(super) fn silence(bdf: Bdf, at: u16, hw: &mut impl ConfigSpace) {
+    let control = hw.read(bdf, at + 2, Size::Word) as u16;
+    hw.write(bdf, at + 2, Size::Word, u32::from(control & !ENABLE));
 }

@@ -141,7 +141,8 @@ fn msix_as_linux_does_it() {
     let mut b = Bench::new();
     assert_eq!(b.read(0, Size::Dword), 0x1af4_1041);
     assert_eq!(core::mem::take(&mut b.effects), [Effect::Trap(frames(0xfe002))]);
-    assert!(b.pci.is_trapped(Gfn(0xfe002)) && !b.pci.is_trapped(Gfn(0xfe003)));
+    assert!(b.pci.traps(frames(0xfe002)) && !b.pci.traps(frames(0xfe003)));
+    assert!(b.pci.traps(Frames { first: Gfn(0xfe000), count: 512 }));
 
     assert_eq!(b.write(MSIX + 2, Size::Word, 0xc004), []);
     assert_eq!(b.hw.read(DEV, MSIX + 2, Size::Word), 0xc004);
@@ -256,7 +257,7 @@ proptest! {
                 }
             }
             if let Some(f) = trapped.last() {
-                prop_assert!(b.pci.is_trapped(f.first));
+                prop_assert!(b.pci.traps(*f));
                 b.pci.write_table(f.first.addr().0.checked_add(u64::from(value) & 0xfff).map(Maddr).unwrap(),
                     4, u64::from(value), &mut |_| ());
             }

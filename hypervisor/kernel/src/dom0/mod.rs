@@ -33,7 +33,7 @@ use crate::apic::io;
 use crate::boot::BootInfo;
 use crate::cpu::{self, features};
 use crate::guest;
-use crate::host::Host;
+use crate::host::{self, Host};
 use load::Parts;
 use memory::Memory;
 
@@ -153,6 +153,7 @@ fn emulated_windows() -> Vec<Span> {
     let window = |at: Maddr, len: u64| Span { start: at.0, end: at.0 + len };
     let mut windows: Vec<Span> = io::all().map(|(apic, _)| window(apic.address, u64::from(WINDOW))).collect();
     windows.push(window(Maddr(APIC_PAGE), page));
+    windows.extend(host::config_windows().map(|space| space.range()).map(|(at, len)| window(Maddr(at), len)));
     windows.extend(acpi().hpet.map(|at| window(at, page)));
     windows
 }
@@ -209,6 +210,7 @@ fn create(
             state: Lock::new(VirtualIoApic::new(apic.id, apic.gsi_base, lines as usize)),
         })
         .collect();
+    let config_space = host::config_windows().collect();
     let config = DomainConfig {
         handle: [0; 16],
         max_vcpus: vcpus,
@@ -218,7 +220,10 @@ fn create(
         flags: 0,
         max_frames: memory.frames().min(u64::from(u32::MAX)) as u32,
     };
-    let hardware = Box::new(HardwareDomain::new(hv.machine, map, io_apics));
+    let hardware = Box::new(
+        HardwareDomain::new(hv.machine, map, io_apics, config_space)
+            .map_err(|_| Dom0Error::Build(BuildError::OutOfMemory))?,
+    );
     let policy = policy(DomId::ZERO, vcpus, 0);
     let domain =
         Domain::new(hv.machine, DomId::ZERO, config, policy, Some(hardware)).map_err(Dom0Error::Build)?;

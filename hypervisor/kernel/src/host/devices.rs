@@ -1,68 +1,94 @@
-//! Real interrupt lines on behalf of domain 0.
+//! Real interrupts on behalf of domain 0.
 //!
-//! Each GSI that domain 0 opens gets a vector of its own; when that arrives, the core is told the GSI. Tenon's own
-//! line (its serial port) is not for domain 0.
+//! Each GSI that domain 0 opens gets a vector of its own, as does each message-signalled interrupt; when that arrives,
+//! the core is told. Tenon's own line (its serial port) is not for domain 0.
 
 use alloc::vec::Vec;
 
 use spin::Once;
 use tenon_core::acpi;
+use tenon_core::frame::Maddr;
 use tenon_core::hardware::HostDevices;
-use tenon_core::ids::Vector;
+use tenon_core::ids::{CpuId, Vector};
 use tenon_core::sync::Lock;
 use tenon_core::vioapic::{Polarity, Route};
 use tenon_core::vlapic::Trigger;
+use tenon_core::vpci::{Register, Size};
 
-use super::Host;
+use super::{Host, pci};
 use crate::apic::io;
 use crate::cpu::interrupt::Frame;
 use crate::{cpu, irq};
 
-/// The vector of each GSI that has one.
-static VECTORS: Lock<Vec<(u32, Vector)>> = Lock::new(Vec::new());
+/// A line in use.
+struct Line {
+    gsi: u32,
+    vector: Vector,
+    /// How it is programmed.
+    route: Option<io::Route>,
+}
+
+/// Where a device sends message-signalled interrupts (Intel SDM volume 3, 11.11.1).
+const MESSAGE_ADDRESS: u64 = 0xfee0_0000;
+/// The broadcast id of messages, which have 8 bits for it.
+const NARROW_IDS: u32 = 0xff;
+
+/// The lines in use. The I/O APICs' locks are taken under this.
+static LINES: Lock<Vec<Line>> = Lock::new(Vec::new());
 /// GSIs that Tenon uses itself.
 static OWN: Once<Vec<u32>> = Once::new();
 
-/// Names the lines that are not for domain 0.
+/// Prepares the devices. `own` are the lines that are not for domain 0.
 pub fn init(own: Vec<u32>) {
     OWN.call_once(|| own);
+    pci::init();
 }
 
-fn vector_of(gsi: u32) -> Option<Vector> {
-    let mut vectors = VECTORS.lock();
-    if let Some((_, vector)) = vectors.iter().find(|(other, _)| *other == gsi) {
-        return Some(*vector);
-    }
-    vectors.try_reserve(1).ok()?;
-    let vector = irq::allocate(arrived)?;
-    vectors.push((gsi, vector));
-    Some(vector)
-}
-
-fn arrived(vector: Vector, _frame: &Frame) {
-    let gsi = VECTORS.lock().iter().find(|(_, other)| *other == vector).map(|(gsi, _)| *gsi);
+fn line_arrived(vector: Vector, _frame: &Frame) {
+    let gsi = LINES.lock().iter().find(|line| line.vector == vector).map(|line| line.gsi);
     if let (Some(gsi), Some(hv)) = (gsi, super::hypervisor()) {
         hv.gsi(gsi);
     }
 }
 
+fn message_arrived(vector: Vector, _frame: &Frame) {
+    if let Some(hv) = super::hypervisor() {
+        hv.message_arrived(vector);
+    }
+}
+
+/// The APIC id by which devices reach a CPU, or another CPU if its id is too large for them: interrupt remapping, which
+/// could carry more bits, is not used.
+fn narrow_id(cpu: CpuId) -> u8 {
+    let fits = |id: u32| u8::try_from(id).ok().filter(|_| id < NARROW_IDS);
+    let wanted = cpu::all().get(cpu.index()).and_then(|cpu| fits(cpu.apic_id));
+    wanted.or_else(|| cpu::online().find_map(|cpu| fits(cpu.apic_id))).unwrap_or(0)
+}
+
 impl HostDevices for Host {
-    fn route_gsi(self, route: &Route) {
+    fn route_gsi(self, route: &Route, cpu: CpuId) {
         if OWN.get().is_some_and(|own| own.contains(&route.gsi)) {
             return;
         }
-        let known = VECTORS.lock().iter().any(|(gsi, _)| *gsi == route.gsi);
-        if route.masked && !known {
-            return;
-        }
-        let Some(vector) = vector_of(route.gsi) else {
-            log::error!("no vector is left for interrupt line {}", route.gsi);
-            return;
+        let mut lines = LINES.lock();
+        let index = match lines.iter().position(|line| line.gsi == route.gsi) {
+            Some(index) => index,
+            // A line that was never open is masked already.
+            None if route.masked => return,
+            None => {
+                let vector = lines.try_reserve(1).ok().and_then(|()| irq::allocate(line_arrived));
+                let Some(vector) = vector else {
+                    log::error!("no vector is left for interrupt line {}", route.gsi);
+                    return;
+                };
+                lines.push(Line { gsi: route.gsi, vector, route: None });
+                lines.len() - 1
+            }
         };
-        let target = cpu::all().first().map_or(0, |cpu| cpu.apic_id);
+        let Some(line) = lines.get_mut(index) else { return };
         let real = io::Route {
-            vector,
-            apic_id: target as u8,
+            vector: line.vector,
+            apic_id: narrow_id(cpu),
             trigger: match route.trigger {
                 Trigger::Edge => acpi::Trigger::Edge,
                 Trigger::Level => acpi::Trigger::Level,
@@ -73,8 +99,49 @@ impl HostDevices for Host {
             },
             masked: route.masked,
         };
-        if let Err(error) = io::route(route.gsi, real) {
+        // Level-triggered lines are masked and unmasked at each interrupt: then only that is written.
+        let only_mask = line.route.is_some_and(|old| io::Route { masked: real.masked, ..old } == real);
+        line.route = Some(real);
+        let done =
+            if only_mask { io::set_masked(route.gsi, real.masked) } else { io::route(route.gsi, real) };
+        if let Err(error) = done {
             log::warn!("{error}");
         }
+    }
+
+    fn take_vector(self) -> Option<Vector> {
+        irq::allocate(message_arrived)
+    }
+
+    fn free_vector(self, vector: Vector) {
+        irq::free(vector);
+    }
+
+    fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32) {
+        (MESSAGE_ADDRESS | u64::from(narrow_id(cpu)) << 12, u32::from(vector.0))
+    }
+
+    fn read_config(self, at: Register, size: Size) -> u32 {
+        pci::read_config(at, size)
+    }
+
+    fn write_config(self, at: Register, size: Size, value: u32) {
+        pci::write_config(at, size, value);
+    }
+
+    fn read_device(self, at: Maddr, bytes: u64) -> u64 {
+        pci::read_device(at, bytes)
+    }
+
+    fn write_device(self, at: Maddr, bytes: u64, value: u64) {
+        pci::write_device(at, bytes, value);
+    }
+
+    fn read_port(self, port: u16, size: Size) -> u32 {
+        pci::read_port(port, size)
+    }
+
+    fn write_port(self, port: u16, size: Size, value: u32) {
+        pci::write_port(port, size, value);
     }
 }

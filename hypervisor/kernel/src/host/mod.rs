@@ -3,6 +3,7 @@
 mod devices;
 mod guest;
 mod page;
+mod pci;
 mod tables;
 
 use core::fmt;
@@ -21,6 +22,7 @@ use tenon_core::time::{Nanos, Tsc, TscScale};
 pub use devices::init as init_devices;
 pub use guest::{AnyFormat, AnyGuest, Backend, backend, choose_backend};
 pub use page::DirectPage;
+pub use pci::windows as config_windows;
 pub use tables::HostTables;
 
 use crate::mm::phys;

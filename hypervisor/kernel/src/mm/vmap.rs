@@ -17,6 +17,7 @@ use super::phys;
 
 const BASE: u64 = 0xffff_c000_0000_0000;
 const PAGE: u64 = PAGE_SIZE as u64;
+const LARGE: u64 = 2 << 20;
 
 static NEXT: AtomicU64 = AtomicU64::new(BASE);
 static DEVICES: Lock<Vec<Device>> = Lock::new(Vec::new());
@@ -39,9 +40,12 @@ struct Device {
     at: u64,
 }
 
-/// Takes `len` bytes of addresses, with an unmapped page after them (and so before the next ones).
+/// Takes `len` bytes of addresses, with an unmapped page after them (and so before the next ones). Long ranges start
+/// where large pages can.
 fn reserve(len: u64) -> u64 {
-    NEXT.fetch_add(len.next_multiple_of(PAGE) + PAGE, Ordering::Relaxed)
+    let align = if len >= LARGE { LARGE } else { PAGE };
+    let at = NEXT.fetch_add(len.next_multiple_of(PAGE) + align, Ordering::Relaxed);
+    at.next_multiple_of(align)
 }
 
 /// Makes a stack of `bytes`, with an unmapped page at either end; returns its top.

@@ -1,9 +1,11 @@
 //! A machine for host tests: some RAM, a clock that tests move, a console that remembers, and vCPUs that are registers in
 //! memory and run what a test tells them.
 
+mod devices;
 mod guest;
 mod tables;
 
+pub use devices::TestDevices;
 pub use guest::TestGuest;
 pub use tables::TestTables;
 
@@ -23,16 +25,17 @@ use hypercall_abi::memory::E820Entry;
 use super::{CpuIds, Machine, MachineEnd, OutOfMemory};
 use crate::console_ring::ConsoleRing;
 use crate::cpuid;
-use crate::frame::{Mfn, PAGE_SIZE};
+use crate::frame::{Maddr, Mfn, PAGE_SIZE};
 use crate::frames::{FrameRef, FrameSlot, FrameTable, Frames};
 use crate::hardware::HostDevices;
 use crate::hypercall::memory::e820;
-use crate::ids::CpuId;
+use crate::ids::{CpuId, Vector};
 use crate::log::Level;
 use crate::p2m::Npt;
 use crate::page::TestPage;
 use crate::time::{Nanos, Tsc, TscScale};
 use crate::vioapic::Route;
+use crate::vpci::{Register, Size};
 
 /// TSC frequency of the test machine: a tick is a nanosecond.
 const TSC_HZ: u64 = 1_000_000_000;
@@ -53,6 +56,7 @@ struct State {
     wall_clock: AtomicU64,
     console: Mutex<Console>,
     kicks: AtomicU64,
+    devices: Mutex<TestDevices>,
 }
 
 struct Console {
@@ -89,6 +93,7 @@ impl TestMachine {
                 log: Vec::new(),
             }),
             kicks: AtomicU64::new(0),
+            devices: Mutex::default(),
         })))
     }
 
@@ -125,6 +130,11 @@ impl TestMachine {
         self.0.kicks.swap(0, Ordering::Relaxed)
     }
 
+    /// The devices, to be looked at and changed.
+    pub fn devices(self) -> MutexGuard<'static, TestDevices> {
+        self.0.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn console(self) -> MutexGuard<'static, Console> {
         self.0.console.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,7 +153,43 @@ impl Frames for TestMachine {
 }
 
 impl HostDevices for TestMachine {
-    fn route_gsi(self, _route: &Route) {}
+    fn route_gsi(self, route: &Route, cpu: CpuId) {
+        self.devices().routes.push((*route, cpu));
+    }
+
+    fn take_vector(self) -> Option<Vector> {
+        self.devices().take_vector()
+    }
+
+    fn free_vector(self, vector: Vector) {
+        self.devices().vectors.remove(&vector.0);
+    }
+
+    fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32) {
+        (0xfee0_0000 | u64::from(cpu.0) << 12, u32::from(vector.0))
+    }
+
+    fn read_config(self, at: Register, size: Size) -> u32 {
+        self.devices().read_config(at, size)
+    }
+
+    fn write_config(self, at: Register, size: Size, value: u32) {
+        self.devices().write_config(at, size, value);
+    }
+
+    fn read_device(self, at: Maddr, bytes: u64) -> u64 {
+        self.devices().read_memory(at.0, bytes)
+    }
+
+    fn write_device(self, at: Maddr, _bytes: u64, value: u64) {
+        self.devices().write_memory(at.0, value);
+    }
+
+    fn read_port(self, _port: u16, size: Size) -> u32 {
+        size.ones()
+    }
+
+    fn write_port(self, _port: u16, _size: Size, _value: u32) {}
 }
 
 impl Machine for TestMachine {

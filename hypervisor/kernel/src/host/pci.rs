@@ -1,0 +1,163 @@
+//! The machine's PCI configuration space, and the memory of devices.
+//!
+//! Locks: the pair of ports has one, a leaf. Memory-mapped configuration space needs none.
+#![allow(unsafe_code, reason = "accesses configuration space and devices on behalf of domain 0")]
+
+use alloc::vec::Vec;
+
+use spin::Once;
+use tenon_core::frame::{Gaddr, Maddr, PAGE_SIZE};
+use tenon_core::sync::Lock;
+use tenon_core::vpci::{Ecam, Register, Size};
+
+use crate::acpi::acpi;
+use crate::cpu::port::{Port, Width};
+use crate::mm::mmio::Mmio;
+use crate::mm::vmap::{self, Caching};
+
+const ADDRESS: Port = Port(0xcf8);
+const DATA: u16 = 0xcfc;
+const ENABLE: u32 = 1 << 31;
+/// What the ports reach of a function's configuration space.
+const PORTS_REACH: u16 = 0x100;
+
+static PORTS: Lock<()> = Lock::new(());
+static WINDOWS: Once<Vec<(Ecam, Mmio)>> = Once::new();
+
+/// The windows to configuration space that ACPI names.
+pub fn windows() -> impl Iterator<Item = Ecam> {
+    acpi().pci.iter().map(|space| Ecam {
+        base: space.base.0,
+        segment: space.segment,
+        first_bus: space.first_bus,
+        last_bus: space.last_bus,
+    })
+}
+
+/// Maps the windows.
+pub fn init() {
+    WINDOWS.call_once(|| {
+        windows()
+            .filter_map(|window| {
+                let (start, len) = window.range();
+                // SAFETY: configuration space, by the ACPI tables.
+                let mapped = unsafe { vmap::map_device(Maddr(start), len as usize, Caching::Uncached) };
+                match mapped {
+                    Ok(memory) => Some((window, memory)),
+                    Err(error) => {
+                        log::error!("configuration space at {start:#x} cannot be mapped: {error}");
+                        None
+                    }
+                }
+            })
+            .collect()
+    });
+}
+
+/// Where a register is in mapped configuration space.
+fn place(at: Register) -> Option<(Mmio, usize)> {
+    let bdf = at.bdf;
+    let (window, memory) = WINDOWS.get()?.iter().find(|(window, _)| {
+        window.segment == bdf.segment && (window.first_bus..=window.last_bus).contains(&bdf.bus)
+    })?;
+    let bus = usize::from(bdf.bus - window.first_bus);
+    Some((*memory, bus << 20 | usize::from(bdf.devfn) << 12 | usize::from(at.offset & 0xfff)))
+}
+
+/// The data port of a register, and what the address port has to hold for it.
+fn data_port(at: Register) -> Option<(Port, u32)> {
+    if at.bdf.segment != 0 || at.offset >= PORTS_REACH {
+        return None;
+    }
+    let address =
+        ENABLE | u32::from(at.bdf.bus) << 16 | u32::from(at.bdf.devfn) << 8 | u32::from(at.offset & !3);
+    Some((Port(DATA + (at.offset & 3)), address))
+}
+
+/// Reads configuration space; all ones where there is no way to it.
+pub fn read_config(at: Register, size: Size) -> u32 {
+    if let Some((memory, offset)) = place(at) {
+        return match size {
+            Size::Byte => memory.read8(offset).into(),
+            Size::Word => memory.read16(offset).into(),
+            Size::Dword => memory.read32(offset),
+        };
+    }
+    let Some((port, address)) = data_port(at) else { return size.ones() };
+    let _guard = PORTS.lock();
+    // SAFETY: configuration space is domain 0's, on whose behalf this is; Tenon's own devices are not on PCI.
+    unsafe {
+        ADDRESS.write(Width::Dword, address);
+        port.read(width(size))
+    }
+}
+
+/// Writes configuration space; nothing happens where there is no way to it.
+pub fn write_config(at: Register, size: Size, value: u32) {
+    if let Some((memory, offset)) = place(at) {
+        return match size {
+            Size::Byte => memory.write8(offset, value as u8),
+            Size::Word => memory.write16(offset, value as u16),
+            Size::Dword => memory.write32(offset, value),
+        };
+    }
+    let Some((port, address)) = data_port(at) else { return };
+    let _guard = PORTS.lock();
+    // SAFETY: as in `read_config`.
+    unsafe {
+        ADDRESS.write(Width::Dword, address);
+        port.write(width(size), value);
+    }
+}
+
+/// Reads a device's memory.
+pub fn read_device(at: Maddr, bytes: u64) -> u64 {
+    let Some((memory, offset)) = page_of(at) else { return u64::MAX };
+    match bytes {
+        1 => memory.read8(offset).into(),
+        2 => memory.read16(offset).into(),
+        4 => memory.read32(offset).into(),
+        8 => memory.read64(offset),
+        _ => u64::MAX,
+    }
+}
+
+/// Writes a device's memory.
+pub fn write_device(at: Maddr, bytes: u64, value: u64) {
+    let Some((memory, offset)) = page_of(at) else { return };
+    match bytes {
+        1 => memory.write8(offset, value as u8),
+        2 => memory.write16(offset, value as u16),
+        4 => memory.write32(offset, value as u32),
+        8 => memory.write64(offset, value),
+        _ => {}
+    }
+}
+
+/// The page of a device, mapped when it is first wanted: MSI-X tables are few, and stay where they are.
+fn page_of(at: Maddr) -> Option<(Mmio, usize)> {
+    let offset = Gaddr(at.0).offset();
+    // SAFETY: the core has checked that this is no memory but a device's, which is domain 0's.
+    let memory = unsafe { vmap::map_device(Maddr(at.0 - offset as u64), PAGE_SIZE, Caching::Uncached) };
+    memory.inspect_err(|error| log::error!("device memory at {at}: {error}")).ok().map(|m| (m, offset))
+}
+
+/// Reads a port that shares the address port's place.
+pub fn read_port(port: u16, size: Size) -> u32 {
+    // SAFETY: domain 0's, on whose behalf this is.
+    unsafe { Port(port).read(width(size)) }
+}
+
+/// Writes a port that shares the address port's place.
+pub fn write_port(port: u16, size: Size, value: u32) {
+    // SAFETY: as in `read_port`.
+    unsafe { Port(port).write(width(size), value) }
+}
+
+fn width(size: Size) -> Width {
+    match size {
+        Size::Byte => Width::Byte,
+        Size::Word => Width::Word,
+        Size::Dword => Width::Dword,
+    }
+}
