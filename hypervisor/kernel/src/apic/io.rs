@@ -148,3 +148,17 @@ pub fn route(gsi: u32, route: Route) -> Result<(), NoSuchLine> {
     apic.registers.lock().set_entry(line, route.encode());
     Ok(())
 }
+
+/// Masks or unmasks a line, its route unchanged.
+///
+/// # Errors
+/// [`NoSuchLine`].
+pub fn set_masked(gsi: u32, masked: bool) -> Result<(), NoSuchLine> {
+    let (apic, line) = find(gsi)?;
+    let registers = apic.registers.lock();
+    let index = INDEX_REDIRECTION + 2 * line;
+    let entry = registers.read(index);
+    let wanted = if masked { entry | MASKED as u32 } else { entry & !(MASKED as u32) };
+    registers.write(index, wanted);
+    Ok(())
+}
