@@ -293,6 +293,8 @@ extern "C" fn on_trap(frame: &mut Frame) {
 }
 
 fn on_interrupt(vector: u8, frame: &mut Frame) {
+    // The interrupted code may be about to fault; what is called here may expect faults of its own.
+    let (recover, trap) = cpu::with(|cpu| (core::mem::take(&mut cpu.recover), cpu.trap.take()));
     WHEN[usize::from(vector)].store(cpu::tsc(), Ordering::SeqCst);
     HITS[usize::from(vector)].fetch_add(1, Ordering::SeqCst);
     if ACKNOWLEDGED[usize::from(vector)].load(Ordering::Relaxed) {
@@ -301,6 +303,7 @@ fn on_interrupt(vector: u8, frame: &mut Frame) {
     if let Some(hook) = hook(vector) {
         hook(frame);
     }
+    cpu::with(|cpu| (cpu.recover, cpu.trap) = (recover, trap));
 }
 
 /// Selectors of each CPU's descriptor table.
