@@ -12,7 +12,6 @@ use crate::vlapic::{Deadline, Delivery, Ipi, Trigger};
 
 /// Handles everything that waits, and sets the interrupt that the next entry delivers.
 pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
-    context.irq_check = false;
     let requests = vcpu.take_requests();
     if requests.intersects(Requests::INIT | Requests::STARTUP) {
         start_or_reset(hv, vcpu, context, requests);
@@ -35,6 +34,7 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
         }
         // Otherwise the end of the NMI handler, or of what is being injected, is an interrupt window.
     }
+    context.irq_check = false;
     deliver(vcpu, context);
 }
 
@@ -116,6 +116,8 @@ pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
         Some(Deadline::Nanoseconds(at)) => Nanos(at),
         Some(Deadline::Tsc(at)) => clock.when_tsc_is(at),
     };
+    // What the APIC's timer has raised is delivered by `work`, which need not be who called.
+    context.irq_check |= context.apic.next_interrupt().is_some();
     if virq {
         hv.raise_virq(vcpu.domain(), Virq::TIMER, vcpu.id);
     }

@@ -47,6 +47,8 @@ pub enum EvtchnError {
     Raced(Port),
     /// The operation exists in the FIFO ABI only, and the domain uses the 2-level one.
     NotFifo,
+    /// An event array comes after the first control block.
+    NoControlBlock,
     /// The vCPU has its FIFO control block already.
     ControlBound(VcpuId),
     /// The structure crosses its page's end or is misaligned.
@@ -82,6 +84,7 @@ impl fmt::Display for EvtchnError {
             Self::Dying(dom) => write!(f, "{dom} is being destroyed"),
             Self::Raced(port) => write!(f, "{port} changed its other end meanwhile"),
             Self::NotFifo => f.write_str("the domain uses 2-level event channels"),
+            Self::NoControlBlock => f.write_str("no vCPU has a FIFO control block yet"),
             Self::ControlBound(vcpu) => write!(f, "{vcpu} has a FIFO control block already"),
             Self::BadOffset(offset) => {
                 write!(f, "offset {offset:#x} is misaligned or too near the page's end")
@@ -113,6 +116,7 @@ impl Refusal for EvtchnError {
             Self::Dying(_) => Errno::ESRCH,
             Self::Raced(_) => Errno::EAGAIN,
             Self::NotFifo => Errno::ENOSYS,
+            Self::NoControlBlock => Errno::EOPNOTSUPP,
         }
     }
 }

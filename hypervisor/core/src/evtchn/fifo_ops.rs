@@ -39,9 +39,9 @@ impl<P: GuestPage> EventChannels<P> {
     /// Adds a page of 1024 event words (`EVTCHNOP_expand_array`), and delivers what waited for it.
     ///
     /// # Errors
-    /// [`EvtchnError::NotFifo`], [`EvtchnError::ArrayFull`], [`EvtchnError::NoMemory`].
+    /// [`EvtchnError::NoControlBlock`], [`EvtchnError::ArrayFull`], [`EvtchnError::NoMemory`].
     pub fn expand_array(&mut self, page: P) -> Result<Wake, EvtchnError> {
-        let fifo = self.fifo.as_mut().ok_or(EvtchnError::NotFifo)?;
+        let fifo = self.fifo.as_mut().ok_or(EvtchnError::NoControlBlock)?;
         let ports = fifo.add_array_page(page)?;
         let mut more = false;
         for port in ports.map(Port) {

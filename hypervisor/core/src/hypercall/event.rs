@@ -9,6 +9,7 @@ use super::{Call, Outcome, Refused};
 use crate::domain::Domain;
 use crate::evtchn::{EventChannels, State, Teardown, Virq};
 use crate::frame::Gfn;
+use crate::frames::FrameRef;
 use crate::ids::{Port, VcpuId};
 use crate::machine::Machine;
 use crate::refuse;
@@ -61,14 +62,14 @@ pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Out
         abi::OP_RESET => return reset(call, arg),
         abi::OP_INIT_CONTROL => {
             let mut init: abi::InitControl = call.read(arg)?;
-            let page = call.domain().memory.own_page(Gfn(init.control_gfn))?;
+            let page = own_page(call, init.control_gfn)?;
             init.link_bits =
                 call.domain().events.lock().init_control(VcpuId(init.vcpu), page, init.offset)?;
             call.write(arg, &init)?;
         }
         abi::OP_EXPAND_ARRAY => {
             let expand: abi::ExpandArray = call.read(arg)?;
-            let page = call.domain().memory.own_page(Gfn(expand.array_gfn))?;
+            let page = own_page(call, expand.array_gfn)?;
             let wake = call.domain().events.lock().expand_array(page)?;
             call.hv.notify(call.domain(), wake);
         }
@@ -79,6 +80,14 @@ pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Out
         op => refuse!(ENOSYS, "event_channel_op {op} is not known"),
     }
     Ok(Outcome::OK)
+}
+
+/// A page of the caller that is to hold FIFO state. Xen refuses others as invalid, not as a fault.
+fn own_page<M: Machine>(call: &Call<'_, M>, gfn: u64) -> Result<FrameRef<M>, Refused> {
+    match call.domain().memory.own_page(Gfn(gfn)) {
+        Ok(page) => Ok(page),
+        Err(fault) => refuse!(EINVAL, "{fault}"),
+    }
 }
 
 /// Writes the argument back with its new port; if that fails the port is closed again.

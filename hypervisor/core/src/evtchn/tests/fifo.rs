@@ -75,7 +75,7 @@ fn events_before_the_array_page_wait_for_it() {
 #[test]
 fn bad_arguments_are_refused_by_name() {
     let mut t = table_with(1, Layout::X64, 2, 131_071);
-    assert_eq!(t.expand_array(TestPage::default()), Err(EvtchnError::NotFifo));
+    assert_eq!(t.expand_array(TestPage::default()), Err(EvtchnError::NoControlBlock));
     assert_eq!(t.set_priority(Port(1), 3), Err(EvtchnError::NotFifo));
     for offset in [4, 4096 - 64, u32::MAX] {
         assert_eq!(

@@ -117,7 +117,7 @@ fn reset_goes_back_to_the_2_level_abi() {
     d[0].route(port).unwrap();
     teardown(&mut d, 0, 1000);
     d[0].reset_abi();
-    assert_eq!(d[0].expand_array(TestPage::default()), Err(EvtchnError::NotFifo));
+    assert_eq!(d[0].expand_array(TestPage::default()), Err(EvtchnError::NoControlBlock));
     let mut guest = Guest::default();
     let _ = guest.use_fifo(&mut d[0], 2, 1);
     let port = d[0].bind_ipi(VcpuId(0)).unwrap();

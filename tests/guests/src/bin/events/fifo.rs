@@ -48,7 +48,11 @@ fn has(port: u32, bit: u32) -> bool {
 }
 
 fn set(port: u32, bit: u32, on: bool) {
-    if on { word(port).fetch_or(1 << bit, Ordering::SeqCst) } else { word(port).fetch_and(!(1 << bit), Ordering::SeqCst) };
+    if on {
+        word(port).fetch_or(1 << bit, Ordering::SeqCst)
+    } else {
+        word(port).fetch_and(!(1 << bit), Ordering::SeqCst)
+    };
 }
 
 fn ready() -> u32 {
@@ -74,6 +78,10 @@ fn take(priority: u32) -> u32 {
 fn pair() -> Result<(u32, u32), test_guests::abi::guest::HypercallError> {
     let near = events::alloc_unbound(DOMID_SELF)?;
     let far = events::bind_loop(near)?;
+    // Binding may have made an event of its own.
+    while head(FIFO_PRIORITY_DEFAULT) != 0 {
+        take(FIFO_PRIORITY_DEFAULT);
+    }
     for port in [near, far] {
         set(port, FIFO_MASKED, false);
         set(port, FIFO_PENDING, false);

@@ -93,6 +93,7 @@ pub fn by_callback_vector() -> Outcome {
     close((near, far))
 }
 
+/// Through the local APIC; from now on the vCPU keeps its vector.
 pub fn by_own_vector() -> Outcome {
     apic::enable();
     // The domain's vector would come, too, and first.
@@ -101,6 +102,11 @@ pub fn by_own_vector() -> Outcome {
     events::clear_upcall(0);
     own_vector(OWN)?;
     let (near, far) = pair()?;
+    // Binding may have made an event of its own.
+    cpu::sti();
+    clock::wait(MILLISECOND, || false);
+    cpu::cli();
+    trap::set_up(OWN, true, Some(take));
     for round in 1..10 {
         shared::clear_pending(near);
         cpu::sti();
@@ -110,7 +116,6 @@ pub fn by_own_vector() -> Outcome {
         check_eq!(trap::hits(OWN), round);
         check!(!apic::bit(apic::ISR, OWN), "still in service");
     }
-    own_vector(0)?;
     close((near, far))
 }
 
@@ -126,7 +131,7 @@ pub fn unmask_delivers() -> Outcome {
 }
 
 pub fn bad_vectors() -> Outcome {
-    for vector in [1, 0xf] {
+    for vector in [0, 1, 0xf] {
         check_eq!(own_vector(vector), refused(Errno::EINVAL), "vector {vector}");
     }
     let mut op = EvtchnUpcallVector { vcpu: 1000, vector: OWN, _pad: [0; 3] };
