@@ -29,8 +29,9 @@ impl Entries {
     #[inline]
     pub fn enter(&self, cpu: CpuId) {
         if let Some(seq) = self.0.get(cpu.index()) {
-            // Only this CPU writes the word; the swap is the fence.
-            seq.swap(seq.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+            // Only this CPU writes the word. A sequentially consistent swap would not order the later loads.
+            seq.store(seq.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
         }
     }
 

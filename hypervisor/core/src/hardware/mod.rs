@@ -5,7 +5,7 @@
 //! interrupt on to the local APIC that the domain meant.
 //!
 //! Locks: each I/O APIC has its own, which is a leaf: the real pin is programmed under it. For PCI there is another,
-//! under which the domain's p2m is changed and other CPUs are waited for; see [`pci`].
+//! under which the domain's p2m is changed and other CPUs are waited for; see `pci`.
 
 mod deliver;
 mod gsi;
