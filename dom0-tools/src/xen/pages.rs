@@ -1,7 +1,6 @@
 //! Memory that may be handed to a hypercall: always present, never moved, shared with nobody.
 //!
-//! It comes from `/dev/xen/hypercall`, whose pages the kernel keeps in place; that device allows a process 64
-//! pages per open file, so larger buffers open their own.
+//! It comes from `/dev/xen/hypercall`, whose pages the kernel keeps in place, at most 64 of them per open file.
 #![allow(unsafe_code, reason = "mmap, and views of what it returned")]
 
 use std::ffi::c_void;
