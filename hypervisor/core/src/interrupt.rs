@@ -4,8 +4,9 @@ use crate::domain::{Context, Requests, VcpuRef};
 use crate::evtchn::Virq;
 use crate::exit::GuestClock;
 use crate::guest_cpu::{Event, GuestCpu, SystemState};
+use crate::hv_log;
 use crate::hypervisor::Hypervisor;
-use crate::ids::Vector;
+use crate::ids::{VcpuId, Vector};
 use crate::machine::Machine;
 use crate::time::Nanos;
 use crate::vlapic::{Deadline, Delivery, Ipi, Trigger};
@@ -110,6 +111,9 @@ pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
         vcpu.domain().events.lock().poll_done(vcpu.id);
         vcpu.sched.unblock();
     }
+    if vcpu.id == VcpuId(0) {
+        context.timers.watchdog = look_after_watchdogs(hv, vcpu, now);
+    }
     let clock = GuestClock::new(hv.machine, context.tsc_offset);
     context.timers.apic = match context.apic.poll_timer(&clock) {
         None => Nanos::NEVER,
@@ -123,6 +127,17 @@ pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
     }
     context.armed = context.timers.first();
     hv.sched.arm_for(vcpu, context.armed);
+}
+
+/// Shuts the domain down if it has let a watchdog run out; says when to look again.
+fn look_after_watchdogs<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, now: Nanos) -> Nanos {
+    let domain = vcpu.domain();
+    if !domain.watchdogs.expired(now) {
+        return domain.watchdogs.first();
+    }
+    hv_log!(hv, Warning, "{} let its watchdog run out", domain.id);
+    hv.shutdown_domain(domain, hypercall_abi::sched::SHUTDOWN_WATCHDOG);
+    Nanos::NEVER
 }
 
 /// A timer was set: makes sure that this CPU looks in time. One that is set already to an earlier time is left alone.

@@ -82,11 +82,19 @@ pub struct Timers {
     pub poll: Nanos,
     /// The local APIC's timer.
     pub apic: Nanos,
+    /// The domain's watchdogs, which its first vCPU looks after.
+    pub watchdog: Nanos,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { singleshot: Nanos::NEVER, periodic: (Nanos::NEVER, 0), poll: Nanos::NEVER, apic: Nanos::NEVER }
+        Self {
+            singleshot: Nanos::NEVER,
+            periodic: (Nanos::NEVER, 0),
+            poll: Nanos::NEVER,
+            apic: Nanos::NEVER,
+            watchdog: Nanos::NEVER,
+        }
     }
 }
 
@@ -94,7 +102,7 @@ impl Timers {
     /// The first of them.
     #[must_use]
     pub fn first(&self) -> Nanos {
-        self.singleshot.min(self.periodic.0).min(self.poll).min(self.apic)
+        self.singleshot.min(self.periodic.0).min(self.poll).min(self.apic).min(self.watchdog)
     }
 }
 

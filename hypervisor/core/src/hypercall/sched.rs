@@ -6,8 +6,9 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::sched as abi;
 
 use super::{Call, Outcome, Refused};
+use crate::domain::Requests;
 use crate::evtchn::Poll;
-use crate::ids::Port;
+use crate::ids::{Port, VcpuId};
 use crate::machine::Machine;
 use crate::refuse;
 use crate::time::Nanos;
@@ -78,7 +79,12 @@ fn watchdog<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<Outcome, Refused
         seconds => now + u64::from(seconds) * 1_000_000_000,
     };
     let domain = call.domain();
-    match domain.watchdogs.set(arg.id, deadline) {
+    let set = domain.watchdogs.set(arg.id, deadline);
+    if let (Some(_), Some(first)) = (set, domain.vcpu(VcpuId(0))) {
+        first.request(Requests::TIMER);
+        call.hv.sched.wake(&first);
+    }
+    match set {
         Some(id) => Ok(Outcome::Done(i64::from(if arg.id == 0 { id } else { 0 }))),
         None if arg.id == 0 && arg.timeout == 0 => refuse!(EINVAL, "a new watchdog needs a timeout"),
         None if arg.id == 0 => refuse!(ENOSPC, "a domain has two watchdogs and both are in use"),
