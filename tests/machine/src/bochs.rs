@@ -4,7 +4,7 @@ use std::fs;
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
     fs::write(scratch.join("bochsrc"), configuration(&config, &iso, port, &logs))?;
     // Debian's Bochs starts in its debugger: let it go on.
     fs::write(scratch.join("go"), "c\n")?;
-    let mut emulator = Command::new("bochs")
+    let mut emulator = qemu::dying_with_us("bochs")
         .args(["-q", "-f", "bochsrc", "-rc", "go"])
         .current_dir(&scratch)
         .stdin(Stdio::null())

@@ -64,7 +64,7 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
 }
 
 fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> Result<Command> {
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = dying_with_us("qemu-system-x86_64");
     // MONITOR without a correct MWAIT, and RDTSCP with RDTSC's exit code, are faults of the emulator.
     command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "EPYC,-monitor,-rdtscp"]);
     command.args(["-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]);
@@ -120,6 +120,13 @@ fn add_disk(command: &mut Command, number: usize, disk: Disk, scratch: &Path) ->
     };
     command.arg("-device").arg(format!("{device},drive=disk{number}"));
     Ok(())
+}
+
+/// A command that gets killed when we end, however we end.
+pub(crate) fn dying_with_us(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
 }
 
 /// A directory with a short name: the path of a socket has at most 107 bytes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::machine::Machine;
 
@@ -33,17 +33,22 @@ pub fn networks(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// The button is an ACPI event: an interrupt that is level-triggered and shared.
+/// The button is an ACPI event: an interrupt that is level-triggered and may be shared.
 pub fn power_button(machine: &mut Machine) -> Result<()> {
     machine.ok("modprobe -a button evdev")?;
-    machine.ok("cat /proc/bus/input/devices | grep -q 'Power Button'")?;
-    let events = "(timeout 40 head -c 24 /dev/input/event0 | wc -c > /tmp/pressed) >/dev/null 2>&1 &";
-    machine.ok(events)?;
+    let find = "grep -A 4 'Power Button' /proc/bus/input/devices | grep -o -m 1 'event[0-9]*'";
+    let event = machine.ok(find)?;
+    // One event of struct input_event; the reader says when it has the device open.
+    let reader =
+        format!("(exec 3< /dev/input/{event}; touch /tmp/ready; timeout 60 head -c 24 <&3 > /tmp/pressed)");
+    machine.ok(&format!("{reader} >/dev/null 2>&1 &"))?;
+    machine.until("test -e /tmp/ready", Duration::from_secs(30))?;
     machine.monitor("system_powerdown")?;
-    machine.until("test -s /tmp/pressed", Duration::from_secs(50))?;
-    let bytes = machine.ok("cat /tmp/pressed")?;
-    ensure!(bytes == "24", "the button was pressed, but domain 0 read {bytes} bytes of an event");
-    Ok(())
+    let pressed = machine.until("test -s /tmp/pressed", Duration::from_secs(30));
+    pressed.or_else(|_| {
+        let interrupts = machine.ok("grep -i acpi /proc/interrupts; cat /proc/bus/input/devices")?;
+        bail!("the button was pressed, but domain 0 got no event:\n{interrupts}")
+    })
 }
 
 /// The clock of the machine is domain 0's.
