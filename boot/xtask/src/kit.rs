@@ -93,6 +93,10 @@ impl Images for Kit {
         Ok(files)
     }
 
+    fn program(&self, name: &str) -> PathBuf {
+        self.ws.dist().join("guests").join(name)
+    }
+
     fn iso(&self, name: &str, config: &Config) -> Result<PathBuf> {
         let dom0 = self.dom0(config)?;
         let entry = iso::Entry {

@@ -51,6 +51,8 @@ pub struct Config {
     pub memory_mib: u32,
     /// Domain 0's kernel: "6.1" or "6.12".
     pub kernel: &'static str,
+    /// A small guest of our own to run in domain 0's place, without Linux and agent.
+    pub program: Option<&'static str>,
     /// `dom0_mem=` and the like, after the options that every machine has.
     pub options: String,
     /// Words for domain 0's kernel, after the console's.
@@ -77,6 +79,7 @@ impl Config {
             cpus,
             memory_mib: 4096,
             kernel: "6.1",
+            program: None,
             options: "dom0_mem=1024M".into(),
             cmdline: String::new(),
             disks: Vec::new(),
@@ -86,6 +89,12 @@ impl Config {
             stock_tools: false,
             show: false,
         }
+    }
+
+    /// A machine whose domain 0 is a small guest of our own.
+    pub fn program(cpus: u32, program: &'static str) -> Self {
+        let options = "dom0_mem=512M guest_loglvl=all".into();
+        Self { program: Some(program), memory_mib: 1024, options, agent: false, ..Self::new(cpus) }
     }
 
     pub fn boot(mut self, boot: Boot) -> Self {
@@ -158,6 +167,9 @@ pub trait Images: Sync {
 
     /// Domain 0's kernel and initrd.
     fn dom0(&self, config: &Config) -> Result<Dom0Files>;
+
+    /// One of the small test guests.
+    fn program(&self, name: &str) -> PathBuf;
 
     /// A GRUB image with this configuration's command lines; `name` is unique to the machine.
     fn iso(&self, name: &str, config: &Config) -> Result<PathBuf>;

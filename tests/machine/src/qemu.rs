@@ -78,13 +78,9 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     }
     match config.boot {
         Boot::Direct => {
-            let dom0 = images.dom0(config)?;
             command.arg("-kernel").arg(images.hypervisor(config.hypervisor)?);
             command.arg("-append").arg(config.hypervisor_options());
-            let (kernel, initrd) = (dom0.kernel.display(), dom0.initrd.display());
-            // The commas of the command line end a module's text unless they are doubled.
-            let cmdline = config.kernel_cmdline().replace(',', ",,");
-            command.arg("-initrd").arg(format!("{kernel} {cmdline},{initrd}"));
+            command.arg("-initrd").arg(modules(images, config)?);
         }
         Boot::Bios | Boot::Uefi => {
             let iso = images.iso(name, config)?;
@@ -127,6 +123,19 @@ pub(crate) fn dying_with_us(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]);
     command
+}
+
+/// Domain 0's files, as `-initrd` takes modules: separated by commas, each with its command line.
+fn modules(images: &dyn Images, config: &Config) -> Result<String> {
+    // The commas of a command line end a module's text unless they are doubled.
+    if let Some(program) = config.program {
+        let words = config.cmdline.trim().replace(',', ",,");
+        return Ok(format!("{} {words}", images.program(program).display()));
+    }
+    let dom0 = images.dom0(config)?;
+    let (kernel, initrd) = (dom0.kernel.display(), dom0.initrd.display());
+    let cmdline = config.kernel_cmdline().replace(',', ",,");
+    Ok(format!("{kernel} {cmdline},{initrd}"))
 }
 
 /// A directory with a short name: the path of a socket has at most 107 bytes.

@@ -4,6 +4,7 @@ mod abuse;
 mod boot;
 mod daemons;
 mod devices;
+mod guests;
 mod lifecycle;
 mod small;
 mod stock;
@@ -13,7 +14,8 @@ use crate::runner::{Body, Case, Emulator, Scenario};
 
 /// Every machine and its tests.
 pub fn all() -> Vec<Scenario> {
-    vec![
+    let mut all = guests::all();
+    all.extend([
         // Kernel 6.1 by BIOS on one CPU: the whole life of a guest, and everything that may go wrong.
         qemu(
             "bios-6.1-1cpu",
@@ -70,7 +72,8 @@ pub fn all() -> Vec<Scenario> {
             ..qemu("soak-6.1-2cpus", Config::new(2), &[("rounds", lifecycle::linux_rounds)])
         },
         bochs("vtx-6.1-1cpu", &[("guest", boot::guest_by_scenario)]),
-    ]
+    ]);
+    all
 }
 
 fn with_devices(config: Config) -> Config {
