@@ -81,7 +81,7 @@ fn comes_and_goes(machine: &mut Machine, guest: &Guest) -> Result<()> {
 pub fn rounds_without_a_leak(machine: &mut Machine) -> Result<()> {
     machine.write_file(
         "/tmp/round.cfg",
-        "name = \"round\"\ntype = \"pvh\"\nkernel = \"/guests/idle\"\nmemory = 16\nvcpus = 1",
+        "name = \"round\"\ntype = \"pvh\"\nkernel = \"/guests/idle\"\nmemory = 32\nvcpus = 1",
     )?;
     rounds(machine, 200, "tenon create -p /tmp/round.cfg && tenon destroy round")
 }
