@@ -115,7 +115,7 @@ const HEAP_GROWTH_KIB: u64 = 64;
 /// A domain's memory returns with its last reference, which may take a moment.
 pub fn memory_is_back(machine: &mut Machine, before: u64) -> Result<()> {
     let enough = before.saturating_sub(HEAP_GROWTH_KIB);
-    let free = r#"$(tenon info --json | sed -n 's/.*free_memory_kib.: \([0-9]*\).*/\1/p')"#;
+    let free = "$(tenon info --json | grep -o free_memory_kib.:.[0-9]* | tr -dc 0-9)";
     let back = machine.until(&format!("[ {free} -ge {enough} ]"), Duration::from_secs(30));
     back.or_else(|_| bail!("{before} KiB were free before, {} KiB are now", machine.free_kib()?))
 }
