@@ -6,6 +6,7 @@ mod daemons;
 mod devices;
 mod guests;
 mod lifecycle;
+mod pci;
 mod small;
 mod stock;
 
@@ -41,14 +42,27 @@ pub fn all() -> Vec<Scenario> {
         // Fewer vCPUs than CPUs: interrupts have to find the vCPU wherever it runs.
         qemu(
             "devices-6.1-4cpus",
-            with_devices(Config::new(4).option("dom0_max_vcpus=2")),
+            pci::with_large_memory(with_devices(Config::new(4).option("dom0_max_vcpus=2"))),
             &[
                 ("boot", boot::up_with_two_vcpus),
+                ("configuration", pci::configuration),
                 ("disks", devices::disks),
                 ("networks", devices::networks),
+                ("interrupts-move", pci::interrupts_move),
                 ("power-button", devices::power_button),
                 ("clock", devices::clock),
                 ("power-off", boot::power_off),
+            ],
+        ),
+        qemu(
+            "intx-6.1-2cpus",
+            pci::with_shared_lines(Config::new(2)),
+            &[
+                ("boot", boot::up),
+                ("lines-shared", pci::lines_are_shared),
+                ("disks", devices::disks),
+                ("networks", devices::networks),
+                ("reset", boot::reset),
             ],
         ),
         qemu(
