@@ -124,3 +124,11 @@ pub fn map(index: usize, physical: u64, bits: u64) -> u64 {
     cpu::flush_tlb();
     WINDOW + index as u64 * PAGE
 }
+
+/// The window's page table entry, as the processor has left it.
+#[must_use]
+pub fn entry(index: usize) -> u64 {
+    assert!(index < 512);
+    // SAFETY: as in `map`.
+    unsafe { (&raw const guest_window_pt[index]).read_volatile() }
+}

@@ -16,6 +16,8 @@ pub fn all() -> Vec<Scenario> {
         guest("guest-abi-version", "abi-version", 1),
         guest("guest-events", "events", 1),
         guest("guest-timers", "timers", 1),
+        guest("guest-memory", "memory", 1),
+        guest("guest-cpu", "cpu", 1),
     ]
 }
 
