@@ -56,6 +56,7 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
     })
 }
 
+/// Without sound devices of the host: opening ALSA where there is none ends Bochs.
 fn configuration(config: &Config, iso: &Path, port: u16, logs: &Path) -> String {
     let (memory, iso, log) = (config.memory_mib, iso.display(), logs.join("bochs.log"));
     format!(
@@ -71,7 +72,9 @@ fn configuration(config: &Config, iso: &Path, port: u16, logs: &Path) -> String 
          com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}\n\
          log: {}\n\
          panic: action=fatal\n\
-         pci: enabled=1, chipset=i440fx\n",
+         pci: enabled=1, chipset=i440fx\n\
+         sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n\
+         speaker: enabled=1, mode=system\n",
         log.display()
     )
 }
