@@ -11,7 +11,7 @@ mod deliver;
 mod gsi;
 mod msi;
 mod pci;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use alloc::sync::Arc;

@@ -115,7 +115,7 @@ fn fifo_pages_are_the_guests_own_and_are_let_go() {
     let before = rig.holdings();
     let guest = rig.guest(1);
     let mut nowhere = InitControl { control_gfn: 1 << 40, ..InitControl::default() };
-    assert_eq!(rig.op(&guest, CALL, OP_INIT_CONTROL, &mut nowhere), no(Errno::EFAULT));
+    assert_eq!(rig.op(&guest, CALL, OP_INIT_CONTROL, &mut nowhere), no(Errno::EINVAL));
     let mut early = ExpandArray { array_gfn: 0x181 };
     assert_eq!(rig.op(&guest, CALL, OP_EXPAND_ARRAY, &mut early), no(Errno::ENOSYS));
     go_fifo(&rig, &guest);
