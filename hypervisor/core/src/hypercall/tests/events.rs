@@ -117,7 +117,7 @@ fn fifo_pages_are_the_guests_own_and_are_let_go() {
     let mut nowhere = InitControl { control_gfn: 1 << 40, ..InitControl::default() };
     assert_eq!(rig.op(&guest, CALL, OP_INIT_CONTROL, &mut nowhere), no(Errno::EINVAL));
     let mut early = ExpandArray { array_gfn: 0x181 };
-    assert_eq!(rig.op(&guest, CALL, OP_EXPAND_ARRAY, &mut early), no(Errno::ENOSYS));
+    assert_eq!(rig.op(&guest, CALL, OP_EXPAND_ARRAY, &mut early), no(Errno::EOPNOTSUPP));
     go_fifo(&rig, &guest);
     let port = unbound(&rig, &guest, DOMID_SELF, 0).unwrap();
     let local = bind(&rig, &rig.control, guest.domain().id.0, port).unwrap();
