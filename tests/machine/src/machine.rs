@@ -14,8 +14,12 @@ use crate::config::{Config, Images};
 use crate::{bochs, qemu};
 
 /// Console lines that end every hope. A guest's lines do not count: guests may die.
-const FATAL: [&str; 4] =
-    ["Kernel panic - not syncing", "HYPERVISOR PANIC", "Panic on CPU", "Attempted to kill init"];
+const FATAL: [&str; 4] = [
+    "Kernel panic - not syncing",
+    "Tenon has panicked",
+    "Panic on CPU",
+    "Failed to boot both default and fallback",
+];
 
 /// A machine in an emulator. It ends with this value.
 pub struct Machine {
