@@ -62,9 +62,17 @@ impl Entries {
                 continue;
             }
             kick(cpu);
+            #[cfg(not(loom))]
+            let mut spins = 0_u32;
             while seq.load(Ordering::Acquire) == seen {
                 #[cfg(not(loom))]
-                core::hint::spin_loop();
+                {
+                    core::hint::spin_loop();
+                    spins += 1;
+                    if spins % crate::sched::KICK_AGAIN == 0 {
+                        kick(cpu);
+                    }
+                }
                 #[cfg(loom)]
                 loom::thread::yield_now();
             }

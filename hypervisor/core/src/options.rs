@@ -5,6 +5,9 @@
 
 use core::fmt;
 
+use crate::ids::CpuId;
+use crate::machine::{CpuMask, MAX_CPUS};
+
 mod value;
 pub use value::{MemoryAmount, parse_boolean, parse_number, parse_size};
 
@@ -151,6 +154,8 @@ pub struct Options<'a> {
     pub sched: Option<&'a str>,
     /// `maxcpus=`: use no more CPUs than this.
     pub maxcpus: Option<u32>,
+    /// `isolcpus=`: CPUs that run no vCPU, by their numbers; the hypervisor alone uses them.
+    pub isolcpus: CpuMask,
     /// `nosmp`: use one CPU.
     pub nosmp: bool,
     /// `watchdog`: stop a CPU that hangs in the hypervisor.
@@ -184,6 +189,7 @@ impl Default for Options<'_> {
             iommu: IommuOptions { enable: true, required: false, intremap: true, verbose: false },
             sched: None,
             maxcpus: None,
+            isolcpus: CpuMask::default(),
             nosmp: false,
             watchdog: false,
             x2apic: true,
@@ -224,6 +230,7 @@ impl<'a> Options<'a> {
             "iommu" => self.iommu = each(text, self.iommu, apply_iommu)?,
             "sched" => self.sched = Some(nonempty(text)?),
             "maxcpus" => self.maxcpus = Some(count(text)?),
+            "isolcpus" => self.isolcpus = each(text, CpuMask::default(), cpu_range)?,
             "clocksource" => self.clocksource = Some(nonempty(text)?),
             "debug" => self.debug = Some(debug_action(text)?),
             _ => return self.apply_switch(name, value),
@@ -320,6 +327,17 @@ fn vcpu_range(text: &str) -> Result<(Option<u32>, Option<u32>), Reason<'_>> {
         Some(range) => Ok(range),
         None => Err(Reason::Bad(text)),
     }
+}
+
+fn cpu_range(mut cpus: CpuMask, part: &str) -> Result<CpuMask, Reason<'_>> {
+    let (first, last) = part.split_once('-').unwrap_or((part, part));
+    let number = |text| parse_number(text).filter(|n| *n < MAX_CPUS as u64).ok_or(Reason::Bad(part));
+    let (first, last) = (number(first)?, number(last)?);
+    if first > last {
+        return Err(Reason::Bad(part));
+    }
+    (first..=last).for_each(|cpu| cpus.insert(CpuId(cpu as u32)));
+    Ok(cpus)
 }
 
 fn console(text: &str) -> Result<ConsoleSelection, Reason<'_>> {

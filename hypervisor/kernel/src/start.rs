@@ -51,7 +51,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
         .iter()
         .map(|range| e820(range.start.0, range.len(), range.kind.to_e820()))
         .collect();
-    let hv = host::init(info.command_line, map.leak())
+    let hv = host::init(info.command_line, map.leak(), info.options.isolcpus)
         .map_err(|missing| Box::new(missing) as Box<dyn core::fmt::Display>)?;
     irq::register(irq::TIMER, |_, _| {
         if let Some(hv) = host::hypervisor() {

@@ -47,6 +47,7 @@ pub enum Disk {
 pub struct Config {
     pub hypervisor: Hypervisor,
     pub boot: Boot,
+    /// CPUs for guests.
     pub cpus: u32,
     pub memory_mib: u32,
     /// Domain 0's kernel: "6.1" or "6.12".
@@ -141,9 +142,24 @@ impl Config {
         self
     }
 
+    /// How many CPUs the emulated machine has: where guests are to have several, one more that runs none of them.
+    ///
+    /// QEMU's CPU 0 cannot run guests beside others (7.2 and newer): when any CPU loads x87 state (FXRSTOR, XRSTOR), QEMU
+    /// clears IGNNE in the hidden flags of CPU 0, by a read, modify and write that is not atomic (`cpu_clear_ignne`), and
+    /// the same word says whether CPU 0 is in a guest with nested paging. Every few minutes a guest runs on with the
+    /// hypervisor's address space or the other way around.
+    pub fn machine_cpus(&self) -> u32 {
+        if self.leaves_cpu_0() { self.cpus + 1 } else { self.cpus }
+    }
+
+    fn leaves_cpu_0(&self) -> bool {
+        self.cpus > 1 && self.hypervisor == Hypervisor::Tenon
+    }
+
     /// The hypervisor's whole command line.
     pub fn hypervisor_options(&self) -> String {
-        format!("{} {}", self.hypervisor.options(), self.options.trim()).trim().to_owned()
+        let isolated = if self.leaves_cpu_0() { "isolcpus=0 " } else { "" };
+        format!("{} {isolated}{}", self.hypervisor.options(), self.options.trim()).trim().to_owned()
     }
 
     /// The whole command line of domain 0's kernel.

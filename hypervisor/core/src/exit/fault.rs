@@ -40,7 +40,12 @@ pub fn handle<M: Machine>(
     }
     if fault.fetch || fault.in_walk {
         let what = if fault.fetch { "instruction fetch from" } else { "page table at" };
-        hv.crash(vcpu, format_args!("{what} guest-physical {}, where nothing is", fault.address));
+        super::crash(
+            hv,
+            vcpu,
+            context,
+            format_args!("{what} guest-physical {}, where nothing is", fault.address),
+        );
         return;
     }
     emulate_access(hv, vcpu, context, fault, device);
@@ -82,8 +87,10 @@ fn emulate_access<M: Machine>(
         Ok(instruction) => instruction,
         Err(reason) => {
             let (at, rip) = (fault.address, context.guest.gprs().rip);
-            hv.crash(
+            super::crash(
+                hv,
                 vcpu,
+                context,
                 format_args!(
                     "access to guest-physical {at} by the instruction at {rip:#x}: {reason} ({bytes:02x?})"
                 ),

@@ -44,13 +44,12 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
         Exit::CacheFlush => skip(vcpu, context, Exiting::Wbinvd),
         Exit::Undefined => context.guest.inject(Event::UNDEFINED),
         Exit::Reflect(event) => context.guest.inject(event),
-        Exit::MachineCheck => hv.crash(vcpu, format_args!("machine check of the host")),
-        Exit::Shutdown => triple_fault(hv, vcpu, context),
+        Exit::MachineCheck => crash(hv, vcpu, context, format_args!("machine check of the host")),
+        Exit::Shutdown => crash(hv, vcpu, context, format_args!("triple fault")),
         Exit::InvalidState(code) => {
-            let state = context.guest.system();
-            hv.crash(vcpu, format_args!("the CPU refused its state (code {code:#x}): {state:x?}"));
+            crash(hv, vcpu, context, format_args!("the CPU refused its state (code {code:#x})"));
         }
-        Exit::Unknown(code) => hv.crash(vcpu, format_args!("unknown VM exit {code:#x}")),
+        Exit::Unknown(code) => crash(hv, vcpu, context, format_args!("unknown VM exit {code:#x}")),
     }
 }
 
@@ -131,20 +130,33 @@ fn xsetbv<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     }
 }
 
-fn triple_fault<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {
-    let (gprs, control) = (context.guest.gprs(), context.guest.control());
-    hv.crash(
-        vcpu,
-        format_args!(
-            "triple fault at rip {:#x} (cr0 {:#x} cr2 {:#x} cr3 {:#x} cr4 {:#x} rsp {:#x})",
-            gprs.rip,
-            control.cr0,
-            control.cr2,
-            control.cr3,
-            control.cr4,
-            gprs.get(Gpr::Rsp)
-        ),
+/// Ends the guest, with the reason and the vCPU's state in the log.
+#[cold]
+fn crash<M: Machine>(
+    hv: &Hypervisor<M>,
+    vcpu: &VcpuRef<M>,
+    context: &Context<M>,
+    reason: core::fmt::Arguments<'_>,
+) {
+    let (gprs, system, control) = (context.guest.gprs(), context.guest.system(), context.guest.control());
+    crate::hv_log!(
+        hv,
+        Error,
+        "{vcpu} is at rip {:#x} ({:?}, CPL {}), rsp {:#x}, rflags {:#x}, cr0 {:#x}, cr2 {:#x}, cr3 {:#x}, \
+         cr4 {:#x}, efer {:#x}",
+        gprs.rip,
+        control.mode,
+        control.cpl,
+        gprs.get(Gpr::Rsp),
+        gprs.rflags,
+        control.cr0,
+        control.cr2,
+        control.cr3,
+        control.cr4,
+        control.efer
     );
+    crate::hv_log!(hv, Debug, "{vcpu}: {gprs:x?} {system:x?}");
+    hv.crash(vcpu, reason);
 }
 
 /// The clocks of a vCPU, for its local APIC.

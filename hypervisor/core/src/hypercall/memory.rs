@@ -193,8 +193,16 @@ fn add_to_physmap<M: Machine>(
         abi::MAPSPACE_GRANT_TABLE => return resource::map_grant_frame(call, domain, place.idx, gfn),
         abi::MAPSPACE_GMFN => {
             let frame = domain.memory.own_page(Gfn(place.idx))?;
-            domain.memory.unmap(Gfn(place.idx), |entry| entry.mfn == frame.mfn(), flush)?;
-            (frame, PageType::Ram)
+            domain.memory.map(gfn, frame.clone(), PageType::Ram, Access::ALL, flush).map_err(
+                |(error, frame)| {
+                    drop(frame);
+                    error
+                },
+            )?;
+            if Gfn(place.idx) != gfn {
+                domain.memory.unmap(Gfn(place.idx), |entry| entry.mfn == frame.mfn(), flush)?;
+            }
+            return Ok(());
         }
         abi::MAPSPACE_GMFN_FOREIGN => {
             let foreign = foreign_domain(call, place.foreign)?;

@@ -17,7 +17,7 @@ use crate::domain::{BuildError, Domain, VcpuRef};
 use crate::entries::Entries;
 use crate::ids::{CpuId, DomId};
 use crate::log::Level;
-use crate::machine::{Machine, OutOfMemory};
+use crate::machine::{CpuMask, Machine, OutOfMemory};
 use crate::sched::Scheduler;
 use crate::sync::{Lock, RwLock};
 
@@ -48,14 +48,14 @@ macro_rules! hv_log {
 }
 
 impl<M: Machine> Hypervisor<M> {
-    /// A hypervisor without domains.
+    /// A hypervisor without domains, which runs no vCPU on the CPUs of `isolated`.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, stable_tsc: bool) -> Result<Self, OutOfMemory> {
+    pub fn new(machine: M, stable_tsc: bool, isolated: CpuMask) -> Result<Self, OutOfMemory> {
         Ok(Self {
             machine,
-            sched: Scheduler::new(machine)?,
+            sched: Scheduler::new(machine, isolated)?,
             entries: Entries::default(),
             domains: RwLock::new(Vec::new()),
             next_id: Lock::new(1),

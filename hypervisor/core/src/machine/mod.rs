@@ -127,6 +127,12 @@ pub trait Machine: Frames + HostDevices {
 pub struct CpuMask(pub u64);
 
 impl CpuMask {
+    /// The first `count` CPUs.
+    #[must_use]
+    pub fn first(count: u32) -> Self {
+        Self(u64::MAX.checked_shr(64_u32.saturating_sub(count)).unwrap_or(0))
+    }
+
     /// Adds a CPU. One past [`MAX_CPUS`] is ignored: there is none.
     pub fn insert(&mut self, cpu: CpuId) {
         self.0 |= 1u64.checked_shl(cpu.0).unwrap_or(0);

@@ -36,22 +36,41 @@ const SLICE: u64 = SLICE_MS as u64 * Nanos::MILLISECOND;
 /// The same in milliseconds, for the tools.
 pub const SLICE_MS: u32 = 5;
 
+/// A CPU that is waited for is interrupted again after so many turns. One interrupt is enough for hardware; emulators
+/// have been seen to lose one.
+pub(crate) const KICK_AGAIN: u32 = 1 << 20;
+
 /// The run queues.
 pub struct Scheduler<M: Machine> {
     machine: M,
     cpus: Box<[CpuQueue<M>]>,
+    /// The CPUs that run vCPUs: at least one.
+    pool: CpuMask,
 }
 
 impl<M: Machine> Scheduler<M> {
-    /// Queues for every CPU of the machine.
+    /// Queues for every CPU of the machine. Those of `isolated` run no vCPU, unless that is all of them.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M) -> Result<Self, OutOfMemory> {
+    pub fn new(machine: M, isolated: CpuMask) -> Result<Self, OutOfMemory> {
         let mut cpus = Vec::new();
         cpus.try_reserve_exact(machine.cpus() as usize).map_err(|_| OutOfMemory)?;
         cpus.extend((0..machine.cpus()).map(|_| CpuQueue::default()));
-        Ok(Self { machine, cpus: cpus.into_boxed_slice() })
+        let all = CpuMask::first(machine.cpus());
+        let pool = CpuMask(all.0 & !isolated.0);
+        let pool = if pool.0 == 0 { all } else { pool };
+        Ok(Self { machine, cpus: cpus.into_boxed_slice(), pool })
+    }
+
+    /// The CPUs that run vCPUs.
+    pub fn pool(&self) -> CpuMask {
+        self.pool
+    }
+
+    /// Where a vCPU may run: what its affinity leaves of the pool.
+    fn allowed(&self, vcpu: &VcpuRef<M>) -> CpuMask {
+        CpuMask(vcpu.sched.affinity().0 & self.pool.0)
     }
 
     /// Makes room for that many vCPUs on every queue, so that queueing never allocates.
@@ -64,7 +83,7 @@ impl<M: Machine> Scheduler<M> {
 
     /// Gives a new vCPU a home: the CPU with the fewest.
     pub fn place(&self, vcpu: &VcpuRef<M>) {
-        let allowed = vcpu.sched.affinity();
+        let allowed = self.allowed(vcpu);
         let cpus = self.cpus.iter().enumerate().filter(|(i, _)| allowed.contains(CpuId(*i as u32)));
         if let Some((home, cpu)) = cpus.min_by_key(|(_, cpu)| cpu.homes.load(Ordering::Relaxed)) {
             cpu.homes.fetch_add(1, Ordering::Relaxed);
@@ -123,11 +142,16 @@ impl<M: Machine> Scheduler<M> {
 
     /// Waits until a held vCPU is not running. Not for the vCPU's own CPU, and with no lock held that it may want.
     pub fn wait_stopped(&self, vcpu: &VcpuRef<M>) {
+        let mut spins = 0_u32;
         while let State::Running(cpu) = vcpu.sched.state() {
             if cpu == self.machine.this_cpu() {
                 return;
             }
             core::hint::spin_loop();
+            spins += 1;
+            if spins % KICK_AGAIN == 0 {
+                self.machine.kick(cpu);
+            }
         }
     }
 
@@ -138,7 +162,7 @@ impl<M: Machine> Scheduler<M> {
         }
     }
 
-    /// Confines a vCPU to some CPUs. Where it runs or waits on another, it moves at the next opportunity.
+    /// Confines a vCPU to some CPUs, of which the pool must have one. Where it runs or waits on another, it moves at the next opportunity.
     pub fn set_affinity(&self, vcpu: &VcpuRef<M>, cpus: CpuMask) {
         vcpu.sched.set_affinity(cpus);
         if let State::Running(cpu) = vcpu.sched.state()
@@ -172,8 +196,8 @@ impl<M: Machine> Scheduler<M> {
         cpu.resched.store(false, Ordering::SeqCst);
         let now = self.machine.now();
         let mine = cpu.with(|queue| queue.take_least(now, |_| true));
-        let next = mine.or_else(|| self.steal(this, now));
-        cpu.idle.store(next.is_none(), Ordering::SeqCst);
+        let next = mine.or_else(|| if self.pool.contains(this) { self.steal(this, now) } else { None });
+        cpu.idle.store(next.is_none() && self.pool.contains(this), Ordering::SeqCst);
         match &next {
             Some(next) => {
                 self.move_home(next, this);
@@ -182,7 +206,9 @@ impl<M: Machine> Scheduler<M> {
             None => {
                 // Somebody who saw this CPU busy may have queued something just now.
                 fence(Ordering::SeqCst);
-                if self.cpus.iter().any(|cpu| cpu.ready.load(Ordering::Relaxed) != 0) {
+                if self.pool.contains(this)
+                    && self.cpus.iter().any(|cpu| cpu.ready.load(Ordering::Relaxed) != 0)
+                {
                     cpu.resched.store(true, Ordering::Relaxed);
                 }
                 self.arm(cpu, Nanos::NEVER);
@@ -202,7 +228,8 @@ impl<M: Machine> Scheduler<M> {
             if vcpu.sched.is_held() || vcpu.sched.is_blocked() {
                 vcpu.sched.set_state(State::Parked, now);
                 fence(Ordering::SeqCst);
-                if vcpu.sched.is_held() || !vcpu.has_work() {
+                // Held, it waits for `release`; if that came before this CPU said *parked*, it found it running.
+                if vcpu.sched.is_held() || vcpu.sched.is_blocked() && !vcpu.has_work() {
                     if deadline != Nanos::NEVER {
                         queue.add_timer(deadline, vcpu);
                     }
@@ -211,7 +238,7 @@ impl<M: Machine> Scheduler<M> {
                 vcpu.sched.unblock();
             }
             vcpu.sched.set_state(State::Queued, now);
-            if !vcpu.sched.affinity().contains(this) {
+            if !self.allowed(&vcpu).contains(this) {
                 return Some(vcpu);
             }
             queue.push(vcpu);
@@ -268,7 +295,7 @@ impl<M: Machine> Scheduler<M> {
     /// Queues a vCPU that is in state *queued* and on no queue, where it runs soonest, and tells that CPU.
     fn enqueue(&self, vcpu: VcpuRef<M>) {
         let home = vcpu.sched.home();
-        let allowed = vcpu.sched.affinity();
+        let allowed = self.allowed(&vcpu);
         let is_idle =
             |cpu: CpuId| self.cpus.get(cpu.index()).is_some_and(|cpu| cpu.idle.load(Ordering::SeqCst));
         let mut cpus = (0..self.cpus.len() as u32).map(CpuId).filter(|cpu| allowed.contains(*cpu));

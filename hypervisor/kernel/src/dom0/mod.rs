@@ -80,7 +80,7 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
     let elf = guest_image::unpack(parts.kernel.bytes(), load::MAX_KERNEL).map_err(Dom0Error::Image)?;
     let image = Image::parse(&elf).map_err(Dom0Error::Image)?;
 
-    let vcpus = vcpu_count(info);
+    let vcpus = vcpu_count(hv, info);
     let host_tables: Vec<HostTable<'_>> =
         acpi().tables.iter().map(|t| HostTable { address: t.address, bytes: &t.bytes }).collect();
     let tables = Dom0Tables::new(&host_tables, vcpus, true, |name, passed| {
@@ -129,8 +129,8 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
     Ok(())
 }
 
-fn vcpu_count(info: &BootInfo) -> u32 {
-    let cpus = Host.cpus();
+fn vcpu_count(hv: &Hypervisor<Host>, info: &BootInfo) -> u32 {
+    let cpus = hv.sched.pool().0.count_ones();
     let (min, max) = info.options.dom0_max_vcpus;
     cpus.max(min.unwrap_or(1)).min(max.unwrap_or(u32::MAX)).clamp(1, tenon_core::domain::MAX_VCPUS)
 }

@@ -16,7 +16,7 @@ use tenon_core::frames::{FrameRef, FrameTable, Frames};
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
-use tenon_core::machine::{CpuIds, Machine, MachineEnd, OutOfMemory};
+use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd, OutOfMemory};
 use tenon_core::time::{Nanos, Tsc, TscScale};
 
 pub use devices::init as init_devices;
@@ -51,11 +51,12 @@ static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 pub fn init(
     command_line: &'static str,
     memory_map: &'static [E820Entry],
+    isolated: CpuMask,
 ) -> Result<&'static Hypervisor<Host>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     FACTS.call_once(|| Facts { command_line, memory_map, tsc_scale });
     // Every CPU's TSC is taken to agree (`smp` has compared them), so a guest may rely on it.
-    let hv = Hypervisor::new(Host, true).map_err(|_| "no memory for the hypervisor's state")?;
+    let hv = Hypervisor::new(Host, true, isolated).map_err(|_| "no memory for the hypervisor's state")?;
     Ok(HYPERVISOR.call_once(|| hv))
 }
 

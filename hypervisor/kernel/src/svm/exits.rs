@@ -29,7 +29,8 @@ pub const MWAIT: u64 = 0x8b;
 pub const XSETBV: u64 = 0x8d;
 pub const RDPRU: u64 = 0x8e;
 pub const NPF: u64 = 0x400;
-pub const INVALID: u64 = u64::MAX;
+/// As many bits as are common to the CPUs, which write 64, and QEMU, which writes 32.
+pub const INVALID: u32 = u32::MAX;
 
 /// Exceptions that are intercepted: #DB and #AC, which a guest can make repeat for ever, and the host's #MC.
 pub const INTERCEPTED_EXCEPTIONS: u32 = 1 << DEBUG | 1 << ALIGNMENT_CHECK | 1 << MACHINE_CHECK;
@@ -55,7 +56,7 @@ pub fn decode(control: &Control, rip: u64) -> Exit {
         INVD | WBINVD => Exit::CacheFlush,
         RDPMC | INVLPGA | MONITOR | MWAIT | RDPRU | VMRUN..=SKINIT => Exit::Undefined,
         SHUTDOWN => Exit::Shutdown,
-        INVALID => Exit::InvalidState(control.exit_info1),
+        code if code as u32 == INVALID => Exit::InvalidState(control.exit_info1),
         code if code == EXCEPTION + u64::from(MACHINE_CHECK) => Exit::MachineCheck,
         code if code == EXCEPTION + u64::from(DEBUG) => {
             Exit::Reflect(Event::Exception { vector: DEBUG, error: None })

@@ -8,7 +8,8 @@ use tenon_core::guest_cpu::{
 use super::asid::{Asid, Flush};
 use super::vmcb::{
     EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_INTERRUPT, EVENT_NMI, EVENT_SOFTWARE, EVENT_TYPE_MASK,
-    EVENT_VALID, Intercepts1, Intercepts2, TLB_FLUSH_ALL, TLB_KEEP, V_IGN_TPR, V_INTR_MASKING, V_IRQ, Vmcb,
+    EVENT_VALID, EVENT_VECTOR_MASK, Intercepts1, Intercepts2, TLB_FLUSH_ALL, TLB_KEEP, V_IGN_TPR,
+    V_INTR_MASKING, V_INTR_PRIORITY, V_INTR_VECTOR_SHIFT, V_IRQ, Vmcb,
 };
 use super::{cpu, entry, exits, permissions};
 use crate::guest::SwitchedState;
@@ -87,6 +88,45 @@ impl SvmVcpu {
         self.asid = Some(asid);
     }
 
+    /// Has an interrupt that can be taken at once delivered as a virtual interrupt instead of an injected event, unless
+    /// V_IRQ is in use for the interrupt window.
+    ///
+    /// To the guest it is the same. QEMU 7.2 needs it: it forgets that it has delivered an injected interrupt, and
+    /// delivers it again, if something makes it leave its inner loop before the next exit.
+    #[inline]
+    fn offer_interrupt(&mut self) {
+        let control = &mut self.vmcb.control;
+        let event = control.event_inj;
+        if event & (EVENT_VALID | EVENT_TYPE_MASK) == EVENT_VALID | EVENT_INTERRUPT
+            && control.v_intr & V_IRQ == 0
+        {
+            control.event_inj = 0;
+            control.v_intr = V_INTR_MASKING
+                | V_IRQ
+                | V_IGN_TPR
+                | V_INTR_PRIORITY
+                | (event & EVENT_VECTOR_MASK) << V_INTR_VECTOR_SHIFT;
+        }
+    }
+
+    #[inline]
+    fn interrupt_offered(&self) -> bool {
+        let control = &self.vmcb.control;
+        control.v_intr & V_IRQ != 0 && !control.intercepts1.contains(Intercepts1::VINTR)
+    }
+
+    /// Takes back what [`offer_interrupt`](Self::offer_interrupt) offered if the guest has not got as far.
+    #[inline]
+    fn withdraw_interrupt(&mut self) {
+        let offered = self.interrupt_offered();
+        let control = &mut self.vmcb.control;
+        if offered && control.event_inj & EVENT_VALID == 0 {
+            control.event_inj =
+                EVENT_VALID | EVENT_INTERRUPT | control.v_intr >> V_INTR_VECTOR_SHIFT & EVENT_VECTOR_MASK;
+            control.v_intr = V_INTR_MASKING;
+        }
+    }
+
     /// Keeps an event whose delivery the exit interrupted, so that the next entry repeats it. A software interrupt is
     /// not kept: its instruction runs again.
     #[inline]
@@ -122,8 +162,10 @@ impl GuestCpu for SvmVcpu {
         let Some(cpu) = cpu::this() else { return Exit::InvalidState(0) };
         self.tag(cpu);
         loop {
+            self.offer_interrupt();
             entry::enter(&mut self.vmcb, cpu.host_vmcb(), &mut self.gprs);
             self.keep_interrupted_event();
+            self.withdraw_interrupt();
             if self.vmcb.control.exit_code != exits::IRET {
                 return exits::decode(&self.vmcb.control, self.gprs.rip);
             }
@@ -137,6 +179,7 @@ impl GuestCpu for SvmVcpu {
         self.gprs.rflags & RFLAGS_IF != 0
             && control.interrupt_shadow & 1 == 0
             && control.event_inj & EVENT_VALID == 0
+            && !self.interrupt_offered()
     }
 
     fn can_take_nmi(&self) -> bool {
@@ -166,6 +209,9 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn request_interrupt_window(&mut self, wanted: bool) {
+        if self.interrupt_offered() {
+            return;
+        }
         let control = &mut self.vmcb.control;
         if wanted {
             control.v_intr |= V_IRQ | V_IGN_TPR;

@@ -55,8 +55,10 @@ bitflags::bitflags! {
 
 /// Offset 0x60: virtual interrupt control.
 pub const V_IRQ: u64 = 1 << 8;
+pub const V_INTR_PRIORITY: u64 = 0xf << 16;
 pub const V_IGN_TPR: u64 = 1 << 20;
 pub const V_INTR_MASKING: u64 = 1 << 24;
+pub const V_INTR_VECTOR_SHIFT: u32 = 32;
 
 /// TLB_CONTROL: flush nothing, or the whole TLB.
 pub const TLB_KEEP: u8 = 0;
@@ -66,6 +68,7 @@ pub const TLB_FLUSH_ALL: u8 = 1;
 pub const EVENT_VALID: u64 = 1 << 31;
 pub const EVENT_HAS_ERROR: u64 = 1 << 11;
 pub const EVENT_TYPE_SHIFT: u32 = 8;
+pub const EVENT_VECTOR_MASK: u64 = 0xff;
 pub const EVENT_TYPE_MASK: u64 = 7 << EVENT_TYPE_SHIFT;
 pub const EVENT_INTERRUPT: u64 = 0 << EVENT_TYPE_SHIFT;
 pub const EVENT_NMI: u64 = 2 << EVENT_TYPE_SHIFT;

@@ -11,7 +11,7 @@ pub fn print_the_truth(machine: &mut Machine) -> Result<()> {
 
     let info = machine.ok("xl info")?;
     let free = machine.free_kib()? >> 10;
-    ensure!(field(&info, "nr_cpus")? == machine.config.cpus.to_string(), "xl info: CPUs:\n{info}");
+    ensure!(field(&info, "nr_cpus")? == machine.config.machine_cpus().to_string(), "xl info: CPUs:\n{info}");
     ensure!(field(&info, "free_memory")? == free.to_string(), "xl info: {free} MiB are free:\n{info}");
 
     let list = machine.ok("xl list")?;

@@ -14,9 +14,9 @@ use crate::hypervisor::Hypervisor;
 use crate::machine::{CpuMask, Machine};
 use crate::refuse;
 
-/// The CPUs that there are.
+/// The CPUs that run guests: the one pool.
 pub(in crate::hypercall) fn online<M: Machine>(hv: &Hypervisor<M>) -> CpuMask {
-    CpuMask(u64::MAX >> (64 - hv.machine.cpus().clamp(1, 64)))
+    hv.sched.pool()
 }
 
 /// Reads the first 64 bits of a bitmap of the caller's; further ones cannot name anything.
@@ -67,7 +67,7 @@ pub(super) fn vcpu<M: Machine>(
     if ctl.cmd == abi::SETVCPUAFFINITY && op.flags.contains(AffinityFlags::HARD) {
         let wanted = CpuMask(read_bitmap(call, &op.cpumap_hard)?);
         if wanted.0 & online(call.hv).0 == 0 {
-            refuse!(EINVAL, "none of the CPUs {:#x} exists", wanted.0);
+            refuse!(EINVAL, "none of the CPUs {:#x} runs guests", wanted.0);
         }
         call.hv.sched.set_affinity(&vcpu, wanted);
     }

@@ -1,4 +1,4 @@
-//! CPU pools and scheduler parameters: one pool with all CPUs.
+//! CPU pools and scheduler parameters: one pool with all CPUs that run vCPUs.
 
 use hypercall_abi::plain::Union;
 use hypercall_abi::sysctl as abi;
@@ -7,7 +7,7 @@ use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp, Sysctl};
 use crate::hypercall::domctl::{SCHEDULER, online, write_bitmap};
 use crate::hypercall::{Call, Refused};
 use crate::ids::DomId;
-use crate::machine::Machine;
+use crate::machine::{CpuMask, Machine};
 use crate::refuse;
 use crate::sched::SLICE_MS;
 
@@ -23,7 +23,10 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
             op.n_dom = domains(call);
             write_bitmap(call, &op.cpumap, online(call.hv).0)?;
         }
-        abi::CPUPOOL_OP_FREEINFO => write_bitmap(call, &op.cpumap, 0)?,
+        abi::CPUPOOL_OP_FREEINFO => {
+            let all = CpuMask::first(call.hv.machine.cpus());
+            write_bitmap(call, &op.cpumap, all.0 & !online(call.hv).0)?;
+        }
         abi::CPUPOOL_OP_MOVEDOMAIN if op.cpupool_id == 0 => {
             if call.hv.domain(DomId(op.domid as u16)).is_none() {
                 refuse!(ESRCH, "there is no domain {}", op.domid);

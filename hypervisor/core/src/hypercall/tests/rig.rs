@@ -30,8 +30,8 @@ use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
 use crate::hardware::{HardwareDomain, IoApic};
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, VcpuId};
-use crate::machine::MachineEnd;
 use crate::machine::test::{Ended, TestMachine};
+use crate::machine::{CpuMask, MachineEnd};
 use crate::memory_map::MemoryMap;
 use crate::sync::Lock;
 use crate::vioapic::VirtualIoApic;
@@ -126,7 +126,7 @@ pub const fn no(errno: Errno) -> i64 {
 impl Rig {
     pub fn new() -> Self {
         let machine = TestMachine::new(RAM);
-        let hv = Hypervisor::new(machine, true).expect("host heap");
+        let hv = Hypervisor::new(machine, true, CpuMask::default()).expect("host heap");
         let config = DomainConfig {
             handle: [0; 16],
             max_vcpus: 2,
