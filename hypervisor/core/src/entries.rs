@@ -69,7 +69,7 @@ impl Entries {
                 {
                     core::hint::spin_loop();
                     spins += 1;
-                    if spins % crate::sched::KICK_AGAIN == 0 {
+                    if spins.is_multiple_of(crate::sched::KICK_AGAIN) {
                         kick(cpu);
                     }
                 }

@@ -149,7 +149,7 @@ impl<M: Machine> Scheduler<M> {
             }
             core::hint::spin_loop();
             spins += 1;
-            if spins % KICK_AGAIN == 0 {
+            if spins.is_multiple_of(KICK_AGAIN) {
                 self.machine.kick(cpu);
             }
         }
