@@ -3,9 +3,9 @@
 //! CPUs without next-RIP save do not tell the length of an intercepted instruction. Nearly all are met in their
 //! plain encoding, for which [`length_of`] looks at two or three bytes; only prefixed ones are taken apart.
 
-use super::CodeSize;
 use super::modrm::ModRm;
 use super::prefix::{Prefixes, Reader};
+use super::{CodeSize, Gpr};
 
 /// An instruction that can cause an exit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,4 +110,18 @@ pub fn length_of(expected: Exiting, bytes: &[u8], code: CodeSize) -> Option<u8> 
         Some((what, length)) if what == expected => Some(length),
         _ => None,
     }
+}
+
+/// The general register of the MOV to or from CR8 that `bytes` start with, and the instruction's length. Which control
+/// register it is has been decided by the CPU: LOCK MOV CR0 is one, too (AMD64 manual volume 3, MOV CRn).
+#[must_use]
+pub fn cr8_operand(bytes: &[u8], code: CodeSize) -> Option<(Gpr, u8)> {
+    let mut reader = Reader::new(bytes);
+    let (prefixes, first) = Prefixes::read(&mut reader, code).ok()?;
+    let opcode = (first, reader.byte().ok()?);
+    if !matches!(opcode, (0x0f, 0x20 | 0x22)) {
+        return None;
+    }
+    let register = reader.byte().ok()? & 7 | prefixes.rex_b();
+    Some((Gpr::new(register), reader.length()))
 }

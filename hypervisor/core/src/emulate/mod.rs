@@ -19,7 +19,7 @@ mod tests;
 
 pub use decode::{Instruction, decode};
 pub use execute::{Bus, execute};
-pub use length::{Exiting, identify, length_of};
+pub use length::{Exiting, cr8_operand, identify, length_of};
 
 /// The default operand and address size of the code segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,6 +102,11 @@ impl Prefixes {
         (self.rex_bit(2) as u8) << 3
     }
 
+    /// REX.B as the fourth bit of the field that names the other register.
+    pub(super) const fn rex_b(&self) -> u8 {
+        (self.rex_bit(0) as u8) << 3
+    }
+
     /// Operand size of instructions that are not byte-sized.
     pub(super) const fn operand_width(&self, code: CodeSize) -> Width {
         match (code, self.operand) {

@@ -299,3 +299,18 @@ prop_assert!(!ours.repeat || theirs.has_rep_prefix() || theirs.has_repne_prefix(
         }
     }
 }
+
+#[test]
+fn registers_of_cr8_moves() {
+    let of = |bytes: &[u8], code| cr8_operand(bytes, code).map(|(gpr, len)| (gpr.index(), len));
+    // MOV RAX, CR8; MOV CR8, R15; the mode bits do not count.
+    assert_eq!(of(&[0x44, 0x0f, 0x20, 0xc0], CodeSize::Bits64), Some((0, 4)));
+    assert_eq!(of(&[0x45, 0x0f, 0x22, 0xc7], CodeSize::Bits64), Some((15, 4)));
+    assert_eq!(of(&[0x44, 0x0f, 0x22, 0x03], CodeSize::Bits64), Some((3, 4)));
+    // LOCK MOV CR0, ECX is MOV CR8, ECX; 0x41 is no prefix in 32-bit code.
+    assert_eq!(of(&[0xf0, 0x0f, 0x22, 0xc1], CodeSize::Bits32), Some((1, 4)));
+    assert_eq!(of(&[0x41, 0x0f, 0x22, 0xc1], CodeSize::Bits32), None);
+    for cut in [&[0x44, 0x0f, 0x20][..], &[0x44, 0x0f], &[0x0f, 0x21, 0xc0], &[]] {
+        assert_eq!(of(cut, CodeSize::Bits64), None, "{cut:x?}");
+    }
+}

@@ -7,6 +7,7 @@ mod fault;
 mod io;
 mod lengths;
 mod msr;
+mod task_priority;
 
 use core::sync::atomic::Ordering;
 
@@ -35,6 +36,8 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
         Exit::Cpuid => cpuid::handle(vcpu, context),
         Exit::MsrRead => msr::read(hv, vcpu, context),
         Exit::MsrWrite => msr::write(hv, vcpu, context),
+        Exit::TaskPriorityRead => task_priority::read(hv, vcpu, context),
+        Exit::TaskPriorityWrite => task_priority::write(hv, vcpu, context),
         Exit::NestedFault(fault) => fault::handle(hv, vcpu, context, &fault),
         Exit::Io(access) => io::handle(hv, vcpu, context, &access),
         Exit::Halt => halt(hv, vcpu, context),

@@ -24,6 +24,10 @@ pub enum Exit {
     MsrRead,
     /// WRMSR.
     MsrWrite,
+    /// MOV from CR8, the local APIC's task priority.
+    TaskPriorityRead,
+    /// MOV to CR8.
+    TaskPriorityWrite,
     /// IN, OUT, INS or OUTS.
     Io(IoAccess),
     /// The nested page table has no such translation.

@@ -5,6 +5,8 @@ use tenon_core::guest_cpu::{Event, Exit, IoAccess, IoDirection, IoOperand, Neste
 
 use super::vmcb::Control;
 
+pub const CR8_READ: u64 = 0x08;
+pub const CR8_WRITE: u64 = 0x18;
 pub const EXCEPTION: u64 = 0x40;
 pub const INTR: u64 = 0x60;
 pub const NMI: u64 = 0x61;
@@ -32,6 +34,8 @@ pub const NPF: u64 = 0x400;
 /// As many bits as are common to the CPUs, which write 64, and QEMU, which writes 32.
 pub const INVALID: u32 = u32::MAX;
 
+/// Control register accesses that are intercepted: CR8, reads in the low half and writes in the high half.
+pub const INTERCEPTED_CONTROL_REGISTERS: u32 = 1 << 8 | 1 << (16 + 8);
 /// Exceptions that are intercepted: #DB and #AC, which a guest can make repeat for ever, and the host's #MC.
 pub const INTERCEPTED_EXCEPTIONS: u32 = 1 << DEBUG | 1 << ALIGNMENT_CHECK | 1 << MACHINE_CHECK;
 pub const DEBUG: u8 = 1;
@@ -51,6 +55,8 @@ pub fn decode(control: &Control, rip: u64) -> Exit {
         MSR if control.exit_info1 == 0 => Exit::MsrRead,
         MSR => Exit::MsrWrite,
         NPF => Exit::NestedFault(nested_fault(control)),
+        CR8_READ => Exit::TaskPriorityRead,
+        CR8_WRITE => Exit::TaskPriorityWrite,
         IOIO => Exit::Io(io_access(control, rip)),
         XSETBV => Exit::Xsetbv,
         INVD | WBINVD => Exit::CacheFlush,

@@ -39,6 +39,7 @@ impl SvmVcpu {
     pub fn new() -> Result<Self, OutOfMemory> {
         let mut vmcb = PageBox::<Vmcb>::zeroed()?;
         let control = &mut vmcb.control;
+        control.intercept_cr = exits::INTERCEPTED_CONTROL_REGISTERS;
         control.intercept_exceptions = exits::INTERCEPTED_EXCEPTIONS;
         control.intercepts1 = Intercepts1::INTR
             | Intercepts1::NMI
