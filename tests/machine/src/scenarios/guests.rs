@@ -9,15 +9,17 @@ use crate::config::Config;
 use crate::machine::Machine;
 use crate::runner::Scenario;
 
-/// One machine for each guest; those that start other vCPUs have two.
+/// One machine for each guest. The one that starts other vCPUs has more of them than CPUs.
 pub fn all() -> Vec<Scenario> {
     let guest = |name, program, cpus| qemu(name, Config::program(cpus, program), &[("passes", passes)]);
+    let apic = Config::program(2, "apic").option("dom0_max_vcpus=4");
     vec![
         guest("guest-abi-version", "abi-version", 1),
         guest("guest-events", "events", 1),
         guest("guest-timers", "timers", 1),
         guest("guest-memory", "memory", 1),
         guest("guest-cpu", "cpu", 1),
+        qemu("guest-apic", apic, &[("passes", passes)]),
     ]
 }
 
