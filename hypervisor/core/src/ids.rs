@@ -1,7 +1,5 @@
 //! Names of things: domains, vCPUs, CPUs, ports, vectors.
 
-use core::fmt;
-
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($repr:ty), $fmt:literal) => {
         $(#[$doc])*
@@ -9,19 +7,20 @@ macro_rules! id {
         #[repr(transparent)]
         pub struct $name(pub $repr);
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 write!(f, $fmt, self.0)
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 write!(f, $fmt, self.0)
             }
         }
     };
 }
+pub(crate) use id;
 
 id!(
     /// A domain's number. Values from 0x7ff0 up are reserved names (`DOMID_SELF` and friends, `public/xen.h`).

@@ -3,10 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
-
-use hypercall_abi::errno::Errno;
 
 use super::{Domain, DomainMemory, Life, PARAMS, Teardown, Vcpu, Watchdogs, grants};
 use crate::console::Line;
@@ -19,7 +16,7 @@ use crate::hardware::HardwareDomain;
 use crate::ids::{DomId, Port, VcpuId};
 use crate::machine::{Machine, OutOfMemory};
 use crate::p2m::P2mError;
-use crate::refusal::Refusal;
+use crate::refusals;
 use crate::sync::{Lock, RwLock};
 
 /// The most vCPUs a domain can have.
@@ -44,46 +41,24 @@ pub struct DomainConfig {
     pub max_frames: u32,
 }
 
-/// Why a domain could not be made.
-#[derive(Debug)]
-pub enum BuildError {
-    /// The number of vCPUs is out of range.
-    Vcpus(u32),
-    /// Tenon has no memory left for its own structures.
-    OutOfMemory,
-    /// No frame for a shared page.
-    Frames(OutOfFrames),
-    /// No page for the root of the p2m.
-    P2m(P2mError),
-    /// Event channels.
-    Events(EvtchnError),
-    /// The grant table.
-    Grants(GrantError),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Vcpus(n) => write!(f, "{n} vCPUs asked for: a domain has 1 to {MAX_VCPUS}"),
-            Self::OutOfMemory => f.write_str("no hypervisor memory for another domain"),
-            Self::Frames(e) => e.fmt(f),
-            Self::P2m(e) => e.fmt(f),
-            Self::Events(e) => e.fmt(f),
-            Self::Grants(e) => e.fmt(f),
-        }
+refusals! {
+    /// Why a domain could not be made.
+    #[derive(Debug)]
+    pub enum BuildError {
+        /// The number of vCPUs is out of range.
+        Vcpus(n: u32) => EINVAL, "{n} vCPUs asked for: a domain has 1 to {MAX_VCPUS}";
+        /// Tenon has no memory left for its own structures.
+        OutOfMemory => ENOMEM, "no hypervisor memory for another domain";
     }
-}
-
-impl Refusal for BuildError {
-    fn errno(&self) -> Errno {
-        match self {
-            Self::Vcpus(_) => Errno::EINVAL,
-            Self::OutOfMemory => Errno::ENOMEM,
-            Self::Frames(e) => e.errno(),
-            Self::P2m(e) => e.errno(),
-            Self::Events(e) => e.errno(),
-            Self::Grants(e) => e.errno(),
-        }
+    passes on {
+        /// No frame for a shared page.
+        Frames(OutOfFrames);
+        /// No page for the root of the p2m.
+        P2m(P2mError);
+        /// Event channels.
+        Events(EvtchnError);
+        /// The grant table.
+        Grants(GrantError);
     }
 }
 
@@ -108,8 +83,8 @@ impl<M: Machine> Domain<M> {
         if config.max_vcpus == 0 || config.max_vcpus > MAX_VCPUS {
             return Err(BuildError::Vcpus(config.max_vcpus));
         }
-        let memory = DomainMemory::new(machine, id, config.max_frames).map_err(BuildError::P2m)?;
-        let shared_info = FrameRef::alloc_shared(machine, id).map_err(BuildError::Frames)?;
+        let memory = DomainMemory::new(machine, id, config.max_frames)?;
+        let shared_info = FrameRef::alloc_shared(machine, id)?;
         let events = EventChannels::new(evtchn::Config {
             dom: id,
             max_port: Port(config.max_evtchn_port),
@@ -117,9 +92,8 @@ impl<M: Machine> Domain<M> {
             pirqs: 0,
             shared_info: shared_info.clone(),
             layout: Layout::X64,
-        })
-        .map_err(BuildError::Events)?;
-        let (granted, mapped) = grants::new_tables(machine, id, &config).map_err(BuildError::Grants)?;
+        })?;
+        let (granted, mapped) = grants::new_tables(machine, id, &config)?;
         let mut vcpus = Vec::new();
         vcpus.try_reserve_exact(config.max_vcpus as usize).map_err(|_| BuildError::OutOfMemory)?;
         let root = memory.root();

@@ -9,10 +9,7 @@
 
 mod grants;
 
-use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use hypercall_abi::errno::Errno;
 
 use super::MemoryView;
 use crate::frame::{Gaddr, Gfn, Mfn};
@@ -20,33 +17,19 @@ use crate::frames::FrameRef;
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::p2m::{Access, Drain, Entry, Extent, Flush, P2m, P2mError, PageType};
-use crate::refusal::Refusal;
+use crate::refusals;
 use crate::sync::{Lock, RwLock};
 
-/// Guest memory that is not there, or not to be used that way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryFault {
-    /// Nothing, or a device, is at that guest-physical address.
-    NotMemory(Gaddr),
-    /// It may not be written.
-    ReadOnly(Gaddr),
-    /// The guest's page tables have no such linear address.
-    NotLinear(u64),
-}
-
-impl fmt::Display for MemoryFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotMemory(at) => write!(f, "no memory at guest-physical {at}"),
-            Self::ReadOnly(at) => write!(f, "guest-physical {at} is read-only"),
-            Self::NotLinear(at) => write!(f, "linear address {at:#x} is not mapped for that access"),
-        }
-    }
-}
-
-impl Refusal for MemoryFault {
-    fn errno(&self) -> Errno {
-        Errno::EFAULT
+refusals! {
+    /// Guest memory that is not there, or not to be used that way.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum MemoryFault {
+        /// Nothing, or a device, is at that guest-physical address.
+        NotMemory(at: Gaddr) => EFAULT, "no memory at guest-physical {at}";
+        /// It may not be written.
+        ReadOnly(at: Gaddr) => EFAULT, "guest-physical {at} is read-only";
+        /// The guest's page tables have no such linear address.
+        NotLinear(at: u64) => EFAULT, "linear address {at:#x} is not mapped for that access";
     }
 }
 

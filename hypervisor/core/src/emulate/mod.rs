@@ -6,7 +6,7 @@
 //!
 //! A `rep` instruction does one element per call and leaves RIP where it is until the count is used up.
 
-use core::fmt;
+use crate::errors;
 
 mod alu;
 mod decode;
@@ -130,26 +130,17 @@ pub trait Registers {
     fn set_rflags(&mut self, rflags: u64);
 }
 
-/// Why an instruction is not emulated. The vCPU's domain is told and crashed by this name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsupported {
-    /// The bytes at hand end before the instruction does.
-    Truncated,
-    /// More than 15 bytes.
-    TooLong,
-    /// No instruction that is emulated on device registers (two-byte opcodes as 0x0fNN).
-    Opcode(u16),
-    /// Both operands are registers, so nothing of it can have touched the device.
-    NoMemoryOperand(u16),
-}
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncated => write!(f, "instruction bytes end early"),
-            Self::TooLong => write!(f, "instruction longer than 15 bytes"),
-            Self::Opcode(opcode) => write!(f, "opcode {opcode:#x} is not emulated on device registers"),
-            Self::NoMemoryOperand(opcode) => write!(f, "opcode {opcode:#x} has no memory operand"),
-        }
+errors! {
+    /// Why an instruction is not emulated. The vCPU's domain is told and crashed by this name.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Unsupported {
+        /// The bytes at hand end before the instruction does.
+        Truncated => "instruction bytes end early";
+        /// More than 15 bytes.
+        TooLong => "instruction longer than 15 bytes";
+        /// No instruction that is emulated on device registers (two-byte opcodes as 0x0fNN).
+        Opcode(opcode: u16) => "opcode {opcode:#x} is not emulated on device registers";
+        /// Both operands are registers, so nothing of it can have touched the device.
+        NoMemoryOperand(opcode: u16) => "opcode {opcode:#x} has no memory operand";
     }
 }

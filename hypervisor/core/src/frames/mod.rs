@@ -24,6 +24,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::frame::Mfn;
 use crate::ids::DomId;
+use crate::refusals;
 use crate::sync::Lock;
 
 pub use buddy::{Buddy, MAX_ORDER, Zone};
@@ -41,37 +42,15 @@ pub struct FrameTable {
     owned: Box<[AtomicU32]>,
 }
 
-/// Why frames were refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutOfFrames {
-    /// The machine has no free run of that size.
-    Machine {
-        /// log2 of the frames asked for.
-        order: u32,
-    },
-    /// The domain is at its `max_mem`.
-    DomainLimit {
-        /// The domain.
-        domain: DomId,
-        /// Its limit, in frames.
-        max: u32,
-    },
-}
-
-impl core::fmt::Display for OutOfFrames {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Machine { order } => write!(f, "the machine has no free run of {} KiB", 4u64 << order),
-            Self::DomainLimit { domain, max } => {
-                write!(f, "{domain} is at its memory limit of {} KiB (max_mem)", u64::from(*max) * 4)
-            }
-        }
-    }
-}
-
-impl crate::refusal::Refusal for OutOfFrames {
-    fn errno(&self) -> hypercall_abi::errno::Errno {
-        hypercall_abi::errno::Errno::ENOMEM
+refusals! {
+    /// Why frames were refused.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum OutOfFrames {
+        /// The machine has no free run of that size (log2 of the frames).
+        Machine { order: u32 } => ENOMEM, "the machine has no free run of {} KiB", 4u64 << order;
+        /// The domain is at its `max_mem`, in frames.
+        DomainLimit { domain: DomId, max: u32 }
+            => ENOMEM, "{domain} is at its memory limit of {} KiB (max_mem)", u64::from(*max) * 4;
     }
 }
 

@@ -31,7 +31,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
+use crate::ids::id;
 
 pub use acquire::Pinned;
 pub use copy::{CopyEnd, CopyPlace, CopyRequest};
@@ -41,34 +41,11 @@ pub use maptrack::{MapTrack, Mapping};
 pub use request::{CacheFlush, MapRequest, UnmapRequest};
 pub use table::{ENTRIES_PER_FRAME, GrantTable, Size, VERSION};
 
-/// A grant reference: the index of an entry in a domain's table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GrantRef(pub u32);
-
-/// The number by which a domain knows one of its grant mappings.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Handle(pub u32);
-
-impl fmt::Display for GrantRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "grant reference {}", self.0)
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "grant handle {}", self.0)
-    }
-}
-
-impl fmt::Debug for GrantRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+id!(
+    /// A grant reference: the index of an entry in a domain's table.
+    GrantRef(u32), "grant reference {}"
+);
+id!(
+    /// The number by which a domain knows one of its grant mappings.
+    Handle(u32), "grant handle {}"
+);

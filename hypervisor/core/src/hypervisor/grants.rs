@@ -3,58 +3,37 @@
 //! The order of the steps, and why, is in [`gnttab`](crate::gnttab).
 
 use alloc::sync::Arc;
-use core::fmt;
 
-use hypercall_abi::errno::Errno;
 use hypercall_abi::grant_table as abi;
 
 use super::{Destruction, Hypervisor};
-use crate::domain::{Domain, Ending, MAX_ENDING, Pin, Teardown};
+use crate::domain::{Domain, Ending, MAX_ENDING, MemoryFault, Pin, Teardown};
 use crate::frame::Mfn;
 use crate::frames::FrameRef;
 use crate::gnttab::{Access as Use, GrantError, Handle, MapRequest, Mapping, Purpose, Wanted};
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::p2m::{Access, P2mError, PageType};
-use crate::refusal::Refusal;
+use crate::refusals;
 
 /// Handles, or uses of grants, that one step of a destruction looks at.
 const TEARDOWN_BUDGET: u32 = 256;
 
-/// Why a grant was not mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
-    /// The tables refuse.
-    Grant(GrantError),
-    /// The p2m refuses.
-    P2m(P2mError),
-}
-
-impl From<GrantError> for MapError {
-    fn from(error: GrantError) -> Self {
-        Self::Grant(error)
+refusals! {
+    /// Why a grant was not mapped or copied.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum UseError {}
+    passes on {
+        /// The tables refuse.
+        Grant(GrantError);
+        /// The p2m refuses.
+        P2m(P2mError);
+        /// The caller's own page is not there.
+        Memory(MemoryFault);
     }
 }
 
-impl fmt::Display for MapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Grant(error) => error.fmt(f),
-            Self::P2m(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Refusal for MapError {
-    fn errno(&self) -> Errno {
-        match self {
-            Self::Grant(error) => error.errno(),
-            Self::P2m(error) => error.errno(),
-        }
-    }
-}
-
-impl MapError {
+impl UseError {
     /// The value for a `status` field (`GNTST_*`).
     #[must_use]
     pub const fn status(self) -> i16 {
@@ -62,6 +41,7 @@ impl MapError {
             Self::Grant(error) => error.status(),
             Self::P2m(P2mError::NoTable | P2mError::TableLimit { .. }) => abi::STATUS_NO_SPACE,
             Self::P2m(_) => abi::STATUS_BAD_VIRT_ADDR,
+            Self::Memory(_) => abi::STATUS_BAD_PAGE,
         }
     }
 }
@@ -79,8 +59,8 @@ impl<M: Machine> Hypervisor<M> {
     /// Maps a grant into `mapper`. What was mapped at that guest frame before is replaced.
     ///
     /// # Errors
-    /// See [`MapError`]; nothing has changed then.
-    pub fn map_grant(&self, mapper: &Domain<M>, request: &MapRequest) -> Result<Mapped, MapError> {
+    /// See [`UseError`]; nothing has changed then.
+    pub fn map_grant(&self, mapper: &Domain<M>, request: &MapRequest) -> Result<Mapped, UseError> {
         let granter = self.granter(request.granter)?;
         let handle = mapper.maptrack.lock().reserve()?;
         match self.map_pinned(mapper, &granter, request) {
@@ -101,7 +81,7 @@ impl<M: Machine> Hypervisor<M> {
         mapper: &Domain<M>,
         granter: &Arc<Domain<M>>,
         request: &MapRequest,
-    ) -> Result<Mapping<FrameRef<M>>, MapError> {
+    ) -> Result<Mapping<FrameRef<M>>, UseError> {
         let wanted = Wanted { by: mapper.id, access: request.access, purpose: Purpose::Map };
         let pin = granter.acquire_grant(request.gref, wanted)?;
         let kind = PageType::GrantMapped { writable: request.access == Use::Write };
@@ -111,7 +91,7 @@ impl<M: Machine> Hypervisor<M> {
             Err((error, frame)) => {
                 drop(frame);
                 self.release_grant(granter, pin);
-                Err(MapError::P2m(error))
+                Err(error.into())
             }
         }
     }

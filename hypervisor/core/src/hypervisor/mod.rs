@@ -6,7 +6,7 @@ mod events;
 mod grants;
 mod lifecycle;
 
-pub use grants::{MapError, Mapped};
+pub use grants::{Mapped, UseError};
 pub use lifecycle::Destruction;
 
 use alloc::sync::Arc;

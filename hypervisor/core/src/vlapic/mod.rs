@@ -6,8 +6,7 @@
 //! A vector goes from requested (`accept`) to in service (`ack`) and out (EOI); level-triggered ones come back
 //! from the EOI for the IO-APICs. Priorities are those of SDM vol. 3, 10.8.3.
 
-use core::fmt;
-
+use crate::errors;
 use crate::ids::{VcpuId, Vector};
 
 mod base;
@@ -54,32 +53,20 @@ pub enum Effect {
     Identity,
 }
 
-/// Why an access was refused. The guest gets #GP(0).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// An x2APIC register while the APIC is not in that mode.
-    NotX2Apic(u32),
-    /// No such register, or not in this direction.
-    NoRegister(u32),
-    /// The value has reserved bits set.
-    ReservedBits(u32, u64),
-    /// `IA32_APIC_BASE` may not go from its current mode to this value.
-    BadTransition(u64),
-    /// `IA32_APIC_BASE` with another register page or reserved bits.
-    BaseMoved(u64),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NotX2Apic(msr) => write!(f, "MSR {msr:#x}: local APIC is not in x2APIC mode"),
-            Self::NoRegister(msr) => write!(f, "MSR {msr:#x}: no such local APIC register in this direction"),
-            Self::ReservedBits(msr, value) => write!(f, "MSR {msr:#x} = {value:#x}: reserved bits"),
-            Self::BadTransition(value) => write!(f, "APIC_BASE = {value:#x}: mode change not allowed"),
-            Self::BaseMoved(value) => {
-                write!(f, "APIC_BASE = {value:#x}: the register page stays at {APIC_PAGE:#x}")
-            }
-        }
+errors! {
+    /// Why an access was refused. The guest gets #GP(0).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// An x2APIC register while the APIC is not in that mode.
+        NotX2Apic(msr: u32) => "MSR {msr:#x}: local APIC is not in x2APIC mode";
+        /// No such register, or not in this direction.
+        NoRegister(msr: u32) => "MSR {msr:#x}: no such local APIC register in this direction";
+        /// The value has reserved bits set.
+        ReservedBits(msr: u32, value: u64) => "MSR {msr:#x} = {value:#x}: reserved bits";
+        /// `IA32_APIC_BASE` may not go from its current mode to this value.
+        BadTransition(value: u64) => "APIC_BASE = {value:#x}: mode change not allowed";
+        /// `IA32_APIC_BASE` with another register page or reserved bits.
+        BaseMoved(value: u64) => "APIC_BASE = {value:#x}: the register page stays at {APIC_PAGE:#x}";
     }
 }
 

@@ -8,7 +8,7 @@ use core::mem::offset_of;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, BUDGET, Call, Failure, Outcome, Refused, status};
+use super::{Array, BUDGET, Call, Outcome, Refused, UseError, status};
 use crate::domain::{Domain, Pin};
 use crate::frames::FrameRef;
 use crate::gnttab::{Access, CopyEnd, CopyPlace, CopyRequest, Purpose, Wanted};
@@ -23,7 +23,7 @@ pub(super) fn copy<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> 
     array.after::<A, abi::Copy<A>, M>(call, BUDGET)
 }
 
-fn copy_one<A: Abi, M: Machine>(call: &Call<'_, M>, op: &abi::Copy<A>) -> Result<(), Failure> {
+fn copy_one<A: Abi, M: Machine>(call: &Call<'_, M>, op: &abi::Copy<A>) -> Result<(), UseError> {
     let request = CopyRequest::decode(op)?;
     let source = Held::get(call, request.source(), Access::Read)?;
     let dest = match Held::get(call, request.dest(), Access::Write) {
@@ -48,11 +48,9 @@ enum Held<M: Machine> {
 }
 
 impl<M: Machine> Held<M> {
-    fn get(call: &Call<'_, M>, end: CopyEnd, access: Access) -> Result<Self, Failure> {
+    fn get(call: &Call<'_, M>, end: CopyEnd, access: Access) -> Result<Self, UseError> {
         match end.place {
-            CopyPlace::Own(gfn) => {
-                Ok(Self::Own(call.domain().memory.own_page(gfn).map_err(Failure::Memory)?))
-            }
+            CopyPlace::Own(gfn) => Ok(Self::Own(call.domain().memory.own_page(gfn)?)),
             CopyPlace::Granted { dom, gref } => {
                 let granter = call.hv.granter(call.domain_id(dom.0))?;
                 let wanted = Wanted { by: call.domain().id, access, purpose: Purpose::Copy };

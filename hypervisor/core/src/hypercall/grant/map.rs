@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, Call, Failure, Outcome, Refused, status};
+use super::{Array, Call, Outcome, Refused, UseError, status};
 use crate::domain::Domain;
 use crate::domain::{Ending, MAX_ENDING};
 use crate::frames::FrameRef;
@@ -26,7 +26,7 @@ pub(super) fn map<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> R
     array.after::<A, abi::MapGrantRef, M>(call, BUDGET)
 }
 
-fn map_one<M: Machine>(call: &Call<'_, M>, op: &mut abi::MapGrantRef) -> Result<(), Failure> {
+fn map_one<M: Machine>(call: &Call<'_, M>, op: &mut abi::MapGrantRef) -> Result<(), UseError> {
     let mut request = MapRequest::new(op)?;
     request.granter = call.domain_id(op.dom);
     let mapped = call.hv.map_grant(call.domain(), &request)?;
@@ -70,7 +70,7 @@ pub(super) fn unmap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) ->
 fn take<M: Machine>(
     domain: &Domain<M>,
     op: &abi::UnmapGrantRef,
-) -> Result<Option<Mapping<FrameRef<M>>>, Failure> {
+) -> Result<Option<Mapping<FrameRef<M>>>, UseError> {
     let Some(request) = UnmapRequest::new(op)? else { return Ok(None) };
     Ok(Some(domain.maptrack.lock().take(request.handle, request.at)?))
 }

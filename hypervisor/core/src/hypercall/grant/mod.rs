@@ -8,17 +8,14 @@ mod copy;
 mod map;
 mod setup;
 
-use core::fmt;
-
 use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 use hypercall_abi::plain::Plain;
 
 use super::call::element_at;
 use super::{Call, Outcome, Refused};
-use crate::domain::MemoryFault;
 use crate::gnttab::{CacheFlush, GrantError, GrantRef};
-use crate::hypervisor::MapError;
+use crate::hypervisor::UseError;
 use crate::machine::Machine;
 use crate::p2m::PageType;
 use crate::{hv_log, refuse};
@@ -95,54 +92,27 @@ impl Array {
     }
 }
 
-/// Why an element was refused.
-enum Failure {
-    Map(MapError),
-    Memory(MemoryFault),
-}
-
-impl<E: Into<MapError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Map(error.into())
-    }
-}
-
-impl Failure {
-    /// Logs the failure and gives the number for the element's `status` field.
-    #[cold]
-    fn report<M: Machine>(&self, call: &Call<'_, M>, what: &str) -> i16 {
-        if call.domain().may_log(call.hv.machine.now()) {
-            hv_log!(call.hv, Debug, "{}: grant {what}: {self}", call.vcpu);
-        }
-        match self {
-            Self::Map(error) => error.status(),
-            Self::Memory(_) => abi::STATUS_BAD_PAGE,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Map(error) => error.fmt(f),
-            Self::Memory(fault) => fault.fmt(f),
-        }
-    }
-}
-
-/// The result of an element as its `status` field has it.
-fn status<M: Machine>(call: &Call<'_, M>, what: &str, result: Result<(), Failure>) -> i16 {
-    match result {
+/// The result of an element as its `status` field has it; a failure is logged.
+fn status<M: Machine>(call: &Call<'_, M>, what: &str, result: Result<(), impl Into<UseError>>) -> i16 {
+    match result.map_err(Into::into) {
         Ok(()) => abi::STATUS_OKAY,
-        Err(failure) => failure.report(call, what),
+        Err(error) => report(call, what, error),
     }
+}
+
+#[cold]
+fn report<M: Machine>(call: &Call<'_, M>, what: &str, error: UseError) -> i16 {
+    if call.domain().may_log(call.hv.machine.now()) {
+        hv_log!(call.hv, Debug, "{}: grant {what}: {error}", call.vcpu);
+    }
+    error.status()
 }
 
 fn swap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
     for at in array.step::<abi::SwapGrantRef>(BUDGET)? {
         let mut op: abi::SwapGrantRef = call.read(at)?;
         let swapped = call.domain().grants.lock().swap(GrantRef(op.ref_a), GrantRef(op.ref_b));
-        op.status = status(call, "swap", swapped.map_err(Failure::from));
+        op.status = status(call, "swap", swapped);
         call.write(at, &op)?;
     }
     array.after::<A, abi::SwapGrantRef, M>(call, BUDGET)

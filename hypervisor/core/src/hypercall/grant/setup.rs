@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, Call, Failure, Outcome, Refused, status};
+use super::{Array, Call, Outcome, Refused, status};
 use crate::domain::Domain;
 use crate::gnttab::{GrantError, VERSION};
 use crate::machine::Machine;
@@ -30,7 +30,7 @@ pub(super) fn query_size<M: Machine>(call: &Call<'_, M>, array: Array) -> Result
     let mut op: abi::QuerySize = call.read(at)?;
     let size = owner(call, op.dom).map(|owner| owner.grants.lock().size());
     let result = size.map(|size| (op.nr_frames, op.max_nr_frames) = (size.frames, size.max_frames));
-    op.status = status(call, "query_size", result.map_err(Failure::from));
+    op.status = status(call, "query_size", result);
     call.write(at, &op)?;
     Ok(Outcome::OK)
 }
@@ -52,7 +52,7 @@ pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, array: Array) 
             }
             Ok(())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     op.status = status(call, "setup_table", result);
     call.write(at, &op)?;
@@ -86,7 +86,7 @@ pub(super) fn status_frames<A: Abi, M: Machine>(
     let at = array.single()?;
     let mut op: abi::GetStatusFrames<A> = call.read(at)?;
     let result = owner(call, op.dom).and(Err(GrantError::NoVersion2));
-    op.status = status(call, "get_status_frames", result.map_err(Failure::from));
+    op.status = status(call, "get_status_frames", result);
     call.write(at, &op)?;
     Ok(Outcome::OK)
 }
