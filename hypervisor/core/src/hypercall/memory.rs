@@ -21,10 +21,13 @@ pub(super) const BUDGET: u64 = 64;
 /// The largest extent, 2 MiB: anything larger takes too long to clear in one go, and callers fall back by themselves.
 const MAX_ORDER: u32 = 9;
 
+/// The most extents: how many are done must fit above the operation's number.
+const MAX_EXTENTS: u64 = u32::MAX as u64 >> abi::EXTENT_SHIFT;
+
 pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
     let [command, arg, ..] = call.args;
     let op = command as u32 & ((1 << abi::EXTENT_SHIFT) - 1);
-    let start = (command >> abi::EXTENT_SHIFT) & 0x3ff_ffff;
+    let start = (command >> abi::EXTENT_SHIFT) & MAX_EXTENTS;
     match op {
         abi::POPULATE_PHYSMAP | abi::DECREASE_RESERVATION => extents::<A, M>(call, op, start, arg),
         abi::ADD_TO_PHYSMAP => {
@@ -91,7 +94,7 @@ fn extents<A: Abi, M: Machine>(
 ) -> Result<Outcome, Refused> {
     let reservation: abi::Reservation<A> = call.read(arg)?;
     let (count, order) = (reservation.nr_extents.get(), reservation.extent_order);
-    if order > MAX_ORDER {
+    if order > MAX_ORDER || count > MAX_EXTENTS {
         // The number that were done, which is none: callers try smaller extents then.
         return Ok(Outcome::Done(start as i64));
     }
@@ -150,9 +153,17 @@ fn populate<M: Machine>(
         FrameRef::alloc_ram_run(machine, domain.id, order, max)?
     };
     let flush = || call.hv.flush_guest_tlbs(domain);
-    if let Err(error) = domain.memory.map_run(gfn, mfn, order, flush) {
-        (0..1 << order).for_each(|i| drop(FrameRef::adopt(machine, Mfn(mfn.0 + i))));
-        return Err(error.into());
+    // The p2m has entries for 2 MiB and for single frames: other runs are mapped frame by frame.
+    let leaf = if order == MAX_ORDER { order } else { 0 };
+    for i in (0..1 << order).step_by(1 << leaf) {
+        if let Err(error) = domain.memory.map_run(Gfn(gfn.0 + i), Mfn(mfn.0 + i), leaf, flush) {
+            (i..1 << order).for_each(|i| drop(FrameRef::adopt(machine, Mfn(mfn.0 + i))));
+            for i in 0..i {
+                // What is not there any more the domain has taken away itself.
+                let _ = domain.memory.unmap(Gfn(gfn.0 + i), |entry| entry.mfn == Mfn(mfn.0 + i), flush);
+            }
+            return Err(error.into());
+        }
     }
     Ok(())
 }

@@ -54,6 +54,36 @@ fn the_limit_stops_in_the_middle() {
 }
 
 #[test]
+fn runs_of_any_length() {
+    let rig = Rig::new();
+    let guest = rig.guest(1);
+    for order in 1..9 {
+        let gfn = 0x1000 << order;
+        assert_eq!(change::<X64>(&rig, &guest, POPULATE_PHYSMAP, DOMID_SELF, order, &[gfn]), 1, "{order}");
+        assert_eq!(guest.domain().memory.frames(), 512 + (1 << order));
+        let first = guest.domain().memory.lookup(Gfn(gfn)).unwrap().mfn;
+        let last = guest.domain().memory.lookup(Gfn(gfn + (1 << order) - 1)).unwrap().mfn;
+        assert_eq!(last.0 - first.0, (1 << order) - 1);
+        assert_eq!(change::<X64>(&rig, &guest, DECREASE_RESERVATION, DOMID_SELF, order, &[gfn]), 1);
+        assert_eq!(guest.domain().memory.frames(), 512);
+    }
+}
+
+#[test]
+fn more_extents_than_can_be_counted() {
+    let rig = Rig::new();
+    let guest = rig.guest(1);
+    let mut all = Reservation::<X64> {
+        extent_start: Handle64::from_raw(guest.put(&0x180_u64)),
+        nr_extents: 1 << 26,
+        domid: DOMID_SELF,
+        ..Reservation::default()
+    };
+    assert_eq!(rig.op(&guest, CALL, DECREASE_RESERVATION, &mut all), 0);
+    assert_eq!(guest.domain().memory.frames(), 512);
+}
+
+#[test]
 fn others_memory_is_not_the_guests() {
     let rig = Rig::new();
     let (one, two) = (rig.guest(1), rig.guest(1));
