@@ -18,6 +18,7 @@ pub fn all() -> Vec<Scenario> {
         guest("guest-events", "events", 1),
         guest("guest-timers", "timers", 1),
         guest("guest-memory", "memory", 1),
+        guest("guest-grants", "grants", 1),
         guest("guest-cpu", "cpu", 1),
         qemu("guest-apic", apic, &[("passes", passes)]),
     ]

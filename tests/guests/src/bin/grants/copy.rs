@@ -8,7 +8,7 @@ use test_guests::paging::Page;
 use test_guests::suite::{Outcome, Verdict};
 use test_guests::{call, check, check_eq, grants};
 
-use crate::granted::own_id;
+use crate::mapping::own_id;
 
 fn end(u: u64, offset: u16) -> CopyPtr {
     CopyPtr { u, domid: DOMID_SELF, offset, _pad: [0; 4] }

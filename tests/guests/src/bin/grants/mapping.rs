@@ -18,13 +18,13 @@ pub fn own_id() -> u16 {
     cpu::cpuid(base + 4, 0).ecx as u16
 }
 
-fn map(gref: u32, host_addr: u64, flags: MapFlags) -> Result<MapGrantRef, suite::Verdict> {
+pub fn map(gref: u32, host_addr: u64, flags: MapFlags) -> Result<MapGrantRef, suite::Verdict> {
     let mut op = MapGrantRef { host_addr, flags, gref, dom: own_id(), status: 1, handle: 0, dev_bus_addr: 0 };
     call::grant(OP_MAP_GRANT_REF, &mut op)?;
     Ok(op)
 }
 
-fn unmap(host_addr: u64, handle: u32) -> Result<i16, suite::Verdict> {
+pub fn unmap(host_addr: u64, handle: u32) -> Result<i16, suite::Verdict> {
     let mut op = UnmapGrantRef { host_addr, dev_bus_addr: 0, handle, status: 1, _pad: [0; 2] };
     call::grant(OP_UNMAP_GRANT_REF, &mut op)?;
     Ok(op.status)

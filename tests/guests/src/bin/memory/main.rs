@@ -1,12 +1,11 @@
-//! Memory: how much there is, what is where, ballooning, the spaces that can be mapped, grants.
+//! Memory: how much there is, what is where, ballooning, the spaces that can be mapped.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
 mod balloon;
-mod copy;
-mod granted;
+mod limits;
 mod spaces;
 
 use test_guests::guest;
@@ -27,15 +26,13 @@ guest!(
         spaces::removed,
         spaces::bad_spaces,
         spaces::resources,
-        granted::sizes,
-        granted::set_up,
-        granted::map_and_unmap,
-        granted::read_only,
-        granted::bad_references,
-        granted::bad_handles,
-        copy::frames,
-        copy::granted,
-        copy::bad_ranges,
-        copy::many,
+        limits::runs,
+        limits::twice,
+        limits::counts,
+        limits::wild_lists,
+        limits::hypervisors_pages,
+        limits::same_place,
+        limits::for_the_control_domain,
+        limits::calls_of_other_guests,
     ]
 );

@@ -1,0 +1,140 @@
+//! A guest that does its worst, in the way that its command line names. The hypervisor and the other guests go on; this
+//! one dies if it has to, with a message that says of what, or ends by itself.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "instructions that no program should execute")]
+
+use core::arch::asm;
+
+use test_guests::abi::event_channel::{OP_SEND, Send};
+use test_guests::abi::sched::{self, OP_WATCHDOG, Watchdog};
+use test_guests::abi::xen::{DOMID_SELF, HYPERCALL_XEN_VERSION};
+use test_guests::clock::{self, SECOND};
+use test_guests::paging::Page;
+use test_guests::{apic, boot_info, call, cpu, events, guest_program, say, suite};
+
+/// How long the ones that never end by themselves go on.
+const LONG: u64 = 5 * SECOND;
+
+/// What this guest can do, by the command line's word.
+const DEEDS: [(&str, fn()); 11] = [
+    ("triple-fault", triple_fault),
+    ("nowhere", nowhere),
+    ("no-page-tables", no_page_tables),
+    ("bad-page-tables", bad_page_tables),
+    ("device-as-code", device_as_code),
+    ("event-flood", event_flood),
+    ("log-flood", log_flood),
+    ("call-loop", call_loop),
+    ("ipi-storm", ipi_storm),
+    ("watchdog", watchdog),
+    ("memory-taken-away", memory_taken_away),
+];
+
+guest_program!({
+    let words = boot_info::command_line();
+    for (name, deed) in DEEDS {
+        if words.split_whitespace().any(|word| word == name) {
+            say!("hostile: {name}");
+            deed();
+            say!("hostile: {name} is over");
+        }
+    }
+    suite::shut_down(sched::SHUTDOWN_POWEROFF)
+});
+
+/// No table, no handler, no handler of that.
+fn triple_fault() {
+    let none = [0_u16; 5];
+    // SAFETY: nothing comes after it.
+    unsafe { asm!("lidt [{}]", "ud2", in(reg) &none) }
+}
+
+/// Off to where nothing is, with a stack that is nowhere either.
+fn nowhere() {
+    // SAFETY: as above.
+    unsafe { asm!("mov rsp, {0}", "jmp {0}", in(reg) 0x7fff_dead_0000_u64, options(noreturn)) }
+}
+
+/// Page tables in memory that is not there.
+fn no_page_tables() {
+    // SAFETY: as above.
+    unsafe { asm!("mov cr3, {}", in(reg) boot_info::hole(1).unwrap_or(0xd000_0000)) }
+}
+
+/// Page tables of ones: every bit that is reserved is set.
+fn bad_page_tables() {
+    let page = Page::new();
+    page.fill(0xff);
+    // SAFETY: as above.
+    unsafe { asm!("mov cr3, {}", in(reg) page.address()) }
+}
+
+/// The local APIC's registers are no program.
+fn device_as_code() {
+    // SAFETY: as above.
+    unsafe { asm!("jmp {}", in(reg) 0xfee0_0000_u64, options(noreturn)) }
+}
+
+/// Events to itself for seconds, on many ports.
+fn event_flood() {
+    let Ok(near) = events::alloc_unbound(DOMID_SELF) else { return };
+    let Ok(far) = events::bind_loop(near) else { return };
+    let end = clock::now() + LONG;
+    while clock::now() < end {
+        for _ in 0..1000 {
+            let _ = call::event(OP_SEND, &mut Send { port: far });
+            test_guests::shared::clear_pending(near);
+        }
+    }
+}
+
+/// Lines without number: what the log keeps of them is the hypervisor's affair.
+fn log_flood() {
+    let end = clock::now() + LONG;
+    let mut line = 0_u64;
+    while clock::now() < end {
+        say!("hostile: line {line} of a flood that should drown nobody else's words");
+        line += 1;
+    }
+}
+
+fn call_loop() {
+    let end = clock::now() + LONG;
+    while clock::now() < end {
+        for number in 0..1000 {
+            let _ = call::any(HYPERCALL_XEN_VERSION, &[number]);
+        }
+    }
+}
+
+/// Interrupts to itself and to every number that an APIC could have.
+fn ipi_storm() {
+    apic::enable();
+    let end = clock::now() + LONG;
+    while clock::now() < end {
+        for id in 0..64 {
+            apic::send(id, 0x4500 | id);
+            apic::send(id, 0x00f0);
+        }
+        apic::write(apic::ICR, 0xc_00f0);
+    }
+}
+
+/// Sets a watchdog and forgets it.
+fn watchdog() {
+    let _ = call::sched(OP_WATCHDOG, &mut Watchdog { id: 0, timeout: 1 });
+    clock::wait(20 * SECOND, || false);
+}
+
+/// Gives the page back that its next instruction is on.
+fn memory_taken_away() {
+    let page = Page::new();
+    page.fill(0x90);
+    let mut op: test_guests::abi::memory::RemoveFromPhysmap =
+        test_guests::abi::memory::RemoveFromPhysmap { domid: DOMID_SELF, _pad: [0; 6], gpfn: page.gfn() };
+    let _ = call::memory(test_guests::abi::memory::REMOVE_FROM_PHYSMAP, &mut op);
+    cpu::cli();
+    // SAFETY: as above.
+    unsafe { asm!("jmp {}", in(reg) page.address(), options(noreturn)) }
+}
