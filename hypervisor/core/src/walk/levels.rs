@@ -42,6 +42,8 @@ pub(super) enum Stop {
     Reserved,
     NotCanonical,
     NoTable(Gaddr),
+    /// The entries are good, but not for that access.
+    Forbidden,
 }
 
 struct Rights {
@@ -71,6 +73,7 @@ impl Rights {
     }
 }
 
+#[inline]
 pub(super) fn walk(
     format: Format,
     root: u64,
@@ -106,33 +109,37 @@ pub(super) fn walk(
     }
 }
 
-/// Down from the table at `table`, whose entries are those of `level` (1 maps 4 KiB pages).
+/// Down from the table at `table`, which is the highest of so many `levels`.
+#[inline]
 fn descend(
     mut table: u64,
-    mut level: u32,
+    levels: u32,
     reserved: u64,
     memory: &impl ReadGuestPhys,
     linear: u64,
 ) -> Result<Leaf, Stop> {
     let mut rights = Rights::new();
+    // log2 of what an entry maps.
+    let mut shift = 12 + 9 * (levels - 1);
     loop {
-        let shift = 12 + 9 * (level - 1);
         let entry = read64(memory, table + (linear >> shift & 0x1ff) * 8)?;
         if entry & PRESENT == 0 {
             return Err(Stop::NotPresent);
         }
-        let large = entry & LARGE != 0 && level > 1;
-        // A large page's address bits below its size are reserved, but for the PAT bit (12).
-        let misaligned = if large { ADDRESS & ((1 << shift) - 1) & !0x1000 } else { 0 };
-        if entry & (reserved | misaligned) != 0 || large && level > 3 {
+        if entry & reserved != 0 {
             return Err(Stop::Reserved);
         }
         rights.add(entry);
-        if large || level == 1 {
+        if shift == 12 || entry & LARGE != 0 {
+            // A large page's address bits below its size are reserved, but for the PAT bit (12).
+            let misaligned = ADDRESS & ((1 << shift) - 1) & !0x1000;
+            if entry & misaligned != 0 || shift > 30 {
+                return Err(Stop::Reserved);
+            }
             return Ok(rights.leaf(entry & ADDRESS, linear, shift));
         }
         table = entry & ADDRESS;
-        level -= 1;
+        shift -= 9;
     }
 }
 
@@ -165,6 +172,7 @@ fn legacy(
     Ok(rights.leaf(entry & 0xffff_f000, linear, 12))
 }
 
+#[inline]
 fn read64(memory: &impl ReadGuestPhys, at: u64) -> Result<u64, Stop> {
     memory.read_u64(Gaddr(at)).ok_or(Stop::NoTable(Gaddr(at)))
 }

@@ -11,7 +11,7 @@ mod levels;
 #[cfg(test)]
 mod tests;
 
-use levels::Format;
+use levels::{Format, Stop};
 
 const CR0_WP: u64 = 1 << 16;
 const CR0_PG: u64 = 1 << 31;
@@ -101,31 +101,19 @@ pub struct Translation {
 /// A vCPU's paging mode and rules, taken from its registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Paging {
-    format: Format,
-    root: u64,
+    cr0: u64,
+    cr3: u64,
+    cr4: u64,
+    efer: u64,
     /// Entry bits that are reserved at every level.
     reserved: u64,
-    execute_disable: bool,
-    write_protect: bool,
-    smep: bool,
-    smap: bool,
 }
 
 impl Paging {
     /// The paging of a vCPU with these registers; `physical_bits` is what CPUID tells it.
+    #[inline]
     #[must_use]
     pub const fn new(cr0: u64, cr3: u64, cr4: u64, efer: u64, physical_bits: u8) -> Self {
-        let format = if cr0 & CR0_PG == 0 {
-            Format::Off
-        } else if cr4 & CR4_PAE == 0 {
-            Format::Legacy { large: cr4 & CR4_PSE != 0 }
-        } else if efer & EFER_LMA == 0 {
-            Format::Pae
-        } else if cr4 & CR4_LA57 == 0 {
-            Format::Long { levels: 4 }
-        } else {
-            Format::Long { levels: 5 }
-        };
         let bits = if physical_bits < 32 {
             32
         } else if physical_bits > 52 {
@@ -134,15 +122,22 @@ impl Paging {
             physical_bits
         };
         let high = levels::ADDRESS & !((1 << bits) - 1);
-        let nx = efer & EFER_NXE != 0;
-        Self {
-            format,
-            root: cr3,
-            reserved: if nx { high } else { high | levels::NO_EXECUTE },
-            execute_disable: nx,
-            write_protect: cr0 & CR0_WP != 0,
-            smep: cr4 & CR4_SMEP != 0,
-            smap: cr4 & CR4_SMAP != 0,
+        let reserved = if efer & EFER_NXE != 0 { high } else { high | levels::NO_EXECUTE };
+        Self { cr0, cr3, cr4, efer, reserved }
+    }
+
+    #[inline]
+    const fn format(&self) -> Format {
+        if self.cr0 & CR0_PG == 0 {
+            Format::Off
+        } else if self.cr4 & CR4_PAE == 0 {
+            Format::Legacy { large: self.cr4 & CR4_PSE != 0 }
+        } else if self.efer & EFER_LMA == 0 {
+            Format::Pae
+        } else if self.cr4 & CR4_LA57 == 0 {
+            Format::Long { levels: 4 }
+        } else {
+            Format::Long { levels: 5 }
         }
     }
 
@@ -150,6 +145,7 @@ impl Paging {
     ///
     /// # Errors
     /// A [`Fault`], as the CPU would raise it.
+    #[inline]
     pub fn translate(
         &self,
         memory: &impl ReadGuestPhys,
@@ -157,40 +153,46 @@ impl Paging {
         access: Access,
         privilege: Privilege,
     ) -> Result<Translation, Fault> {
-        let mut code = 0;
+        let leaf = levels::walk(self.format(), self.cr3, self.reserved, memory, linear)
+            .and_then(|leaf| {
+                let permitted = self.cr0 & CR0_PG == 0 || self.permits(&leaf, access, privilege);
+                if permitted { Ok(leaf) } else { Err(Stop::Forbidden) }
+            })
+            .map_err(|stop| self.fault(stop, access, privilege))?;
+        Ok(Translation { address: Gaddr(leaf.address), page_shift: leaf.shift })
+    }
+
+    #[cold]
+    fn fault(&self, stop: Stop, access: Access, privilege: Privilege) -> Fault {
+        let mut code = match stop {
+            Stop::NotPresent => 0,
+            Stop::Forbidden => error_code::PRESENT,
+            Stop::Reserved => error_code::PRESENT | error_code::RESERVED,
+            Stop::NotCanonical => return Fault::NotCanonical,
+            Stop::NoTable(at) => return Fault::NoTable(at),
+        };
         if access == Access::Write {
             code |= error_code::WRITE;
         }
         if privilege == Privilege::User {
             code |= error_code::USER;
         }
-        if access == Access::Fetch && (self.execute_disable || self.smep) {
+        if access == Access::Fetch && (self.efer & EFER_NXE != 0 || self.cr4 & CR4_SMEP != 0) {
             code |= error_code::FETCH;
         }
-        let leaf = match levels::walk(self.format, self.root, self.reserved, memory, linear) {
-            Ok(leaf) => leaf,
-            Err(levels::Stop::NotPresent) => return Err(Fault::Page(code)),
-            Err(levels::Stop::Reserved) => {
-                return Err(Fault::Page(code | error_code::PRESENT | error_code::RESERVED));
-            }
-            Err(levels::Stop::NotCanonical) => return Err(Fault::NotCanonical),
-            Err(levels::Stop::NoTable(at)) => return Err(Fault::NoTable(at)),
-        };
-        if self.format != Format::Off && !self.permits(&leaf, access, privilege) {
-            return Err(Fault::Page(code | error_code::PRESENT));
-        }
-        Ok(Translation { address: Gaddr(leaf.address), page_shift: leaf.shift })
+        Fault::Page(code)
     }
 
+    #[inline]
     const fn permits(&self, leaf: &levels::Leaf, access: Access, privilege: Privilege) -> bool {
         match (access, privilege) {
             (Access::Fetch, _) if leaf.no_execute => false,
             (Access::Fetch | Access::Read, Privilege::User) => leaf.user,
             (Access::Write, Privilege::User) => leaf.user && leaf.writable,
-            (Access::Fetch, Privilege::Supervisor { .. }) => !(leaf.user && self.smep),
-            (_, Privilege::Supervisor { ac: false }) if leaf.user && self.smap => false,
+            (Access::Fetch, Privilege::Supervisor { .. }) => !(leaf.user && self.cr4 & CR4_SMEP != 0),
+            (_, Privilege::Supervisor { ac: false }) if leaf.user && self.cr4 & CR4_SMAP != 0 => false,
             (Access::Read, Privilege::Supervisor { .. }) => true,
-            (Access::Write, Privilege::Supervisor { .. }) => leaf.writable || !self.write_protect,
+            (Access::Write, Privilege::Supervisor { .. }) => leaf.writable || self.cr0 & CR0_WP == 0,
         }
     }
 }
