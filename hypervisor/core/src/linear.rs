@@ -3,7 +3,7 @@
 //! Used with the rights of supervisor code: hypercalls come from ring 0, and emulated instructions on device
 //! registers come from kernels.
 
-use crate::domain::{Context, MemoryFault, MemoryView, VcpuRef};
+use crate::domain::{Context, MemoryFault, VcpuRef, VcpuView};
 use crate::frame::{Gaddr, PAGE_SIZE};
 use crate::guest_cpu::{Event, GuestCpu};
 use crate::machine::Machine;
@@ -27,48 +27,45 @@ pub enum Fault {
 ///
 /// # Errors
 /// The guest's page tables say no.
-#[inline]
 pub fn translate<M: Machine>(
     vcpu: &VcpuRef<M>,
     context: &Context<M>,
     at: u64,
     access: Access,
 ) -> Result<Gaddr, Fault> {
-    let memory = vcpu.domain().memory.view();
-    Translator::new(context).translate(&memory, at, access)
+    walk(&view(vcpu, context), context, at, access)
 }
 
-/// Translates linear addresses as the guest's kernel would.
-struct Translator {
-    paging: Paging,
-    privilege: Privilege,
+#[inline]
+fn view<'a, M: Machine>(vcpu: &'a VcpuRef<M>, context: &'a Context<M>) -> VcpuView<'a, M> {
+    vcpu.domain().memory.vcpu_view(&context.nested_tlb)
 }
 
-impl Translator {
-    #[inline]
-    fn new<M: Machine>(context: &Context<M>) -> Self {
-        let control = context.guest.control();
-        let paging = Paging::new(control.cr0, control.cr3, control.cr4, control.efer, 52);
-        let privilege = match control.cpl {
-            3 => Privilege::User,
-            // SMAP is for the guest's own mistakes: a hypercall's buffer may be in user memory.
-            _ => Privilege::Supervisor { ac: true },
-        };
-        Self { paging, privilege }
+/// Not inlined: with the walk inlined here, the copies around it stay short.
+#[inline(never)]
+fn walk<M: Machine>(
+    memory: &VcpuView<'_, M>,
+    context: &Context<M>,
+    at: u64,
+    access: Access,
+) -> Result<Gaddr, Fault> {
+    let control = context.guest.control();
+    let paging = Paging::new(control.cr0, control.cr3, control.cr4, control.efer, 52);
+    let privilege = match control.cpl {
+        3 => Privilege::User,
+        // SMAP is for the guest's own mistakes: a hypercall's buffer may be in user memory.
+        _ => Privilege::Supervisor { ac: true },
+    };
+    match paging.translate(memory, at, access, privilege) {
+        Ok(found) => Ok(found.address),
+        Err(fault) => Err(Fault::Walk { at, fault }),
     }
+}
 
-    #[inline]
-    fn translate<M: Machine>(
-        &self,
-        memory: &MemoryView<'_, M>,
-        at: u64,
-        access: Access,
-    ) -> Result<Gaddr, Fault> {
-        self.paging
-            .translate(memory, at, access, self.privilege)
-            .map(|found| found.address)
-            .map_err(|fault| Fault::Walk { at, fault })
-    }
+/// How much of `len` bytes from a linear address on is in the same page.
+#[inline]
+fn in_page(at: u64, len: usize) -> usize {
+    len.min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)))
 }
 
 /// Copies linear memory out.
@@ -104,13 +101,12 @@ fn copy_out<M: Machine>(
     into: &mut [u8],
     access: Access,
 ) -> Result<(), Fault> {
-    let memory = vcpu.domain().memory.view();
-    let translator = Translator::new(context);
+    let memory = view(vcpu, context);
     let (mut at, mut rest) = (at, into);
     while !rest.is_empty() {
-        let len = rest.len().min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)));
+        let len = in_page(at, rest.len());
         let (piece, next) = rest.split_at_mut(len);
-        let physical = translator.translate(&memory, at, access)?;
+        let physical = walk(&memory, context, at, access)?;
         memory.read(physical, piece)?;
         rest = next;
         at = at.wrapping_add(len as u64);
@@ -123,13 +119,12 @@ fn copy_out<M: Machine>(
 /// # Errors
 /// Part of it cannot be written; what comes before that may have been.
 pub fn write<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, at: u64, from: &[u8]) -> Result<(), Fault> {
-    let memory = vcpu.domain().memory.view();
-    let translator = Translator::new(context);
+    let memory = view(vcpu, context);
     let (mut at, mut rest) = (at, from);
     while !rest.is_empty() {
-        let len = rest.len().min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)));
+        let len = in_page(at, rest.len());
         let (piece, next) = rest.split_at(len);
-        let physical = translator.translate(&memory, at, Access::Write)?;
+        let physical = walk(&memory, context, at, Access::Write)?;
         memory.write(physical, piece)?;
         rest = next;
         at = at.wrapping_add(len as u64);

@@ -11,7 +11,7 @@ mod grants;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::MemoryView;
+use super::{MemoryView, NestedTlb, VcpuView};
 use crate::frame::{Gaddr, Gfn, Mfn};
 use crate::frames::FrameRef;
 use crate::ids::DomId;
@@ -39,7 +39,7 @@ pub struct DomainMemory<M: Machine> {
     domain: DomId,
     /// The mappings.
     pub(crate) p2m: RwLock<P2m<M::Format, M::Tables>>,
-    /// Counts flushes; each vCPU compares it with what it has acted on before it enters.
+    /// Counts flushes, under the p2m's write lock; each vCPU compares it with what it has acted on before it enters.
     pub(crate) tlb_epoch: AtomicU64,
     highest: AtomicU64,
     /// How far the destruction has emptied the p2m.
@@ -154,6 +154,15 @@ impl<M: Machine> DomainMemory<M> {
     #[must_use]
     pub fn view(&self) -> MemoryView<'_, M> {
         MemoryView::new(self.machine, self.p2m.read())
+    }
+
+    /// The same for one of the domain's vCPUs, with what it remembers of it.
+    #[inline]
+    pub fn vcpu_view<'a>(&'a self, tlb: &'a NestedTlb) -> VcpuView<'a, M> {
+        let memory = self.view();
+        // The lock orders it: the epoch moves on under the write lock only.
+        let epoch = self.tlb_epoch.load(Ordering::Relaxed);
+        VcpuView::new(memory, epoch, tlb)
     }
 
     /// Copies guest-physical memory out.

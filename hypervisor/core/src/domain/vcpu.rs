@@ -126,6 +126,8 @@ pub struct Context<M: Machine> {
     pub nmi_waiting: bool,
     /// The flush epoch of the domain that this vCPU has acted on.
     pub tlb_epoch: u64,
+    /// Where its page tables and hypercall arguments lie.
+    pub nested_tlb: super::NestedTlb,
     /// Lengths of instructions that exit.
     pub lengths: crate::exit::Lengths,
     /// MTRRs and other MSRs that are only remembered.
@@ -176,6 +178,7 @@ impl<M: Machine> Vcpu<M> {
                 upcall_waiting: false,
                 nmi_waiting: false,
                 tlb_epoch: 0,
+                nested_tlb: super::NestedTlb::default(),
                 lengths: crate::exit::Lengths::default(),
                 msrs: crate::exit::MsrStore::default(),
                 runstate_area: None,

@@ -9,7 +9,6 @@ use crate::machine::Machine;
 use crate::p2m::{Entry, P2m, PageType};
 use crate::page::GuestPage;
 use crate::sync::RwLockReadGuard;
-use crate::walk::ReadGuestPhys;
 
 type Guard<'a, M> = RwLockReadGuard<'a, P2m<<M as Machine>::Format, <M as Machine>::Tables>>;
 
@@ -25,10 +24,28 @@ impl<'a, M: Machine> MemoryView<'a, M> {
         Self { machine, p2m }
     }
 
-    /// Runs `f` on the page that holds `at`.
+    #[inline]
+    pub(super) fn machine(&self) -> M {
+        self.machine
+    }
+
+    /// What maps `at`, if that is memory.
     ///
     /// # Errors
     /// Not memory; or not writable, if `write` is wanted.
+    #[inline]
+    pub(super) fn look_up(&self, at: Gaddr, write: bool) -> Result<Entry, MemoryFault> {
+        match self.p2m.lookup(at.frame()) {
+            Some(Entry { kind: PageType::MmioDirect, .. }) | None => Err(MemoryFault::NotMemory(at)),
+            Some(entry) if write && !entry.access.write => Err(MemoryFault::ReadOnly(at)),
+            Some(entry) => Ok(entry),
+        }
+    }
+
+    /// Runs `f` on the page that holds `at`.
+    ///
+    /// # Errors
+    /// As [`look_up`](Self::look_up).
     #[inline]
     pub(super) fn with_page<R>(
         &self,
@@ -36,11 +53,8 @@ impl<'a, M: Machine> MemoryView<'a, M> {
         write: bool,
         f: impl FnOnce(&FrameRef<M>) -> R,
     ) -> Result<R, MemoryFault> {
-        match self.p2m.lookup(at.frame()) {
-            Some(Entry { kind: PageType::MmioDirect, .. }) | None => Err(MemoryFault::NotMemory(at)),
-            Some(entry) if write && !entry.access.write => Err(MemoryFault::ReadOnly(at)),
-            Some(entry) => Ok(f(&BorrowedFrame::new(self.machine, entry.mfn))),
-        }
+        let entry = self.look_up(at, write)?;
+        Ok(f(&BorrowedFrame::new(self.machine, entry.mfn)))
     }
 
     /// Copies guest-physical memory out.
@@ -75,16 +89,5 @@ impl<'a, M: Machine> MemoryView<'a, M> {
             at = at.checked_add(len as u64).ok_or(MemoryFault::NotMemory(at))?;
         }
         Ok(())
-    }
-}
-
-impl<M: Machine> ReadGuestPhys for MemoryView<'_, M> {
-    fn read_u32(&self, at: Gaddr) -> Option<u32> {
-        self.with_page(at, false, |page| page.load32(at.offset() & !3)).ok()
-    }
-
-    #[inline]
-    fn read_u64(&self, at: Gaddr) -> Option<u64> {
-        self.with_page(at, false, |page| page.load64(at.offset() & !7)).ok()
     }
 }

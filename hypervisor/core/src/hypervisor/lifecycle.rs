@@ -137,6 +137,8 @@ impl<M: Machine> Hypervisor<M> {
             let memory = &domain.memory;
             let mut cursor = memory.drain.lock();
             let mut p2m = memory.p2m.write();
+            // Nobody is left whose TLB counts; what the vCPUs remember of it is as stale.
+            memory.tlb_epoch.fetch_add(1, Ordering::SeqCst);
             p2m.drain(&mut cursor, TEARDOWN_BUDGET, |_, entry| memory.release(&entry))
         };
         if progress == Progress::More {
