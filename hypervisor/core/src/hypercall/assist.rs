@@ -5,13 +5,13 @@ use core::sync::atomic::Ordering;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::xen as abi;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::machine::Machine;
 use crate::time::Nanos;
 use crate::{interrupt, refuse};
 
 /// The one assist that is not for paravirtualized guests: marking updates of the runstate area.
-pub(super) fn vm_assist<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn vm_assist<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [command, kind, ..] = call.args;
     if kind as u32 != abi::VMASST_TYPE_RUNSTATE_UPDATE_FLAG {
         refuse!(EINVAL, "assist {} is for paravirtualized guests", kind as u32);
@@ -26,7 +26,7 @@ pub(super) fn vm_assist<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, R
 }
 
 /// Sets the calling vCPU's single-shot timer to a system time in ns, or stops it.
-pub(super) fn set_timer<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn set_timer<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [low, high, ..] = call.args;
     let at = if A::BITS == 64 { low } else { low | high << 32 };
     call.context.timers.singleshot = if at == 0 { Nanos::NEVER } else { Nanos(at) };

@@ -6,14 +6,14 @@
 use hypercall_abi::abi::Abi;
 use hypercall_abi::xen as abi;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::machine::Machine;
 use crate::{hv_log, refuse};
 
 /// Bytes handled by one call at most: about 100 microseconds of a slow serial line's buffer.
 const CHUNK: usize = 256;
 
-pub(super) fn console_io<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn console_io<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, count, buffer, ..] = call.args;
     let Ok(count) = usize::try_from(count as i32) else { refuse!(EINVAL, "a count of {count} bytes") };
     match op as u32 {
@@ -30,7 +30,7 @@ pub(super) fn console_io<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<O
     }
 }
 
-fn write<A: Abi, M: Machine>(call: &mut Call<'_, M>, count: usize, buffer: u64) -> Result<Outcome, Refused> {
+fn write<A: Abi, M: Machine>(call: &mut Call<'_, M>, count: usize, buffer: u64) -> Result {
     let mut bytes = [0; CHUNK];
     let domain = call.domain().clone();
     let mut done = 0;

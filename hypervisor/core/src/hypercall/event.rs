@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use hypercall_abi::event_channel as abi;
 use hypercall_abi::plain::Union;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::domain::Domain;
 use crate::evtchn::{EventChannels, State, Teardown, Virq};
 use crate::frame::Gfn;
@@ -17,7 +17,7 @@ use crate::refuse;
 /// Ports that one step of a reset looks at.
 const RESET_BUDGET: u32 = 256;
 
-pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
     match op as u32 {
         abi::OP_SEND => {
@@ -83,7 +83,7 @@ pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Out
 }
 
 /// A page of the caller that is to hold FIFO state. Xen refuses others as invalid, not as a fault.
-fn own_page<M: Machine>(call: &Call<'_, M>, gfn: u64) -> Result<FrameRef<M>, Refused> {
+fn own_page<M: Machine>(call: &Call<'_, M>, gfn: u64) -> Result<FrameRef<M>> {
     match call.domain().memory.own_page(Gfn(gfn)) {
         Ok(page) => Ok(page),
         Err(fault) => refuse!(EINVAL, "{fault}"),
@@ -96,14 +96,14 @@ fn return_port<M: Machine, T: hypercall_abi::plain::Plain>(
     arg: u64,
     value: &T,
     port: u32,
-) -> Result<(), Refused> {
+) -> Result<()> {
     call.write(arg, value).inspect_err(|_| {
         // It was opened a moment ago; if the guest has closed it meanwhile, so much the better.
         let _ = close_port(call, call.domain(), Port(port));
     })
 }
 
-fn alloc_unbound<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
+fn alloc_unbound<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
     let mut alloc: abi::AllocUnbound = call.read(arg)?;
     let domain = call.target(alloc.dom)?;
     let remote = call.domain_id(alloc.remote_dom);
@@ -114,7 +114,7 @@ fn alloc_unbound<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused
     })
 }
 
-fn bind_interdomain<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
+fn bind_interdomain<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
     let mut bind: abi::BindInterdomain = call.read(arg)?;
     let remote = call.other(bind.remote_dom)?;
     let bound = call.hv.with_events_of(call.domain(), &remote, |pair| {
@@ -128,14 +128,14 @@ fn bind_interdomain<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refu
 
 /// Closes a port of `domain`, with both ends' locks if it has another end. The other end may change between looking and
 /// locking; then the close says so and is tried again with the new one.
-fn close_port<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, port: Port) -> Result<(), Refused> {
+fn close_port<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, port: Port) -> Result<()> {
     let peer = domain.events.lock().peer(port)?;
     let peer = peer.and_then(|id| call.hv.domain(id)).unwrap_or_else(|| domain.clone());
     call.hv.with_events_of(domain, &peer, |pair| EventChannels::close(pair, port))?;
     Ok(())
 }
 
-fn status<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
+fn status<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
     let mut status: abi::Status = call.read(arg)?;
     let domain = call.target(status.dom)?;
     let found = domain.events.lock().status(Port(status.port))?;
@@ -168,7 +168,7 @@ fn status<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<(), Refused> {
 }
 
 /// Closes all ports of a domain and goes back to the 2-level ABI, a bounded number of ports per step.
-fn reset<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+fn reset<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result {
     let reset: abi::Reset = call.read(arg)?;
     let domain = call.target(reset.dom)?;
     let mut from = Port(0);

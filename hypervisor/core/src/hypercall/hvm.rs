@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use hypercall_abi::hvm as abi;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::domain::Requests;
 use crate::evtchn::Layout;
 use crate::ids::VcpuId;
@@ -13,7 +13,7 @@ use crate::{refuse, shared};
 
 const CALLBACK_TYPE_SHIFT: u32 = 56;
 
-pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
     match op as u32 {
         abi::OP_SET_PARAM => set_param(call, arg)?,
@@ -46,7 +46,7 @@ pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refu
     Ok(Outcome::OK)
 }
 
-fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<(), Refused> {
+fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<()> {
     let param: abi::Param = call.read(arg)?;
     let domain = call.target(param.domid)?;
     let Some(slot) = domain.params.get(param.index as usize) else {

@@ -9,6 +9,7 @@
 
 mod assist;
 mod call;
+mod command;
 mod console;
 mod domctl;
 mod event;
@@ -27,6 +28,9 @@ mod vcpu_init;
 mod version;
 
 pub use call::{Call, Outcome, Refused};
+
+/// What a hypercall, or a part of one, came to.
+type Result<T = Outcome, E = Refused> = core::result::Result<T, E>;
 
 use core::sync::atomic::Ordering;
 
@@ -69,11 +73,7 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
 }
 
 #[inline]
-fn enter<A: Abi, M: Machine>(
-    hv: &Hypervisor<M>,
-    vcpu: &VcpuRef<M>,
-    context: &mut Context<M>,
-) -> Result<Outcome, Refused> {
+fn enter<A: Abi, M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Result {
     let mask = if A::BITS == 64 { u64::MAX } else { 0xffff_ffff };
     let gprs = context.guest.gprs();
     let number = gprs.get32(Gpr::Rax);
@@ -89,7 +89,7 @@ const fn argument_registers<A: Abi>() -> [Gpr; 6] {
     }
 }
 
-fn dispatch<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+fn dispatch<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Result {
     match number {
         nr::HYPERCALL_XEN_VERSION => version::xen_version::<A, M>(call),
         nr::HYPERCALL_EVENT_CHANNEL_OP => event::event_channel_op(call),

@@ -6,14 +6,14 @@
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::xen::MulticallEntry;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::machine::Machine;
 use crate::refuse;
 
 /// Calls that one step makes.
 const BUDGET: u64 = 16;
 
-pub(super) fn multicall<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn multicall<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [list, count, ..] = call.args;
     if call.nested {
         refuse!(EINVAL, "a multicall in a multicall");

@@ -6,14 +6,14 @@
 
 use hypercall_abi::physdev as abi;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::machine::Machine;
 use crate::{hv_log, refuse};
 
 /// The alignment of a segment's configuration space: a bus is 1 MiB.
 const BUS_BYTES: u64 = 1 << 20;
 
-pub(super) fn physdev_op<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn physdev_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
     let op = op as u32;
     if let Some(what) = paravirtual(op) {

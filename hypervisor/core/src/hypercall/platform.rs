@@ -6,7 +6,8 @@ use hypercall_abi::platform as abi;
 use hypercall_abi::platform::PlatformOp;
 use hypercall_abi::sched::SHUTDOWN_POWEROFF;
 
-use super::{Call, Outcome, Refused};
+use super::command::{Command, command};
+use super::{Call, Outcome, Refused, Result};
 use crate::ids::CpuId;
 use crate::machine::Machine;
 use crate::refuse;
@@ -15,19 +16,11 @@ const SECOND: u64 = 1_000_000_000;
 /// ACPI's state of being off.
 const SOFT_OFF: u32 = 5;
 
-pub(super) fn platform_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
-    call.must_be_privileged()?;
-    let arg = call.args[0];
-    let before: PlatformOp = call.read(arg)?;
-    if before.interface_version != abi::INTERFACE_VERSION {
-        refuse!(
-            EACCES,
-            "platform_op version {:#x}, not {:#x}",
-            before.interface_version,
-            abi::INTERFACE_VERSION
-        );
-    }
-    let mut op = before;
+pub(super) fn platform_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
+    command(call, run::<A, M>)
+}
+
+fn run<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: &mut PlatformOp) -> Result {
     match op.cmd {
         abi::SETTIME32 => {
             let time: abi::Settime32 = op.payload();
@@ -40,9 +33,9 @@ pub(super) fn platform_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<
             }
             set_time(call, time.secs, time.nsecs, time.system_time)?;
         }
-        abi::GET_CPUINFO => cpu_info(call, &mut op),
-        abi::GET_CPU_VERSION => cpu_version(call, &mut op),
-        abi::ENTER_ACPI_SLEEP => sleep(call, &op)?,
+        abi::GET_CPUINFO => op.with(|info| cpu_info(call, info))?,
+        abi::GET_CPU_VERSION => op.with(|version| cpu_version(call, version))?,
+        abi::ENTER_ACPI_SLEEP => sleep(call, op.payload())?,
         abi::FIRMWARE_INFO => {
             let info: abi::FirmwareInfo<A> = op.payload();
             return Err(firmware(info.kind, info.index));
@@ -53,9 +46,6 @@ pub(super) fn platform_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<
             }
             None => refuse!(ENOSYS, "platform_op {cmd} is not known"),
         },
-    }
-    if op != before {
-        call.write(arg, &op)?;
     }
     Ok(Outcome::OK)
 }
@@ -83,12 +73,7 @@ fn refused(cmd: u32) -> Option<(Errno, &'static str)> {
 }
 
 /// The wall clock was so many seconds when the system time was that.
-fn set_time<M: Machine>(
-    call: &Call<'_, M>,
-    seconds: u64,
-    nanoseconds: u32,
-    system_time: u64,
-) -> Result<(), Refused> {
+fn set_time<M: Machine>(call: &Call<'_, M>, seconds: u64, nanoseconds: u32, system_time: u64) -> Result<()> {
     let base = seconds.checked_mul(SECOND).and_then(|ns| ns.checked_add(nanoseconds.into()));
     match base.and_then(|ns| ns.checked_sub(system_time)) {
         Some(base) if u64::from(nanoseconds) < SECOND => {
@@ -99,8 +84,7 @@ fn set_time<M: Machine>(
     }
 }
 
-fn cpu_info<M: Machine>(call: &Call<'_, M>, op: &mut PlatformOp) {
-    let mut info: abi::Pcpuinfo = op.payload();
+fn cpu_info<M: Machine>(call: &Call<'_, M>, info: &mut abi::Pcpuinfo) -> Result<()> {
     let cpus = call.hv.machine.cpus();
     info.max_present = cpus.saturating_sub(1);
     if info.xen_cpuid < cpus {
@@ -110,20 +94,18 @@ fn cpu_info<M: Machine>(call: &Call<'_, M>, op: &mut PlatformOp) {
     } else {
         info.flags = abi::PcpuFlags::INVALID;
     }
-    op.set_payload(info);
+    Ok(())
 }
 
 /// All CPUs are taken to be of the same model.
-fn cpu_version<M: Machine>(call: &Call<'_, M>, op: &mut PlatformOp) {
-    let mut version: abi::PcpuVersion = op.payload();
+fn cpu_version<M: Machine>(call: &Call<'_, M>, version: &mut abi::PcpuVersion) -> Result<()> {
     let cpus = call.hv.machine.cpus();
     version.max_present = cpus.saturating_sub(1);
     if version.xen_cpuid >= cpus {
         // As with Xen, a CPU that is not there has no vendor.
         version.vendor_id = [0; 12];
         (version.family, version.model, version.stepping) = (0, 0, 0);
-        op.set_payload(version);
-        return;
+        return Ok(());
     }
     let [_, b, c, d] = call.hv.machine.cpuid(0, 0);
     for (to, from) in version.vendor_id.iter_mut().zip([b, d, c].iter().flat_map(|word| word.to_le_bytes())) {
@@ -134,11 +116,10 @@ fn cpu_version<M: Machine>(call: &Call<'_, M>, op: &mut PlatformOp) {
     version.family = if family == 0xf { family + (signature >> 20 & 0xff) } else { family };
     version.model = if family >= 6 { model | signature >> 12 & 0xf0 } else { model };
     version.stepping = signature & 0xf;
-    op.set_payload(version);
+    Ok(())
 }
 
-fn sleep<M: Machine>(call: &Call<'_, M>, op: &PlatformOp) -> Result<(), Refused> {
-    let sleep: abi::EnterAcpiSleep = op.payload();
+fn sleep<M: Machine>(call: &Call<'_, M>, sleep: abi::EnterAcpiSleep) -> Result<()> {
     if sleep.sleep_state != SOFT_OFF {
         refuse!(EOPNOTSUPP, "sleep state S{}: the machine can only be switched off (S5)", sleep.sleep_state);
     }

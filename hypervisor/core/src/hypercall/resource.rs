@@ -7,7 +7,7 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::memory as abi;
 
 use super::memory::{BUDGET, foreign_domain};
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::domain::Domain;
 use crate::frame::Gfn;
 use crate::gnttab::GrantError;
@@ -22,7 +22,7 @@ pub(super) fn map_grant_frame<M: Machine>(
     domain: &Domain<M>,
     index: u64,
     gfn: Gfn,
-) -> Result<(), Refused> {
+) -> Result<()> {
     if index & u64::from(abi::MAPIDX_GRANT_TABLE_STATUS) != 0 {
         return Err(GrantError::NoVersion2.into());
     }
@@ -41,11 +41,7 @@ pub(super) fn map_grant_frame<M: Machine>(
 
 /// `XENMEM_acquire_resource`: maps pages of another domain's resource at guest frames that the caller lists, or says how
 /// many pages there are at most.
-pub(super) fn acquire<A: Abi, M: Machine>(
-    call: &mut Call<'_, M>,
-    start: u64,
-    arg: u64,
-) -> Result<Outcome, Refused> {
+pub(super) fn acquire<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, arg: u64) -> Result {
     let mut ask: abi::AcquireResource<A> = call.read(arg)?;
     if ask.pad != 0 {
         refuse!(EINVAL, "the padding of acquire_resource is {:#x}, not zero", ask.pad);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::sched as abi;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::domain::Requests;
 use crate::evtchn::Poll;
 use crate::ids::{Port, VcpuId};
@@ -16,7 +16,7 @@ use crate::time::Nanos;
 /// The most ports that one poll names.
 const MAX_POLL: u32 = 128;
 
-pub(super) fn sched_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn sched_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
     match op as u32 {
         abi::OP_YIELD => call.hv.sched.yield_now(),
@@ -48,7 +48,7 @@ fn block<M: Machine>(call: &mut Call<'_, M>) {
     call.vcpu.sched.block();
 }
 
-fn poll<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+fn poll<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result {
     let poll: abi::Poll<A> = call.read(arg)?;
     if poll.nr_ports > MAX_POLL {
         refuse!(EINVAL, "poll of {} ports, of which at most {MAX_POLL} are allowed", poll.nr_ports);
@@ -71,7 +71,7 @@ fn poll<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome,
 }
 
 /// Two watchdogs per domain, numbered from 1; number 0 asks for a new one.
-fn watchdog<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+fn watchdog<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result {
     let arg: abi::Watchdog = call.read(arg)?;
     let now = call.hv.machine.now();
     let deadline = match arg.timeout {

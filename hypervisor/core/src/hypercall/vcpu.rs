@@ -6,7 +6,7 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::vcpu as abi;
 use hypercall_abi::xen::VcpuTimeInfo;
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::domain::{Requests, SharedArea, VcpuRef};
 use crate::frame::{Gfn, PAGE_SIZE};
 use crate::ids::VcpuId;
@@ -20,7 +20,7 @@ const MIN_PERIOD: u64 = Nanos::MILLISECOND;
 /// The longest one: Xen's `STIME_DELTA_MAX`. A sum with the system time does not overflow.
 const MAX_PERIOD: u64 = u64::MAX >> 2;
 
-pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, id, arg, ..] = call.args;
     let Some(vcpu) = call.domain().vcpu(VcpuId(id as u32)) else {
         refuse!(ENOENT, "{} has no vCPU {}", call.domain().id, id as u32)
@@ -90,18 +90,14 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outc
 }
 
 /// Timers and areas belong to the vCPU that calls.
-fn own<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Result<(), Refused> {
+fn own<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Result<()> {
     if vcpu.same(call.vcpu) {
         return Ok(());
     }
     refuse!(EINVAL, "{} cannot do that for {vcpu}", call.vcpu)
 }
 
-fn set_singleshot<A: Abi, M: Machine>(
-    call: &mut Call<'_, M>,
-    vcpu: &VcpuRef<M>,
-    arg: u64,
-) -> Result<Outcome, Refused> {
+fn set_singleshot<A: Abi, M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result {
     own(call, vcpu)?;
     let set: abi::SetSingleshotTimer<A> = call.read(arg)?;
     let at = Nanos(set.timeout_abs_ns.get());
@@ -119,7 +115,7 @@ fn set_singleshot<A: Abi, M: Machine>(
 }
 
 /// Pins the memory at a linear address of the caller, which may cross into a second page.
-fn area<A: Abi, M: Machine>(call: &Call<'_, M>, at: u64, len: usize) -> Result<SharedArea<M>, Refused> {
+fn area<A: Abi, M: Machine>(call: &Call<'_, M>, at: u64, len: usize) -> Result<SharedArea<M>> {
     let first = call.writable_address(at)?;
     let memory = &call.domain().memory;
     let second = if first.offset() + len > PAGE_SIZE {
@@ -131,7 +127,7 @@ fn area<A: Abi, M: Machine>(call: &Call<'_, M>, at: u64, len: usize) -> Result<S
     Ok(SharedArea { first: (memory.own_page(first.frame())?, first.offset()), second, compat: A::BITS == 32 })
 }
 
-fn register_info<M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<(), Refused> {
+fn register_info<M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<()> {
     let register: abi::RegisterVcpuInfo = call.read(arg)?;
     if !vcpu.same(call.vcpu) && vcpu.is_online() {
         refuse!(EBUSY, "{vcpu} is running: only it may move its vcpu_info");

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use hypercall_abi::hvm as abi;
 
-use super::{Call, Refused};
+use super::{Call, Result};
 use crate::domain::VcpuRef;
 use crate::guest_cpu::{Gpr, Gprs, GuestCpu, Segment, SystemState};
 use crate::machine::Machine;
@@ -16,7 +16,7 @@ const CR0_PE: u64 = 1;
 const CR0_PG: u64 = 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
 
-pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<(), Refused> {
+pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<()> {
     let context: abi::VcpuHvmContext = call.read(arg)?;
     if vcpu.is_online() || vcpu.initialised.load(Ordering::Acquire) {
         refuse!(EEXIST, "{vcpu} has registers already");
@@ -35,7 +35,7 @@ pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg:
     Ok(())
 }
 
-fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState), Refused> {
+fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState)> {
     if regs.efer & EFER_LMA != 0 {
         refuse!(EINVAL, "long mode in a 32-bit vCPU context");
     }
@@ -71,7 +71,7 @@ fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState), Refused> {
     Ok((gprs, system))
 }
 
-fn state_64(regs: &abi::VcpuHvm64) -> Result<(Gprs, SystemState), Refused> {
+fn state_64(regs: &abi::VcpuHvm64) -> Result<(Gprs, SystemState)> {
     let long = regs.efer & EFER_LME != 0 && regs.cr0 & (CR0_PE | CR0_PG) == CR0_PE | CR0_PG;
     if !long || regs.cr4 & CR4_PAE == 0 {
         refuse!(EINVAL, "a 64-bit vCPU context without long mode set up");

@@ -4,7 +4,7 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::plain::Plain;
 use hypercall_abi::{features, version as abi};
 
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::frame::PAGE_SIZE;
 use crate::machine::Machine;
 use crate::refuse;
@@ -12,7 +12,7 @@ use crate::refuse;
 /// The interface version that is spoken.
 const VERSION: i64 = 4 << 16 | 17;
 
-pub(super) fn xen_version<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn xen_version<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, buffer, ..] = call.args;
     match op as u32 {
         abi::OP_VERSION => return Ok(Outcome::Done(VERSION)),
@@ -86,7 +86,7 @@ fn features_of<M: Machine>(call: &Call<'_, M>) -> u32 {
 }
 
 /// Writes a fixed-size, zero-padded text.
-fn text<M: Machine, const N: usize>(call: &Call<'_, M>, at: u64, text: &str) -> Result<(), Refused> {
+fn text<M: Machine, const N: usize>(call: &Call<'_, M>, at: u64, text: &str) -> Result<()> {
     let mut bytes = [0u8; N];
     fill(&mut bytes, text);
     call.write_bytes(at, &bytes)

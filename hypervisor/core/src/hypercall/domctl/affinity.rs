@@ -1,15 +1,11 @@
 //! On which CPUs a domain's vCPUs run.
 
-use alloc::sync::Arc;
-
 use hypercall_abi::abi::Word;
-use hypercall_abi::domctl as abi;
-use hypercall_abi::domctl::{AffinityFlags, Domctl};
+use hypercall_abi::domctl::{AffinityFlags, NodeAffinity, VcpuAffinity};
 use hypercall_abi::xen::CtlBitmap;
 
-use super::vcpu_of;
-use crate::domain::Domain;
-use crate::hypercall::{Call, Outcome, Refused};
+use super::On;
+use crate::hypercall::{Call, Result};
 use crate::hypervisor::Hypervisor;
 use crate::machine::{CpuMask, Machine};
 use crate::refuse;
@@ -20,7 +16,7 @@ pub(in crate::hypercall) fn online<M: Machine>(hv: &Hypervisor<M>) -> CpuMask {
 }
 
 /// Reads the first 64 bits of a bitmap of the caller's; further ones cannot name anything.
-fn read_bitmap<M: Machine>(call: &Call<'_, M>, map: &CtlBitmap) -> Result<u64, Refused> {
+fn read_bitmap<M: Machine>(call: &Call<'_, M>, map: &CtlBitmap) -> Result<u64> {
     let mut bytes = [0; 8];
     let len = map.nr_bits.div_ceil(8).min(8) as usize;
     if map.bitmap.is_null() && len != 0 {
@@ -36,7 +32,7 @@ pub(in crate::hypercall) fn write_bitmap<M: Machine>(
     call: &Call<'_, M>,
     map: &CtlBitmap,
     bits: u64,
-) -> Result<(), Refused> {
+) -> Result<()> {
     /// More bits than any tool has room for.
     const MAX_BITS: u32 = 4096;
     if map.nr_bits > MAX_BITS {
@@ -51,43 +47,39 @@ pub(in crate::hypercall) fn write_bitmap<M: Machine>(
     call.write_bytes(map.bitmap.get(), bytes.get(..len).unwrap_or(&[]))
 }
 
-/// The scheduler knows hard affinity only. A soft one is a wish, granted as far as the hard one: what is reported is
-/// what came of it.
-pub(super) fn vcpu<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    let op: abi::VcpuAffinity = ctl.payload();
-    let vcpu = vcpu_of(domain, op.vcpu)?;
+/// Changes (`set`) and reports affinity. The scheduler knows the hard one only. A soft one is a wish, granted as far as
+/// the hard one: what is reported is what came of it.
+pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity, set: bool) -> Result<()> {
+    let vcpu = on.vcpu(op.vcpu)?;
     let known = AffinityFlags::HARD | AffinityFlags::SOFT | AffinityFlags::FORCE;
     if op.flags.difference(known) != AffinityFlags::empty() || op.flags.is_empty() {
         refuse!(EINVAL, "affinity flags {:#x} are not known", op.flags.bits());
     }
-    if ctl.cmd == abi::SETVCPUAFFINITY && op.flags.contains(AffinityFlags::HARD) {
-        let wanted = CpuMask(read_bitmap(call, &op.cpumap_hard)?);
-        if wanted.0 & online(call.hv).0 == 0 {
+    let online = online(on.call.hv).0;
+    if set && op.flags.contains(AffinityFlags::HARD) {
+        let wanted = CpuMask(read_bitmap(on.call, &op.cpumap_hard)?);
+        if wanted.0 & online == 0 {
             refuse!(EINVAL, "none of the CPUs {:#x} runs guests", wanted.0);
         }
-        call.hv.sched.set_affinity(&vcpu, wanted);
+        on.call.hv.sched.set_affinity(&vcpu, wanted);
     }
-    let effective = vcpu.sched.affinity().0 & online(call.hv).0;
-    if op.flags.contains(AffinityFlags::HARD) {
-        write_bitmap(call, &op.cpumap_hard, effective)?;
+    let effective = vcpu.sched.affinity().0 & online;
+    for (kind, map) in [(AffinityFlags::HARD, &op.cpumap_hard), (AffinityFlags::SOFT, &op.cpumap_soft)] {
+        if op.flags.contains(kind) {
+            write_bitmap(on.call, map, effective)?;
+        }
     }
-    if op.flags.contains(AffinityFlags::SOFT) {
-        write_bitmap(call, &op.cpumap_soft, effective)?;
-    }
-    Ok(Outcome::OK)
+    Ok(())
 }
 
 /// There is one node.
-pub(super) fn node<M: Machine>(call: &Call<'_, M>, ctl: &Domctl) -> Result<Outcome, Refused> {
-    let abi::NodeAffinity { nodemap } = ctl.payload();
-    if ctl.cmd == abi::GETNODEAFFINITY {
-        write_bitmap(call, &nodemap, 1)?;
-    } else if read_bitmap(call, &nodemap)? & 1 == 0 {
+pub(super) fn node<M: Machine>(on: &On<'_, M>, op: NodeAffinity) -> Result<()> {
+    write_bitmap(on.call, &op.nodemap, 1)
+}
+
+pub(super) fn set_node<M: Machine>(on: &On<'_, M>, op: NodeAffinity) -> Result<()> {
+    if read_bitmap(on.call, &op.nodemap)? & 1 == 0 {
         refuse!(EINVAL, "node 0 is the only one");
     }
-    Ok(Outcome::OK)
+    Ok(())
 }

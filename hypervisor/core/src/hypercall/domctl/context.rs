@@ -4,18 +4,17 @@
 //! before a bad one stays applied, as with Xen. As with Xen, too, loading switches every vCPU off, and one that is given
 //! registers on. That is what a domain builder needs; the records for moving a domain are refused by name.
 
-use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::abi::Word;
-use hypercall_abi::domctl::{Domctl, HvmContext, HvmContextPartial};
+use hypercall_abi::domctl::{HvmContext, HvmContextPartial};
 use hypercall_abi::hvm as abi;
 use hypercall_abi::hvm::{HwCpu, HwMtrr, SaveDescriptor, SaveHeader, SaveRecord};
 
-use super::{not_oneself, records, vcpu_of};
-use crate::domain::{Domain, VcpuRef};
+use super::{On, records};
+use crate::domain::VcpuRef;
 use crate::guest_cpu::GuestCpu;
-use crate::hypercall::{Call, Outcome, Refused};
+use crate::hypercall::{Call, Result};
 use crate::machine::Machine;
 use crate::refuse;
 
@@ -34,7 +33,7 @@ impl Stream {
         call: &Call<'_, M>,
         instance: u32,
         record: &R,
-    ) -> Result<(), Refused> {
+    ) -> Result<()> {
         self.put_bytes(call, R::CODE, instance, record.as_bytes())
     }
 
@@ -44,7 +43,7 @@ impl Stream {
         code: u16,
         instance: u32,
         bytes: &[u8],
-    ) -> Result<(), Refused> {
+    ) -> Result<()> {
         let descriptor =
             SaveDescriptor { typecode: code, instance: instance as u16, length: bytes.len() as u32 };
         let end = self.len + DESCRIPTOR + bytes.len() as u32;
@@ -61,24 +60,19 @@ impl Stream {
     }
 }
 
-pub(super) fn get<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    not_oneself(call, domain)?;
-    let mut op: HvmContext = ctl.payload();
+pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &mut HvmContext) -> Result<()> {
+    on.not_oneself()?;
     let buffer = (!op.buffer.is_null()).then(|| op.buffer.get());
     let mut stream = Stream { buffer, room: op.size, len: 0 };
-    call.hv.while_stopped(domain, || save(call, domain, &mut stream))?;
+    on.call.hv.while_stopped(&on.domain, || save(on, &mut stream))?;
     op.size = stream.len;
-    ctl.set_payload(op);
-    Ok(Outcome::OK)
+    Ok(())
 }
 
-fn save<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, stream: &mut Stream) -> Result<(), Refused> {
-    stream.put(call, 0, &header(call, domain))?;
-    for vcpu in domain.vcpu_refs() {
+fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream) -> Result<()> {
+    let call = on.call;
+    stream.put(call, 0, &header(on))?;
+    for vcpu in on.domain.vcpu_refs() {
         if let Some(record) = cpu(call, &vcpu) {
             stream.put(call, vcpu.id.0, &record)?;
         }
@@ -88,13 +82,13 @@ fn save<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, stream: &mut St
     stream.put_bytes(call, abi::SAVE_CODE_END, 0, &[])
 }
 
-fn header<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>) -> SaveHeader {
+fn header<M: Machine>(on: &On<'_, M>) -> SaveHeader {
     SaveHeader {
         magic: abi::SAVE_MAGIC,
         version: abi::SAVE_VERSION,
         changeset: u64::MAX,
-        cpuid: call.hv.machine.cpuid(1, 0)[0],
-        gtsc_khz: domain.cpuid.read().time().guest_khz,
+        cpuid: on.call.hv.machine.cpuid(1, 0)[0],
+        gtsc_khz: on.domain.cpuid.read().time().guest_khz,
     }
 }
 
@@ -106,35 +100,26 @@ fn cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Option<HwCpu> {
     })
 }
 
-pub(super) fn get_one<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    not_oneself(call, domain)?;
-    let mut op: HvmContextPartial = ctl.payload();
-    let vcpu = vcpu_of(domain, op.instance)?;
+pub(super) fn get_one<M: Machine>(on: &On<'_, M>, op: &mut HvmContextPartial) -> Result<()> {
+    on.not_oneself()?;
+    let vcpu = on.vcpu(op.instance)?;
+    let call = on.call;
     op.bufsz = match u16::try_from(op.kind) {
-        Ok(abi::SAVE_CODE_CPU) => match call.hv.while_stopped(domain, || cpu(call, &vcpu)) {
-            Some(record) => put_one(call, &op, &record)?,
+        Ok(abi::SAVE_CODE_CPU) => match call.hv.while_stopped(&on.domain, || cpu(call, &vcpu)) {
+            Some(record) => put_one(call, op, &record)?,
             None => refuse!(ENODATA, "{vcpu} is not on"),
         },
         Ok(abi::SAVE_CODE_MTRR) => {
-            let record = call.hv.while_stopped(domain, || records::save_mtrr(&vcpu.context.lock()));
-            put_one(call, &op, &record)?
+            let record = call.hv.while_stopped(&on.domain, || records::save_mtrr(&vcpu.context.lock()));
+            put_one(call, op, &record)?
         }
         _ => refuse!(EINVAL, "there are no records of type {} of a domain here", op.kind),
     };
-    ctl.set_payload(op);
-    Ok(Outcome::OK)
+    Ok(())
 }
 
 /// Writes one record without its descriptor; returns its size. With no buffer, only the size is asked for.
-fn put_one<M: Machine, R: SaveRecord>(
-    call: &Call<'_, M>,
-    op: &HvmContextPartial,
-    record: &R,
-) -> Result<u64, Refused> {
+fn put_one<M: Machine, R: SaveRecord>(call: &Call<'_, M>, op: &HvmContextPartial, record: &R) -> Result<u64> {
     let size = size_of::<R>() as u64;
     if !op.buffer.is_null() {
         if op.bufsz < size {
@@ -145,43 +130,34 @@ fn put_one<M: Machine, R: SaveRecord>(
     Ok(size)
 }
 
-pub(super) fn set<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &Domctl,
-) -> Result<Outcome, Refused> {
-    not_oneself(call, domain)?;
-    if !domain.life.is_alive() {
-        refuse!(ESRCH, "{} is dying", domain.id);
+pub(super) fn set<M: Machine>(on: &On<'_, M>, op: HvmContext) -> Result<()> {
+    on.not_oneself()?;
+    if !on.domain.life.is_alive() {
+        refuse!(ESRCH, "{} is dying", on.domain.id);
     }
-    let op: HvmContext = ctl.payload();
-    call.hv.while_stopped(domain, || load(call, domain, op.buffer.get(), op.size))?;
-    Ok(Outcome::OK)
+    on.call
+        .hv
+        .while_stopped(&on.domain, || load(on, Source { buffer: op.buffer.get(), size: op.size, at: 0 }))
 }
 
-fn load<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    buffer: u64,
-    size: u32,
-) -> Result<(), Refused> {
-    let mut at = 0;
-    let header: SaveHeader = read_record(call, buffer, size, &mut at)?;
+fn load<M: Machine>(on: &On<'_, M>, mut source: Source) -> Result<()> {
+    let On { call, domain } = on;
+    let header: SaveHeader = source.next(call)?;
     if header.magic != abi::SAVE_MAGIC || header.version != abi::SAVE_VERSION {
         refuse!(EINVAL, "domain state with magic {:#x}, version {}", header.magic, header.version);
     }
     domain.vcpu_refs().for_each(|vcpu| call.hv.take_down(&vcpu));
     // One record of each kind for each vCPU, and the end.
     for _ in 0..=2 * domain.vcpus.len() {
-        let descriptor: SaveDescriptor = read_at(call, buffer, size, at)?;
+        let descriptor = source.peek(call)?;
         if descriptor.typecode == abi::SAVE_CODE_END {
             return Ok(());
         }
-        let vcpu = vcpu_of(domain, descriptor.instance.into())?;
+        let vcpu = on.vcpu(descriptor.instance.into())?;
         match descriptor.typecode {
-            abi::SAVE_CODE_CPU => load_cpu(call, &vcpu, &read_record(call, buffer, size, &mut at)?)?,
+            abi::SAVE_CODE_CPU => load_cpu(call, &vcpu, &source.next(call)?)?,
             abi::SAVE_CODE_MTRR => {
-                let record: HwMtrr = read_record(call, buffer, size, &mut at)?;
+                let record: HwMtrr = source.next(call)?;
                 records::load_mtrr(&mut vcpu.context.lock(), &record)?;
             }
             code => refuse!(EOPNOTSUPP, "records of type {code} are for domains that move"),
@@ -190,7 +166,7 @@ fn load<M: Machine>(
     refuse!(EINVAL, "more records than {} has vCPUs for", domain.id)
 }
 
-fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -> Result<(), Refused> {
+fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -> Result<()> {
     let mut context = vcpu.context.lock();
     let pat = context.guest.system().pat;
     let (gprs, system) = records::load_cpu(record, pat)?;
@@ -209,37 +185,37 @@ fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -
     Ok(())
 }
 
-/// Copies the record at `at` in, descriptor and all, and moves on past it. One that is shorter than ours, from an older
-/// version, is filled up with zeros.
-fn read_record<M: Machine, R: SaveRecord>(
-    call: &Call<'_, M>,
-    buffer: u64,
-    size: u32,
-    at: &mut u32,
-) -> Result<R, Refused> {
-    let descriptor: SaveDescriptor = read_at(call, buffer, size, *at)?;
-    let start = *at + DESCRIPTOR;
-    let end = start.checked_add(descriptor.length).filter(|end| *end <= size);
-    let mut record = R::zeroed();
-    let (Some(end), Some(bytes)) = (end, record.as_bytes_mut().get_mut(..descriptor.length as usize)) else {
-        refuse!(EINVAL, "a record of type {} that is {} bytes long", descriptor.typecode, descriptor.length)
-    };
-    if descriptor.typecode != R::CODE {
-        refuse!(EINVAL, "a record of type {} where type {} belongs", descriptor.typecode, R::CODE);
-    }
-    call.read_bytes(buffer.wrapping_add(start.into()), bytes)?;
-    *at = end;
-    Ok(record)
-}
-
-fn read_at<M: Machine>(
-    call: &Call<'_, M>,
+/// Where a stream is read.
+struct Source {
     buffer: u64,
     size: u32,
     at: u32,
-) -> Result<SaveDescriptor, Refused> {
-    if at.checked_add(DESCRIPTOR).is_none_or(|end| end > size) {
-        refuse!(ENODATA, "domain state of {size} bytes that has no end record");
+}
+
+impl Source {
+    /// Copies the next record in, descriptor and all, and moves on past it. One that is shorter than ours, from an older
+    /// version, is filled up with zeros.
+    fn next<M: Machine, R: SaveRecord>(&mut self, call: &Call<'_, M>) -> Result<R> {
+        let SaveDescriptor { typecode, length, .. } = self.peek(call)?;
+        let start = self.at + DESCRIPTOR;
+        let end = start.checked_add(length).filter(|end| *end <= self.size);
+        let mut record = R::zeroed();
+        let (Some(end), Some(bytes)) = (end, record.as_bytes_mut().get_mut(..length as usize)) else {
+            refuse!(EINVAL, "a record of type {typecode} that is {length} bytes long")
+        };
+        if typecode != R::CODE {
+            refuse!(EINVAL, "a record of type {typecode} where type {} belongs", R::CODE);
+        }
+        call.read_bytes(self.buffer.wrapping_add(start.into()), bytes)?;
+        self.at = end;
+        Ok(record)
     }
-    call.read(buffer.wrapping_add(at.into()))
+
+    /// The next record's descriptor.
+    fn peek<M: Machine>(&self, call: &Call<'_, M>) -> Result<SaveDescriptor> {
+        if self.at.checked_add(DESCRIPTOR).is_none_or(|end| end > self.size) {
+            refuse!(ENODATA, "domain state of {} bytes that has no end record", self.size);
+        }
+        call.read(self.buffer.wrapping_add(self.at.into()))
+    }
 }

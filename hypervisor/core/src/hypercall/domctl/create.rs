@@ -1,15 +1,14 @@
 //! Creating a domain.
 
-use alloc::sync::Arc;
-
 use hypercall_abi::domctl::{
     ArchDomainConfig, CreateDomain, CreateFlags, Domctl, EmulationFlags, GRANT_VERSION_MASK, MaxVcpus,
     MiscFlags,
 };
 
+use super::On;
 use crate::cpuid::Policy;
 use crate::domain::{Domain, DomainConfig};
-use crate::hypercall::{Call, Outcome, Refused};
+use crate::hypercall::{Call, Outcome, Result};
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::{hv_log, refuse};
@@ -27,7 +26,7 @@ const MAX_TABLE_FRAMES: u32 = 4096;
 const FLAGS: CreateFlags =
     CreateFlags::HVM.union(CreateFlags::HAP).union(CreateFlags::OOS_OFF).union(CreateFlags::XS_DOMAIN);
 
-pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
+pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result {
     let wanted: CreateDomain = ctl.payload();
     let config = check(&wanted)?;
     let hv = call.hv;
@@ -59,7 +58,7 @@ pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Re
 }
 
 /// Checks what the tools ask for, and says what of it there is not.
-fn check(wanted: &CreateDomain) -> Result<DomainConfig, Refused> {
+fn check(wanted: &CreateDomain) -> Result<DomainConfig> {
     let flags = wanted.flags;
     if !flags.contains(CreateFlags::HVM) {
         refuse!(EINVAL, "a classic paravirtualized domain: Tenon runs PVH domains only");
@@ -109,7 +108,7 @@ fn check(wanted: &CreateDomain) -> Result<DomainConfig, Refused> {
     })
 }
 
-fn check_arch(arch: &ArchDomainConfig) -> Result<(), Refused> {
+fn check_arch(arch: &ArchDomainConfig) -> Result<()> {
     let emulated = arch.emulation_flags;
     if emulated != EmulationFlags::LAPIC {
         refuse!(
@@ -130,7 +129,7 @@ fn check_arch(arch: &ArchDomainConfig) -> Result<(), Refused> {
 }
 
 /// A number of pages; negative asks for the default.
-fn frames(wanted: i32, default: u32, what: &str) -> Result<u32, Refused> {
+fn frames(wanted: i32, default: u32, what: &str) -> Result<u32> {
     match u32::try_from(wanted) {
         Err(_) => Ok(default),
         Ok(frames) if frames <= MAX_TABLE_FRAMES => Ok(frames),
@@ -139,12 +138,12 @@ fn frames(wanted: i32, default: u32, what: &str) -> Result<u32, Refused> {
 }
 
 /// Creation has made the vCPUs already; the tools still say how many they want.
-pub(super) fn max_vcpus<M: Machine>(domain: &Arc<Domain<M>>, ctl: &Domctl) -> Result<Outcome, Refused> {
-    let MaxVcpus { max } = ctl.payload();
-    if max != domain.config.max_vcpus {
-        refuse!(EINVAL, "{} was created with {} vCPUs, not {max}", domain.id, domain.config.max_vcpus);
+pub(super) fn max_vcpus<M: Machine>(on: &On<'_, M>, MaxVcpus { max }: MaxVcpus) -> Result<()> {
+    let Domain { id, config, .. } = &*on.domain;
+    if max != config.max_vcpus {
+        refuse!(EINVAL, "{id} was created with {} vCPUs, not {max}", config.max_vcpus);
     }
-    Ok(Outcome::OK)
+    Ok(())
 }
 
 impl<M: Machine> Domain<M> {

@@ -5,16 +5,16 @@ use alloc::sync::Arc;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
 
-use super::vcpu_of;
+use super::On;
 use crate::domain::{Domain, Stage};
-use crate::hypercall::{Call, Outcome, Refused};
+use crate::hypercall::{Call, Outcome, Result};
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::refuse;
 use crate::sched::{RunTimes, State};
 
-pub(super) fn get<M: Machine>(call: &Call<'_, M>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
+pub(super) fn get<M: Machine>(call: &Call<'_, M>, ctl: &mut Domctl) -> Result {
     let from = DomId(ctl.domain);
     if !from.is_real() {
         refuse!(EINVAL, "{:#x} is no domain's number", from.0);
@@ -72,28 +72,20 @@ fn ran(times: &RunTimes) -> u64 {
     times.spent.get(RunTimes::RUNNING).copied().unwrap_or(0)
 }
 
-pub(super) fn vcpu<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    let mut info: abi::GetVcpuInfo = ctl.payload();
-    let vcpu = vcpu_of(domain, info.vcpu)?;
+pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, info: &mut abi::GetVcpuInfo) -> Result<()> {
+    let vcpu = on.vcpu(info.vcpu)?;
     let state = vcpu.sched.state();
     info.online = vcpu.is_online().into();
     info.blocked = vcpu.sched.is_blocked().into();
     info.running = matches!(state, State::Running(_)).into();
-    info.cpu_time = ran(&vcpu.sched.times(call.hv.machine.now()));
+    info.cpu_time = ran(&vcpu.sched.times(on.call.hv.machine.now()));
     info.cpu = match state {
         State::Running(cpu) => cpu.0,
         State::Parked | State::Queued => vcpu.sched.home().0,
     };
-    ctl.set_payload(info);
-    Ok(Outcome::OK)
+    Ok(())
 }
 
-pub(super) fn set_handle<M: Machine>(domain: &Arc<Domain<M>>, ctl: &Domctl) -> Result<Outcome, Refused> {
-    let abi::SetDomainHandle { handle } = ctl.payload();
-    *domain.handle.lock() = handle;
-    Ok(Outcome::OK)
+pub(super) fn set_handle<M: Machine>(on: &On<'_, M>, op: abi::SetDomainHandle) {
+    *on.domain.handle.lock() = op.handle;
 }

@@ -1,37 +1,31 @@
 //! How much memory a domain may have, for itself and for its page tables.
 
-use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::domctl as abi;
-use hypercall_abi::domctl::Domctl;
+use hypercall_abi::domctl::{MaxMem, PagingMempool, ShadowOp};
 
-use crate::domain::Domain;
+use super::On;
 use crate::frame::{PAGE_SHIFT, PAGE_SIZE};
-use crate::hypercall::{Outcome, Refused};
+use crate::hypercall::Result;
 use crate::machine::Machine;
 use crate::refuse;
 
 /// Pages in a MiB.
 const MIB: u32 = 256;
 
-pub(super) fn max_mem<M: Machine>(domain: &Arc<Domain<M>>, ctl: &Domctl) -> Result<Outcome, Refused> {
-    let abi::MaxMem { max_memkb } = ctl.payload();
+pub(super) fn max_mem<M: Machine>(on: &On<'_, M>, MaxMem { max_memkb }: MaxMem) -> Result<()> {
     let Ok(frames) = u32::try_from(max_memkb >> (PAGE_SHIFT - 10)) else {
         refuse!(EINVAL, "a memory limit of {max_memkb} KiB is more than any machine has")
     };
-    domain.memory.max_frames.store(frames, Ordering::Relaxed);
-    Ok(Outcome::OK)
+    on.domain.memory.max_frames.store(frames, Ordering::Relaxed);
+    Ok(())
 }
 
-pub(super) fn shadow_op<M: Machine>(domain: &Arc<Domain<M>>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
-    let mut op: abi::ShadowOp = ctl.payload();
+pub(super) fn shadow_op<M: Machine>(on: &On<'_, M>, op: &mut ShadowOp) -> Result<()> {
     match op.op {
-        abi::SHADOW_OP_GET_ALLOCATION => {
-            op.mb = domain.memory.max_tables().div_ceil(MIB);
-            ctl.set_payload(op);
-        }
-        abi::SHADOW_OP_SET_ALLOCATION => set_pool(domain, op.mb.saturating_mul(MIB))?,
+        abi::SHADOW_OP_GET_ALLOCATION => op.mb = on.domain.memory.max_tables().div_ceil(MIB),
+        abi::SHADOW_OP_SET_ALLOCATION => set_pool(on, op.mb.saturating_mul(MIB))?,
         abi::SHADOW_OP_OFF => {}
         abi::SHADOW_OP_ENABLE_TEST | abi::SHADOW_OP_ENABLE => {
             refuse!(EOPNOTSUPP, "shadow paging is not supported")
@@ -41,30 +35,32 @@ pub(super) fn shadow_op<M: Machine>(domain: &Arc<Domain<M>>, ctl: &mut Domctl) -
         }
         op => refuse!(EINVAL, "paging operation {op} is not known"),
     }
-    Ok(Outcome::OK)
+    Ok(())
 }
 
-pub(super) fn paging_pool<M: Machine>(domain: &Arc<Domain<M>>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
-    if ctl.cmd == abi::GET_PAGING_MEMPOOL_SIZE {
-        ctl.set_payload(abi::PagingMempool { size: u64::from(domain.memory.max_tables()) << PAGE_SHIFT });
-        return Ok(Outcome::OK);
-    }
-    let abi::PagingMempool { size } = ctl.payload();
+pub(super) fn paging_pool<M: Machine>(on: &On<'_, M>) -> PagingMempool {
+    PagingMempool { size: u64::from(on.domain.memory.max_tables()) << PAGE_SHIFT }
+}
+
+pub(super) fn set_paging_pool<M: Machine>(
+    on: &On<'_, M>,
+    PagingMempool { size }: PagingMempool,
+) -> Result<()> {
     if size % PAGE_SIZE as u64 != 0 {
         refuse!(EINVAL, "a page table pool of {size} bytes is not whole pages");
     }
     match u32::try_from(size >> PAGE_SHIFT) {
-        Ok(pages) => set_pool(domain, pages)?,
+        Ok(pages) => set_pool(on, pages),
         Err(_) => refuse!(EINVAL, "a page table pool of {size} bytes is more than any machine has"),
     }
-    Ok(Outcome::OK)
 }
 
-fn set_pool<M: Machine>(domain: &Arc<Domain<M>>, pages: u32) -> Result<(), Refused> {
-    let used = domain.memory.tables();
+fn set_pool<M: Machine>(on: &On<'_, M>, pages: u32) -> Result<()> {
+    let memory = &on.domain.memory;
+    let used = memory.tables();
     if u64::from(pages) < used as u64 {
-        refuse!(EBUSY, "a page table pool of {pages} pages is too small: {} uses {used}", domain.id);
+        refuse!(EBUSY, "a page table pool of {pages} pages is too small: {} uses {used}", on.domain.id);
     }
-    domain.memory.set_max_tables(pages);
+    memory.set_max_tables(pages);
     Ok(())
 }

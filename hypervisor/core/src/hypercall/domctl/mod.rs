@@ -1,8 +1,7 @@
 //! `domctl` (`public/domctl.h`): how the tools make, watch and end domains.
 //!
-//! Only the control domain may call. The command is copied in once; a handler changes that copy, and what it changed is
-//! copied back, also when it refuses (some refusals say more there). Commands that Tenon does not have are refused by
-//! name, so that the log tells what a tool wanted.
+//! Only the control domain may call. Commands that Tenon does not have are refused by name, so that the log tells what a
+//! tool wanted.
 
 mod affinity;
 mod context;
@@ -26,28 +25,18 @@ pub(super) use info::describe;
 pub(super) use policy::write_leaves;
 pub(super) use sched::SCHEDULER;
 
-use super::{Call, Outcome, Refused};
+use super::command::{Command, command};
+use super::{Call, Outcome, Result};
 use crate::domain::{Domain, VcpuRef};
 use crate::ids::{DomId, VcpuId};
 use crate::machine::Machine;
 use crate::refuse;
 
-pub(super) fn domctl<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
-    call.must_be_privileged()?;
-    let arg = call.args[0];
-    let before: Domctl = call.read(arg)?;
-    if before.interface_version != abi::INTERFACE_VERSION {
-        refuse!(EACCES, "domctl version {:#x}, not {:#x}", before.interface_version, abi::INTERFACE_VERSION);
-    }
-    let mut ctl = before;
-    let result = run(call, &mut ctl);
-    if ctl != before {
-        call.write(arg, &ctl)?;
-    }
-    result
+pub(super) fn domctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
+    command(call, run)
 }
 
-fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result<Outcome, Refused> {
+fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result {
     match ctl.cmd {
         abi::CREATEDOMAIN => return create::create(call, ctl),
         abi::GETDOMAININFO => return info::get(call, ctl),
@@ -56,37 +45,41 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result<Outcome, 
     let Some(domain) = call.hv.domain(DomId(ctl.domain)) else {
         refuse!(ESRCH, "domctl {}: there is no domain {}", ctl.cmd, ctl.domain)
     };
-    let domain = &domain;
+    let on = &On { call, domain };
     match ctl.cmd {
-        abi::DESTROYDOMAIN => life::destroy(call, domain),
-        abi::PAUSEDOMAIN => life::pause(call, domain),
-        abi::UNPAUSEDOMAIN => life::unpause(call, domain),
-        abi::RESUMEDOMAIN => life::resume(call, domain),
-        abi::SETDOMAINHANDLE => info::set_handle(domain, ctl),
-        abi::MAX_VCPUS => create::max_vcpus(domain, ctl),
-        abi::MAX_MEM => memory::max_mem(domain, ctl),
-        abi::SHADOW_OP => memory::shadow_op(domain, ctl),
-        abi::GET_PAGING_MEMPOOL_SIZE | abi::SET_PAGING_MEMPOOL_SIZE => memory::paging_pool(domain, ctl),
-        abi::GETVCPUINFO => info::vcpu(call, domain, ctl),
-        abi::SETVCPUAFFINITY | abi::GETVCPUAFFINITY => affinity::vcpu(call, domain, ctl),
-        abi::SETNODEAFFINITY | abi::GETNODEAFFINITY => affinity::node(call, ctl),
-        abi::SCHEDULER_OP => sched::scheduler_op(domain, ctl),
-        abi::GETHVMCONTEXT => context::get(call, domain, ctl),
-        abi::GETHVMCONTEXT_PARTIAL => context::get_one(call, domain, ctl),
-        abi::SETHVMCONTEXT => context::set(call, domain, ctl),
-        abi::GETVCPUCONTEXT => registers::get(call, domain, ctl),
-        abi::SETVCPUCONTEXT => registers::set(call, domain, ctl),
-        abi::GET_CPU_POLICY => policy::get(call, domain, ctl),
-        abi::SET_CPU_POLICY => policy::set(call, domain, ctl),
-        abi::GETTSCINFO => time::get_tsc(call, domain, ctl),
-        abi::SETTSCINFO => time::set_tsc(call, domain, ctl),
-        abi::SETTIMEOFFSET => time::set_offset(call, domain, ctl),
-        abi::SENDTRIGGER => life::trigger(call, domain, ctl),
+        abi::DESTROYDOMAIN => return life::destroy(on),
+        abi::PAUSEDOMAIN => life::pause(on)?,
+        abi::UNPAUSEDOMAIN => life::unpause(on)?,
+        abi::RESUMEDOMAIN => life::resume(on)?,
+        abi::SETDOMAINHANDLE => info::set_handle(on, ctl.payload()),
+        abi::MAX_VCPUS => create::max_vcpus(on, ctl.payload())?,
+        abi::MAX_MEM => memory::max_mem(on, ctl.payload())?,
+        abi::SHADOW_OP => ctl.with(|op| memory::shadow_op(on, op))?,
+        abi::GET_PAGING_MEMPOOL_SIZE => ctl.set_payload(memory::paging_pool(on)),
+        abi::SET_PAGING_MEMPOOL_SIZE => memory::set_paging_pool(on, ctl.payload())?,
+        abi::GETVCPUINFO => ctl.with(|op| info::vcpu(on, op))?,
+        abi::GETVCPUAFFINITY => affinity::vcpu(on, &ctl.payload(), false)?,
+        abi::SETVCPUAFFINITY => affinity::vcpu(on, &ctl.payload(), true)?,
+        abi::GETNODEAFFINITY => affinity::node(on, ctl.payload())?,
+        abi::SETNODEAFFINITY => affinity::set_node(on, ctl.payload())?,
+        abi::SCHEDULER_OP => ctl.with(|op| sched::scheduler_op(on, op))?,
+        abi::GETHVMCONTEXT => ctl.with(|op| context::get(on, op))?,
+        abi::GETHVMCONTEXT_PARTIAL => ctl.with(|op| context::get_one(on, op))?,
+        abi::SETHVMCONTEXT => context::set(on, ctl.payload())?,
+        abi::GETVCPUCONTEXT => registers::get(on, ctl.payload())?,
+        abi::SETVCPUCONTEXT => registers::set(on, ctl.payload())?,
+        abi::GET_CPU_POLICY => ctl.with(|op| policy::get(on, op))?,
+        abi::SET_CPU_POLICY => policy::set(on, ctl)?,
+        abi::GETTSCINFO => ctl.set_payload(time::tsc(on)),
+        abi::SETTSCINFO => time::set_tsc(on, ctl.payload())?,
+        abi::SETTIMEOFFSET => time::set_offset(on, ctl.payload()),
+        abi::SENDTRIGGER => life::trigger(on, ctl.payload())?,
         cmd => match name(cmd) {
             Some(what) => refuse!(EOPNOTSUPP, "domctl {cmd}: {what}"),
             None => refuse!(ENOSYS, "domctl {cmd} is not known"),
         },
     }
+    Ok(Outcome::OK)
 }
 
 /// What Tenon does not do, and why.
@@ -129,18 +122,26 @@ fn name(cmd: u32) -> Option<&'static str> {
     })
 }
 
-/// A vCPU that an argument names.
-fn vcpu_of<M: Machine>(domain: &Arc<Domain<M>>, vcpu: u32) -> Result<VcpuRef<M>, Refused> {
-    match domain.vcpu(VcpuId(vcpu)) {
-        Some(vcpu) => Ok(vcpu),
-        None => refuse!(EINVAL, "{} has no vCPU {vcpu}", domain.id),
-    }
+/// The domain that a command is about, and who calls.
+struct On<'a, M: Machine> {
+    call: &'a Call<'a, M>,
+    domain: Arc<Domain<M>>,
 }
 
-/// Refuses what a domain cannot have done to itself.
-fn not_oneself<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>) -> Result<(), Refused> {
-    if Arc::ptr_eq(call.domain(), domain) {
-        refuse!(EINVAL, "{} cannot do that to itself", domain.id);
+impl<M: Machine> On<'_, M> {
+    /// A vCPU that an argument names.
+    fn vcpu(&self, id: u32) -> Result<VcpuRef<M>> {
+        match self.domain.vcpu(VcpuId(id)) {
+            Some(vcpu) => Ok(vcpu),
+            None => refuse!(EINVAL, "{} has no vCPU {id}", self.domain.id),
+        }
     }
-    Ok(())
+
+    /// Refuses what a domain cannot have done to itself.
+    fn not_oneself(&self) -> Result<()> {
+        if Arc::ptr_eq(self.call.domain(), &self.domain) {
+            refuse!(EINVAL, "{} cannot do that to itself", self.domain.id);
+        }
+        Ok(())
+    }
 }

@@ -1,15 +1,12 @@
 //! What CPUID answers in a domain, as a list of leaves.
 
-use alloc::sync::Arc;
-
 use hypercall_abi::abi::Word;
 use hypercall_abi::arch::{CpuidLeaf, MsrEntry};
 use hypercall_abi::domctl::{CpuPolicy, Domctl};
 
-use super::not_oneself;
+use super::On;
 use crate::cpuid::{Entry, Policy};
-use crate::domain::Domain;
-use crate::hypercall::{Call, Outcome, Refused};
+use crate::hypercall::{Call, Result};
 use crate::machine::Machine;
 use crate::refuse;
 
@@ -34,7 +31,7 @@ pub(in crate::hypercall) fn write_leaves<M: Machine>(
     policy: &Policy,
     array: u64,
     room: u32,
-) -> Result<u32, Refused> {
+) -> Result<u32> {
     let mut count = 0;
     for entry in policy.entries() {
         if count >= room {
@@ -46,41 +43,31 @@ pub(in crate::hypercall) fn write_leaves<M: Machine>(
     Ok(count)
 }
 
-pub(super) fn get<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    let mut op: CpuPolicy = ctl.payload();
-    let policy = domain.cpuid.read();
+pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &mut CpuPolicy) -> Result<()> {
+    let policy = on.domain.cpuid.read();
     if op.leaves.is_null() {
         op.nr_leaves = policy.entries().count() as u32;
     } else {
-        op.nr_leaves = write_leaves(call, &policy, op.leaves.get(), op.nr_leaves)?;
+        op.nr_leaves = write_leaves(on.call, &policy, op.leaves.get(), op.nr_leaves)?;
     }
     op.nr_msrs = 0;
-    ctl.set_payload(op);
-    Ok(Outcome::OK)
+    Ok(())
 }
 
 /// Takes features away. The policy that results is put in place as a whole or not at all.
-pub(super) fn set<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    not_oneself(call, domain)?;
+pub(super) fn set<M: Machine>(on: &On<'_, M>, ctl: &mut Domctl) -> Result<()> {
+    on.not_oneself()?;
     let op: CpuPolicy = ctl.payload();
     if op.nr_leaves > MAX_LEAVES || op.nr_msrs > POLICY_MSRS.len() as u32 {
         refuse!(E2BIG, "{} leaves and {} MSRs are more than a policy has", op.nr_leaves, op.nr_msrs);
     }
-    if domain.life.is_started() {
-        refuse!(EEXIST, "{} has run: its CPUs stay as they are", domain.id);
+    if on.domain.life.is_started() {
+        refuse!(EEXIST, "{} has run: its CPUs stay as they are", on.domain.id);
     }
     let mut errors = CpuPolicy { err_leaf: NO_ERROR, err_subleaf: NO_ERROR, err_msr: NO_ERROR, ..op };
-    let mut policy = domain.cpuid.read().clone();
+    let mut policy = on.domain.cpuid.read().clone();
     for i in 0..op.nr_leaves.into() {
-        let leaf: CpuidLeaf = call.read_element(op.leaves.get(), i)?;
+        let leaf: CpuidLeaf = on.call.read_element(op.leaves.get(), i)?;
         let entry = Entry { leaf: leaf.leaf, subleaf: leaf.subleaf, regs: [leaf.a, leaf.b, leaf.c, leaf.d] };
         if let Err(beyond) = policy.restrict(&entry) {
             (errors.err_leaf, errors.err_subleaf) = (beyond.leaf, beyond.subleaf);
@@ -89,13 +76,13 @@ pub(super) fn set<M: Machine>(
         }
     }
     for i in 0..op.nr_msrs.into() {
-        let msr: MsrEntry = call.read_element(op.msrs.get(), i)?;
+        let msr: MsrEntry = on.call.read_element(op.msrs.get(), i)?;
         if !POLICY_MSRS.contains(&msr.idx) || msr.flags != 0 || msr.val != 0 {
             errors.err_msr = msr.idx;
             ctl.set_payload(errors);
             refuse!(EINVAL, "MSR {:#x} = {:#x} is more than this host shows", msr.idx, msr.val);
         }
     }
-    *domain.cpuid.write() = policy;
-    Ok(Outcome::OK)
+    *on.domain.cpuid.write() = policy;
+    Ok(())
 }

@@ -5,7 +5,7 @@ use hypercall_abi::plain::Plain;
 
 use crate::domain::Context;
 use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
-use crate::hypercall::Refused;
+use crate::hypercall::Result;
 use crate::machine::Machine;
 use crate::refuse;
 
@@ -102,7 +102,7 @@ pub(super) fn save_cpu<M: Machine>(context: &Context<M>, tsc: u64) -> HwCpu {
 }
 
 /// The registers that a record describes. `pat` is not in it and stays.
-pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState), Refused> {
+pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState)> {
     check_cpu(record)?;
     let mut gprs =
         Gprs { rip: record.rip, rflags: record.rflags & RFLAGS_KNOWN | RFLAGS_SET, ..Gprs::default() };
@@ -146,7 +146,7 @@ pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState), 
 }
 
 /// Refuses what the CPU would refuse, and state that this record can carry and a vCPU here cannot.
-fn check_cpu(record: &HwCpu) -> Result<(), Refused> {
+fn check_cpu(record: &HwCpu) -> Result<()> {
     let HwCpu { cr0, cr4, msr_efer: efer, .. } = *record;
     let paging = cr0 & CR0_PG != 0;
     if cr0 & !CR0_KNOWN != 0 || cr0 & CR0_ET == 0 || paging && cr0 & CR0_PE == 0 {
@@ -184,7 +184,7 @@ pub(super) fn save_mtrr<M: Machine>(context: &Context<M>) -> HwMtrr {
     HwMtrr { msr_pat_cr: context.guest.system().pat, ..context.msrs.mtrrs() }
 }
 
-pub(super) fn load_mtrr<M: Machine>(context: &mut Context<M>, record: &HwMtrr) -> Result<(), Refused> {
+pub(super) fn load_mtrr<M: Machine>(context: &mut Context<M>, record: &HwMtrr) -> Result<()> {
     let is_type = |byte: &u8| MEMORY_TYPES.contains(byte);
     let pat = record.msr_pat_cr.to_le_bytes();
     if !pat.iter().all(|byte| is_type(byte) || *byte == PAT_UC_MINUS) {

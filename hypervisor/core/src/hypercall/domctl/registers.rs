@@ -1,17 +1,15 @@
 //! A vCPU's registers in the format for paravirtualized guests, as far as it means something here: what a debugger or
 //! `xenctx` reads.
 
-use alloc::sync::Arc;
 use core::mem::offset_of;
 
 use hypercall_abi::abi::{Word, X64};
-use hypercall_abi::domctl::{ContextFlags, Domctl, UserRegs64, VcpuContext, VcpuGuestContext};
+use hypercall_abi::domctl::{ContextFlags, UserRegs64, VcpuContext, VcpuGuestContext};
 use hypercall_abi::plain::Plain;
 
-use super::{not_oneself, vcpu_of};
-use crate::domain::Domain;
+use super::On;
 use crate::guest_cpu::{Gpr, GuestCpu, SystemState};
-use crate::hypercall::{Call, Outcome, Refused};
+use crate::hypercall::{Call, Result};
 use crate::machine::Machine;
 use crate::refuse;
 
@@ -27,15 +25,10 @@ macro_rules! user_regs {
     };
 }
 
-pub(super) fn get<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &Domctl,
-) -> Result<Outcome, Refused> {
-    not_oneself(call, domain)?;
-    let op: VcpuContext = ctl.payload();
-    let vcpu = vcpu_of(domain, op.vcpu)?;
-    let (gprs, system) = call.hv.while_stopped(domain, || {
+pub(super) fn get<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {
+    on.not_oneself()?;
+    let vcpu = on.vcpu(op.vcpu)?;
+    let (gprs, system) = on.call.hv.while_stopped(&on.domain, || {
         let context = vcpu.context.lock();
         (*context.guest.gprs(), context.guest.system())
     });
@@ -49,8 +42,7 @@ pub(super) fn get<M: Machine>(
     (regs.cs, regs.ss, regs.ds) = (s.cs.selector, s.ss.selector, s.ds.selector);
     (regs.es, regs.fs, regs.gs) = (s.es.selector, s.fs.selector, s.gs.selector);
     let online = if vcpu.is_online() { ContextFlags::ONLINE } else { ContextFlags::empty() };
-    write(call, op.ctxt.get(), online, &regs, &system)?;
-    Ok(Outcome::OK)
+    write(on.call, op.ctxt.get(), online, &regs, &system)
 }
 
 /// Writes the structure piece by piece: it is too large for the stack. What is not written is what means nothing for this
@@ -61,7 +53,7 @@ fn write<M: Machine>(
     flags: ContextFlags,
     regs: &UserRegs64,
     system: &SystemState,
-) -> Result<(), Refused> {
+) -> Result<()> {
     let place = |offset: usize| at.wrapping_add(offset as u64);
     let ctrlreg = [system.cr0, 0, system.cr2, system.cr3, system.cr4, 0, 0, 0];
     let debugreg = [0, 0, 0, 0, 0, 0, system.dr6, system.dr7];
@@ -74,20 +66,15 @@ fn write<M: Machine>(
     call.write(place(offset_of!(Guest, gs_base_user)), &system.segments.gs.base)
 }
 
-pub(super) fn set<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &Domctl,
-) -> Result<Outcome, Refused> {
-    not_oneself(call, domain)?;
-    let op: VcpuContext = ctl.payload();
-    let vcpu = vcpu_of(domain, op.vcpu)?;
+pub(super) fn set<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {
+    on.not_oneself()?;
+    let vcpu = on.vcpu(op.vcpu)?;
     if op.ctxt.is_null() {
         refuse!(EOPNOTSUPP, "resetting a vCPU by a null context is for paravirtualized guests");
     }
     let at = op.ctxt.get();
-    let regs: UserRegs64 = call.read(at.wrapping_add(offset_of!(Guest, user_regs) as u64))?;
-    call.hv.while_stopped(domain, || {
+    let regs: UserRegs64 = on.call.read(at.wrapping_add(offset_of!(Guest, user_regs) as u64))?;
+    on.call.hv.while_stopped(&on.domain, || {
         let mut context = vcpu.context.lock();
         let gprs = context.guest.gprs_mut();
         macro_rules! take {
@@ -97,5 +84,5 @@ pub(super) fn set<M: Machine>(
         gprs.rip = regs.rip;
         gprs.rflags = regs.rflags | 2;
     });
-    Ok(Outcome::OK)
+    Ok(())
 }

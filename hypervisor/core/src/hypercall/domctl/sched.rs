@@ -1,33 +1,26 @@
 //! Scheduling parameters: a weight for each domain, as Xen's credit scheduler has it.
 
-use alloc::sync::Arc;
-
 use hypercall_abi::domctl as abi;
-use hypercall_abi::domctl::{Domctl, SchedCredit};
+use hypercall_abi::domctl::SchedCredit;
 use hypercall_abi::plain::Union;
 
-use crate::domain::Domain;
-use crate::hypercall::{Outcome, Refused};
+use super::On;
+use crate::hypercall::Result;
 use crate::machine::Machine;
 use crate::refuse;
 
 /// The scheduler that the tools are told of: the one whose parameters mean the same here.
 pub(in crate::hypercall) const SCHEDULER: u32 = abi::SCHEDULER_CREDIT;
 
-pub(super) fn scheduler_op<M: Machine>(
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    let mut op: abi::SchedulerOp = ctl.payload();
+pub(super) fn scheduler_op<M: Machine>(on: &On<'_, M>, op: &mut abi::SchedulerOp) -> Result<()> {
     if op.sched_id != SCHEDULER {
         refuse!(EINVAL, "scheduler {} is not the one that runs ({SCHEDULER}, credit)", op.sched_id);
     }
     match op.cmd {
         abi::SCHEDOP_GETINFO => {
             // All vCPUs have the same.
-            let weight = domain.vcpus.first().map_or(0, |vcpu| vcpu.sched.weight());
+            let weight = on.domain.vcpus.first().map_or(0, |vcpu| vcpu.sched.weight());
             op.u = Union::new(SchedCredit { weight: weight as u16, cap: 0 });
-            ctl.set_payload(op);
         }
         abi::SCHEDOP_PUTINFO => {
             let SchedCredit { weight, cap } = op.u.get();
@@ -36,7 +29,7 @@ pub(super) fn scheduler_op<M: Machine>(
             }
             // As with Xen, a weight of zero leaves it as it is.
             if weight != 0 {
-                domain.vcpus.iter().for_each(|vcpu| vcpu.sched.set_weight(weight.into()));
+                on.domain.vcpus.iter().for_each(|vcpu| vcpu.sched.set_weight(weight.into()));
             }
         }
         abi::SCHEDOP_PUTVCPUINFO | abi::SCHEDOP_GETVCPUINFO => {
@@ -44,5 +37,5 @@ pub(super) fn scheduler_op<M: Machine>(
         }
         cmd => refuse!(EINVAL, "scheduler command {cmd} is not known"),
     }
-    Ok(Outcome::OK)
+    Ok(())
 }

@@ -1,12 +1,11 @@
 //! A domain's TSC and wall clock.
 
-use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-use hypercall_abi::domctl::{Domctl, SetTimeOffset, TscInfo};
+use hypercall_abi::domctl::{SetTimeOffset, TscInfo};
 
-use crate::domain::Domain;
-use crate::hypercall::{Call, Outcome, Refused};
+use super::On;
+use crate::hypercall::Result;
 use crate::machine::Machine;
 use crate::{refuse, shared};
 
@@ -17,40 +16,30 @@ const ALWAYS_EMULATE: u32 = 1;
 /// `tsc_mode`: the machine's.
 const NATIVE: u32 = 2;
 
-pub(super) fn get_tsc<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &mut Domctl,
-) -> Result<Outcome, Refused> {
-    let policy = domain.cpuid.read();
+pub(super) fn tsc<M: Machine>(on: &On<'_, M>) -> TscInfo {
+    let policy = on.domain.cpuid.read();
     let time = policy.time();
-    ctl.set_payload(TscInfo {
+    TscInfo {
         tsc_mode: time.mode,
         gtsc_khz: time.guest_khz,
         incarnation: time.incarnation,
         pad: 0,
-        elapsed_nsec: call.hv.machine.now().0,
-    });
-    Ok(Outcome::OK)
+        elapsed_nsec: on.call.hv.machine.now().0,
+    }
 }
 
 /// The guest's TSC always runs at the machine's rate; the modes differ in what the guest is told.
-pub(super) fn set_tsc<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &Domctl,
-) -> Result<Outcome, Refused> {
-    super::not_oneself(call, domain)?;
-    let info: TscInfo = ctl.payload();
+pub(super) fn set_tsc<M: Machine>(on: &On<'_, M>, info: TscInfo) -> Result<()> {
+    on.not_oneself()?;
     match info.tsc_mode {
         DEFAULT | NATIVE => {}
         ALWAYS_EMULATE => refuse!(EOPNOTSUPP, "tsc_mode 1 (always emulate): the TSC is never emulated"),
         mode => refuse!(EINVAL, "tsc_mode {mode} is not known"),
     }
-    if domain.life.is_started() {
-        refuse!(EEXIST, "{} has run: its TSC stays as it is", domain.id);
+    if on.domain.life.is_started() {
+        refuse!(EEXIST, "{} has run: its TSC stays as it is", on.domain.id);
     }
-    let mut policy = domain.cpuid.write();
+    let mut policy = on.domain.cpuid.write();
     let mut time = *policy.time();
     if info.gtsc_khz != 0 && info.gtsc_khz != time.host_khz {
         refuse!(EOPNOTSUPP, "a TSC of {} kHz: this machine's runs at {} kHz", info.gtsc_khz, time.host_khz);
@@ -58,16 +47,10 @@ pub(super) fn set_tsc<M: Machine>(
     time.mode = info.tsc_mode;
     time.incarnation = info.incarnation.wrapping_add(1);
     policy.set_time(time);
-    Ok(Outcome::OK)
+    Ok(())
 }
 
-pub(super) fn set_offset<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    ctl: &Domctl,
-) -> Result<Outcome, Refused> {
-    let SetTimeOffset { time_offset_seconds } = ctl.payload();
-    domain.time_offset.store(time_offset_seconds, Ordering::Relaxed);
-    shared::publish_wall_clock(call.hv, domain);
-    Ok(Outcome::OK)
+pub(super) fn set_offset<M: Machine>(on: &On<'_, M>, op: SetTimeOffset) {
+    on.domain.time_offset.store(op.time_offset_seconds, Ordering::Relaxed);
+    shared::publish_wall_clock(on.call.hv, &on.domain);
 }

@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, Call, Outcome, Refused, UseError, status};
+use super::{Array, Call, Result, UseError, status};
 use crate::domain::Domain;
 use crate::domain::{Ending, MAX_ENDING};
 use crate::frames::FrameRef;
@@ -15,7 +15,7 @@ use crate::machine::Machine;
 /// Elements that one step handles.
 const BUDGET: u64 = MAX_ENDING as u64;
 
-pub(super) fn map<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+pub(super) fn map<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     for at in array.step::<abi::MapGrantRef>(BUDGET)? {
         let mut op: abi::MapGrantRef = call.read(at)?;
         let result = map_one(call, &mut op);
@@ -40,7 +40,7 @@ fn map_one<M: Machine>(call: &Call<'_, M>, op: &mut abi::MapGrantRef) -> Result<
 
 /// Unmaps in two passes, so that the mappings of a step share one flush: the elements are read and their mappings taken
 /// out of the tracking; when the pages are out of reach, the results are written.
-pub(super) fn unmap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+pub(super) fn unmap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     let mut ending: Ending<M> = [const { None }; MAX_ENDING];
     let mut results = [None; MAX_ENDING];
     let mut unreadable = None;

@@ -13,7 +13,7 @@ use hypercall_abi::grant_table as abi;
 use hypercall_abi::plain::Plain;
 
 use super::call::element_at;
-use super::{Call, Outcome, Refused};
+use super::{Call, Outcome, Result};
 use crate::gnttab::{CacheFlush, GrantError, GrantRef};
 use crate::hypervisor::UseError;
 use crate::machine::Machine;
@@ -23,7 +23,7 @@ use crate::{hv_log, refuse};
 /// Elements of the cheap operations that one step handles.
 const BUDGET: u64 = 64;
 
-pub(super) fn grant_table_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn grant_table_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let op = call.args[0] as u32;
     let array = Array::of(call)?;
     match op {
@@ -50,7 +50,7 @@ struct Array {
 }
 
 impl Array {
-    fn of<M: Machine>(call: &Call<'_, M>) -> Result<Self, Refused> {
+    fn of<M: Machine>(call: &Call<'_, M>) -> Result<Self> {
         let [_, start, len, ..] = call.args;
         let len = u64::from(len as u32);
         if len > i32::MAX as u64 {
@@ -60,7 +60,7 @@ impl Array {
     }
 
     /// The only element, for operations that take one.
-    fn single(self) -> Result<u64, Refused> {
+    fn single(self) -> Result<u64> {
         if self.len != 1 {
             refuse!(EINVAL, "{} elements for a grant operation that takes one", self.len);
         }
@@ -68,7 +68,7 @@ impl Array {
     }
 
     /// How many elements of type `T`, at most `budget`, this step does, and where each is.
-    fn step<T: Plain>(self, budget: u64) -> Result<impl Iterator<Item = u64>, Refused> {
+    fn step<T: Plain>(self, budget: u64) -> Result<impl Iterator<Item = u64>> {
         let done = self.len.min(budget);
         // Checked for all of them at once.
         element_at::<T>(self.start, done)?;
@@ -77,11 +77,7 @@ impl Array {
     }
 
     /// The call's result once a step is done: it goes on behind those elements, if there are more.
-    fn after<A: Abi, T: Plain, M: Machine>(
-        self,
-        call: &mut Call<'_, M>,
-        budget: u64,
-    ) -> Result<Outcome, Refused> {
+    fn after<A: Abi, T: Plain, M: Machine>(self, call: &mut Call<'_, M>, budget: u64) -> Result {
         if self.len <= budget {
             return Ok(Outcome::OK);
         }
@@ -108,7 +104,7 @@ fn report<M: Machine>(call: &Call<'_, M>, what: &str, error: UseError) -> i16 {
     error.status()
 }
 
-fn swap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+fn swap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     for at in array.step::<abi::SwapGrantRef>(BUDGET)? {
         let mut op: abi::SwapGrantRef = call.read(at)?;
         let swapped = call.domain().grants.lock().swap(GrantRef(op.ref_a), GrantRef(op.ref_b));
@@ -119,7 +115,7 @@ fn swap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outc
 }
 
 /// x86 keeps caches coherent with devices: what is permitted is done already.
-fn cache_flush<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+fn cache_flush<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     for at in array.step::<abi::CacheFlush>(BUDGET)? {
         let CacheFlush::Page(gfn) = CacheFlush::new(&call.read(at)?)? else { continue };
         match call.domain().memory.lookup(gfn).map(|entry| entry.kind) {

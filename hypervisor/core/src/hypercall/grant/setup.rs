@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, Call, Outcome, Refused, status};
+use super::{Array, Call, Outcome, Result, status};
 use crate::domain::Domain;
 use crate::gnttab::{GrantError, VERSION};
 use crate::machine::Machine;
@@ -25,7 +25,7 @@ fn owner<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, Gran
     call.hv.granter(id)
 }
 
-pub(super) fn query_size<M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+pub(super) fn query_size<M: Machine>(call: &Call<'_, M>, array: Array) -> Result {
     let at = array.single()?;
     let mut op: abi::QuerySize = call.read(at)?;
     let size = owner(call, op.dom).map(|owner| owner.grants.lock().size());
@@ -37,7 +37,7 @@ pub(super) fn query_size<M: Machine>(call: &Call<'_, M>, array: Array) -> Result
 
 /// Grows a table and lists where the guest has its pages. A guest with a p2m puts them there itself
 /// (`XENMAPSPACE_grant_table`), before or after.
-pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, array: Array) -> Result {
     let at = array.single()?;
     let mut op: abi::SetupTable<A> = call.read(at)?;
     let grown = owner(call, op.dom).and_then(|owner| {
@@ -59,7 +59,7 @@ pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, array: Array) 
     Ok(Outcome::OK)
 }
 
-pub(super) fn get_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+pub(super) fn get_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Result {
     let at = array.single()?;
     let mut op: abi::GetVersion = call.read(at)?;
     owner(call, op.dom)?;
@@ -68,7 +68,7 @@ pub(super) fn get_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Resul
     Ok(Outcome::OK)
 }
 
-pub(super) fn set_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Result<Outcome, Refused> {
+pub(super) fn set_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Result {
     let at = array.single()?;
     let op: abi::SetVersion = call.read(at)?;
     let result = call.domain().grants.lock().set_version(op.version);
@@ -79,10 +79,7 @@ pub(super) fn set_version<M: Machine>(call: &Call<'_, M>, array: Array) -> Resul
 }
 
 /// Version 1 keeps an entry's status in the entry.
-pub(super) fn status_frames<A: Abi, M: Machine>(
-    call: &Call<'_, M>,
-    array: Array,
-) -> Result<Outcome, Refused> {
+pub(super) fn status_frames<A: Abi, M: Machine>(call: &Call<'_, M>, array: Array) -> Result {
     let at = array.single()?;
     let mut op: abi::GetStatusFrames<A> = call.read(at)?;
     let result = owner(call, op.dom).and(Err(GrantError::NoVersion2));

@@ -3,10 +3,10 @@
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::abi::Word;
-use hypercall_abi::sysctl::{DebugKeys, ReadConsole, Sysctl};
+use hypercall_abi::sysctl::{DebugKeys, ReadConsole};
 
 use crate::hypercall::domctl::describe;
-use crate::hypercall::{Call, Refused};
+use crate::hypercall::{Call, Result};
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::{hv_log, refuse};
@@ -18,8 +18,7 @@ const MAX_BYTES: u32 = 16 * 1024;
 
 /// Copies the log from the oldest byte that is neither overwritten nor cleared, or from where the caller stopped. The
 /// caller's index is the low half of a position.
-pub(super) fn read<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: ReadConsole = ctl.payload();
+pub(super) fn read<M: Machine>(call: &Call<'_, M>, op: &mut ReadConsole) -> Result<()> {
     let (end, _) = call.hv.machine.console_history(u64::MAX, &mut []);
     let mut at = call.hv.console_cleared.load(Ordering::Relaxed);
     if op.incremental != 0 {
@@ -44,14 +43,12 @@ pub(super) fn read<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(
     }
     op.count = done;
     op.index = at as u32;
-    ctl.set_payload(op);
     Ok(())
 }
 
 /// Answers the keys that have an answer: `h` for help, `q` for the domains.
-pub(super) fn debug_keys<M: Machine>(call: &Call<'_, M>, ctl: &Sysctl) -> Result<(), Refused> {
+pub(super) fn debug_keys<M: Machine>(call: &Call<'_, M>, op: DebugKeys) -> Result<()> {
     const MAX_KEYS: u32 = 16;
-    let op: DebugKeys = ctl.payload();
     if op.nr_keys > MAX_KEYS {
         refuse!(E2BIG, "{} keys at once; {MAX_KEYS} are the most", op.nr_keys);
     }

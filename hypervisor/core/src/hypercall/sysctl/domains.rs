@@ -1,15 +1,14 @@
 //! The list of domains.
 
 use hypercall_abi::abi::Word;
-use hypercall_abi::sysctl::{GetDomainInfoList, Sysctl};
+use hypercall_abi::sysctl::GetDomainInfoList;
 
 use crate::hypercall::domctl::describe;
-use crate::hypercall::{Call, Refused};
+use crate::hypercall::{Call, Result};
 use crate::ids::DomId;
 use crate::machine::Machine;
 
-pub(super) fn list<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: GetDomainInfoList = ctl.payload();
+pub(super) fn list<M: Machine>(call: &Call<'_, M>, op: &mut GetDomainInfoList) -> Result<()> {
     call.hv.bury_the_dead();
     op.num_domains = 0;
     let mut from = DomId(op.first_domain);
@@ -21,6 +20,5 @@ pub(super) fn list<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(
         op.num_domains += 1;
         from = DomId(domain.id.0 + 1);
     }
-    ctl.set_payload(op);
     Ok(())
 }

@@ -9,7 +9,7 @@ use hypercall_abi::xen::DOMID_INVALID;
 use super::host::{WORDS, feature_words};
 use crate::cpuid::{NO_SUBLEAF, Policy, Vcpu};
 use crate::hypercall::domctl::write_leaves;
-use crate::hypercall::{Call, Refused};
+use crate::hypercall::{Call, Result};
 use crate::ids::{DomId, VcpuId};
 use crate::machine::Machine;
 use crate::refuse;
@@ -24,7 +24,7 @@ fn default_policy<M: Machine>(call: &Call<'_, M>) -> Policy {
     Policy::for_domain(call.hv.machine, call.hv.stable_tsc, DomId(DOMID_INVALID), 1)
 }
 
-pub(super) fn featureset<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
+pub(super) fn featureset<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<()> {
     let mut op: CpuFeatureset = ctl.payload();
     if op.features.is_null() {
         op.nr_features = WORDS as u32;
@@ -57,8 +57,7 @@ pub(super) fn featureset<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
     Ok(())
 }
 
-pub(super) fn policy<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: CpuPolicy = ctl.payload();
+pub(super) fn policy<M: Machine>(call: &Call<'_, M>, op: &mut CpuPolicy) -> Result<()> {
     let of_host = match op.index {
         _ if op.reserved != 0 => refuse!(EINVAL, "a reserved field is {:#x}", op.reserved),
         abi::CPU_POLICY_RAW | abi::CPU_POLICY_HOST => true,
@@ -76,12 +75,11 @@ pub(super) fn policy<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result
         write_leaves(call, &default_policy(call), op.leaves.get(), op.nr_leaves)?
     };
     op.nr_msrs = if op.msrs.is_null() { MAX_MSRS } else { 0 };
-    ctl.set_payload(op);
     Ok(())
 }
 
 /// Writes the leaves of the machine's own CPUID that a policy has.
-fn host_leaves<M: Machine>(call: &Call<'_, M>, array: u64, room: u32) -> Result<u32, Refused> {
+fn host_leaves<M: Machine>(call: &Call<'_, M>, array: u64, room: u32) -> Result<u32> {
     let machine = call.hv.machine;
     let [max, ..] = machine.cpuid(0, 0);
     let [max_extended, ..] = machine.cpuid(0x8000_0000, 0);

@@ -3,19 +3,19 @@
 use hypercall_abi::abi::Word;
 use hypercall_abi::arch as words;
 use hypercall_abi::start_info::MEMMAP_TYPE_RAM;
-use hypercall_abi::sysctl::{AvailHeap, PhysCap, PhysInfo, Sysctl};
+use hypercall_abi::sysctl::{AvailHeap, PhysCap, PhysInfo};
 
 use super::Topology;
 use crate::cpuid::Regs;
 use crate::frame::{PAGE_SHIFT, PAGE_SIZE};
-use crate::hypercall::{Call, Refused};
+use crate::hypercall::{Call, Result};
 use crate::machine::Machine;
 use crate::refuse;
 
 /// Words of a feature set.
 pub(super) const WORDS: usize = words::FEATURESET_E21C + 1;
 
-pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) {
+pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
     let machine = call.hv.machine;
     let topology = Topology::of(machine);
     let features = feature_words(|leaf, subleaf| machine.cpuid(leaf, subleaf));
@@ -24,7 +24,7 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) {
         *to = from;
     }
     let (threads_per_core, cores_per_socket) = topology.shape();
-    ctl.set_payload(PhysInfo {
+    PhysInfo {
         threads_per_core,
         cores_per_socket,
         nr_cpus: machine.cpus(),
@@ -38,7 +38,7 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) {
         max_mfn: machine.table().end().0.saturating_sub(1),
         hw_cap,
         ..PhysInfo::default()
-    });
+    }
 }
 
 /// The RAM that the firmware reports.
@@ -84,8 +84,7 @@ pub(super) fn feature_words(leaf: impl Fn(u32, u32) -> Regs) -> [u32; WORDS] {
 }
 
 /// Memory is not kept apart by address width, so a limit to it cannot be answered.
-pub(super) fn availheap<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: AvailHeap = ctl.payload();
+pub(super) fn availheap<M: Machine>(call: &Call<'_, M>, op: &mut AvailHeap) -> Result<()> {
     if op.min_bitwidth != 0 || op.max_bitwidth != 0 {
         refuse!(EOPNOTSUPP, "free memory of {} to {} address bits", op.min_bitwidth, op.max_bitwidth);
     }
@@ -93,6 +92,5 @@ pub(super) fn availheap<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Res
         -1 | 0 => call.hv.machine.table().free_frames() * PAGE_SIZE as u64,
         _ => 0,
     };
-    ctl.set_payload(op);
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! `sysctl` (`public/sysctl.h`): the hypervisor and the machine as a whole, for the tools.
 //!
-//! As with `domctl`: for the control domain only, copied in once, copied back if a handler changed it, and what Tenon
-//! does not have is refused by name.
+//! As with `domctl`: for the control domain only, and what Tenon does not have is refused by name.
 
 mod console;
 mod domains;
@@ -15,44 +14,34 @@ use hypercall_abi::sysctl::Sysctl;
 
 use topology::Topology;
 
-use super::{Call, Outcome, Refused};
+use super::command::{Command, command};
+use super::{Call, Outcome, Result};
 use crate::machine::Machine;
 use crate::refuse;
 
-pub(super) fn sysctl<M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
-    call.must_be_privileged()?;
-    let arg = call.args[0];
-    let before: Sysctl = call.read(arg)?;
-    if before.interface_version != abi::INTERFACE_VERSION {
-        refuse!(EACCES, "sysctl version {:#x}, not {:#x}", before.interface_version, abi::INTERFACE_VERSION);
-    }
-    let mut ctl = before;
-    let result = run(call, &mut ctl);
-    if ctl != before {
-        call.write(arg, &ctl)?;
-    }
-    result
+pub(super) fn sysctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
+    command(call, run)
 }
 
-fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result<Outcome, Refused> {
+fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
     match ctl.cmd {
-        abi::READCONSOLE => console::read(call, ctl)?,
-        abi::DEBUG_KEYS => console::debug_keys(call, ctl)?,
-        abi::GETDOMAININFOLIST => domains::list(call, ctl)?,
-        abi::PHYSINFO => host::physinfo(call, ctl),
-        abi::AVAILHEAP => host::availheap(call, ctl)?,
+        abi::READCONSOLE => ctl.with(|op| console::read(call, op))?,
+        abi::DEBUG_KEYS => console::debug_keys(call, ctl.payload())?,
+        abi::GETDOMAININFOLIST => ctl.with(|op| domains::list(call, op))?,
+        abi::PHYSINFO => ctl.set_payload(host::physinfo(call)),
+        abi::AVAILHEAP => ctl.with(|op| host::availheap(call, op))?,
         abi::GET_CPU_LEVELLING_CAPS => {
             ctl.set_payload(abi::CpuLevellingCaps { caps: abi::LevelCaps::empty() });
         }
         abi::GET_CPU_FEATURESET => features::featureset(call, ctl)?,
-        abi::GET_CPU_POLICY => features::policy(call, ctl)?,
-        abi::CPUTOPOINFO => topology::cpus(call, ctl)?,
-        abi::NUMAINFO => topology::nodes(call, ctl)?,
-        abi::PCITOPOINFO => topology::devices(call, ctl)?,
-        abi::GETCPUINFO => topology::idle(call, ctl)?,
+        abi::GET_CPU_POLICY => ctl.with(|op| features::policy(call, op))?,
+        abi::CPUTOPOINFO => ctl.with(|op| topology::cpus(call, op))?,
+        abi::NUMAINFO => ctl.with(|op| topology::nodes(call, op))?,
+        abi::PCITOPOINFO => ctl.with(|op| topology::devices(call, op))?,
+        abi::GETCPUINFO => ctl.with(|op| topology::idle(call, op))?,
         abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: super::domctl::SCHEDULER }),
-        abi::SCHEDULER_OP => pool::scheduler_op(ctl)?,
-        abi::CPUPOOL_OP => pool::cpupool_op(call, ctl)?,
+        abi::SCHEDULER_OP => ctl.with(pool::scheduler_op)?,
+        abi::CPUPOOL_OP => ctl.with(|op| pool::cpupool_op(call, op))?,
         cmd => match name(cmd) {
             Some(what) => refuse!(EOPNOTSUPP, "sysctl {cmd}: {what}"),
             None => refuse!(ENOSYS, "sysctl {cmd} is not known"),

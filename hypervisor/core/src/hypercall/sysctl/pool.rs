@@ -2,17 +2,16 @@
 
 use hypercall_abi::plain::Union;
 use hypercall_abi::sysctl as abi;
-use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp, Sysctl};
+use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp};
 
 use crate::hypercall::domctl::{SCHEDULER, online, write_bitmap};
-use crate::hypercall::{Call, Refused};
+use crate::hypercall::{Call, Result};
 use crate::ids::DomId;
 use crate::machine::{CpuMask, Machine};
 use crate::refuse;
 use crate::sched::SLICE_MS;
 
-pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: CpupoolOp = ctl.payload();
+pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> Result<()> {
     match op.op {
         abi::CPUPOOL_OP_INFO => {
             if op.cpupool_id != 0 && op.cpupool_id != abi::CPUPOOL_PAR_ANY {
@@ -41,7 +40,6 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
         }
         op => refuse!(ENOSYS, "CPU pool operation {op} is not known"),
     }
-    ctl.set_payload(op);
     Ok(())
 }
 
@@ -55,8 +53,7 @@ fn domains<M: Machine>(call: &Call<'_, M>) -> u32 {
     count
 }
 
-pub(super) fn scheduler_op(ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: SchedulerOp = ctl.payload();
+pub(super) fn scheduler_op(op: &mut SchedulerOp) -> Result<()> {
     if op.cpupool_id != 0 || op.sched_id != SCHEDULER {
         refuse!(
             EINVAL,
@@ -68,7 +65,6 @@ pub(super) fn scheduler_op(ctl: &mut Sysctl) -> Result<(), Refused> {
     match op.cmd {
         abi::SCHEDOP_GETINFO => {
             op.u = Union::new(CreditSchedule { tslice_ms: SLICE_MS, ratelimit_us: 0, vcpu_migr_delay_us: 0 });
-            ctl.set_payload(op);
             Ok(())
         }
         abi::SCHEDOP_PUTINFO => refuse!(EOPNOTSUPP, "the scheduler's time slice is fixed"),

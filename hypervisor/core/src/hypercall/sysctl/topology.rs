@@ -2,13 +2,11 @@
 
 use hypercall_abi::abi::Word;
 use hypercall_abi::physdev::PciDevice;
-use hypercall_abi::sysctl::{
-    CpuInfo, CpuTopo, CpuTopoInfo, GetCpuInfo, MemInfo, NumaInfo, PciTopoInfo, Sysctl,
-};
+use hypercall_abi::sysctl::{CpuInfo, CpuTopo, CpuTopoInfo, GetCpuInfo, MemInfo, NumaInfo, PciTopoInfo};
 
 use super::host::ram_pages;
 use crate::frame::PAGE_SIZE;
-use crate::hypercall::{Call, Refused};
+use crate::hypercall::{Call, Result};
 use crate::ids::CpuId;
 use crate::machine::Machine;
 use crate::refuse;
@@ -60,8 +58,7 @@ impl<M: Machine> Topology<M> {
     }
 }
 
-pub(super) fn cpus<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: CpuTopoInfo = ctl.payload();
+pub(super) fn cpus<M: Machine>(call: &Call<'_, M>, op: &mut CpuTopoInfo) -> Result<()> {
     let count = call.hv.machine.cpus();
     if op.cputopo.is_null() {
         op.num_cpus = count;
@@ -73,12 +70,10 @@ pub(super) fn cpus<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(
             call.write_element(op.cputopo.get(), cpu.into(), &CpuTopo { core, socket, node: 0 })?;
         }
     }
-    ctl.set_payload(op);
     Ok(())
 }
 
-pub(super) fn nodes<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: NumaInfo = ctl.payload();
+pub(super) fn nodes<M: Machine>(call: &Call<'_, M>, op: &mut NumaInfo) -> Result<()> {
     let wants = |handle: u64| handle != 0 && op.num_nodes != 0;
     if wants(op.meminfo.get()) {
         let machine = call.hv.machine;
@@ -91,12 +86,10 @@ pub(super) fn nodes<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<
         call.write(op.distance.get(), &NEAR)?;
     }
     op.num_nodes = 1;
-    ctl.set_payload(op);
     Ok(())
 }
 
-pub(super) fn devices<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: PciTopoInfo = ctl.payload();
+pub(super) fn devices<M: Machine>(call: &Call<'_, M>, op: &mut PciTopoInfo) -> Result<()> {
     if op.devs.is_null() || op.nodes.is_null() {
         refuse!(EINVAL, "no list of devices or no room for their nodes");
     }
@@ -105,17 +98,14 @@ pub(super) fn devices<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Resul
         let _device: PciDevice = call.read_element(op.devs.get(), i)?;
         call.write_element(op.nodes.get(), i, &0u32)?;
     }
-    ctl.set_payload(op);
     Ok(())
 }
 
-pub(super) fn idle<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Result<(), Refused> {
-    let mut op: GetCpuInfo = ctl.payload();
+pub(super) fn idle<M: Machine>(call: &Call<'_, M>, op: &mut GetCpuInfo) -> Result<()> {
     op.nr_cpus = op.max_cpus.min(call.hv.machine.cpus());
     for cpu in 0..op.nr_cpus {
         let info = CpuInfo { idletime: call.hv.sched.idle_time(CpuId(cpu)) };
         call.write_element(op.info.get(), cpu.into(), &info)?;
     }
-    ctl.set_payload(op);
     Ok(())
 }
