@@ -43,13 +43,6 @@ impl Entries {
         }
     }
 
-    /// Whether the CPU may be in a guest without having seen what was made visible before this call.
-    #[inline]
-    pub fn is_inside(&self, cpu: CpuId) -> bool {
-        fence(Ordering::SeqCst);
-        self.0.get(cpu.index()).is_some_and(|seq| seq.load(Ordering::SeqCst) & 1 != 0)
-    }
-
     /// Waits until each CPU of the set has been outside since the call. `kick` interrupts one.
     ///
     /// May be called with locks held: a CPU in hypervisor code, even one that waits for such a lock, is outside.
@@ -88,14 +81,12 @@ mod tests {
     fn only_cpus_inside_are_kicked() {
         let entries = Entries::default();
         entries.enter(CpuId(1));
-        assert!(entries.is_inside(CpuId(1)) && !entries.is_inside(CpuId(0)));
         let mut kicked = None;
         entries.exclude(CpuMask(0b11), |cpu| {
             kicked = Some(cpu);
             entries.leave(cpu);
         });
         assert_eq!(kicked, Some(CpuId(1)));
-        assert!(!entries.is_inside(CpuId(1)));
     }
 }
 

@@ -22,8 +22,6 @@ pub trait GuestPage: Send + Sync {
     fn load64(&self, offset: usize) -> u64;
     /// Writes the aligned 64-bit word at `offset` (release).
     fn store64(&self, offset: usize, value: u64);
-    /// Sets bits in the 64-bit word at `offset`; returns what it was before.
-    fn fetch_or64(&self, offset: usize, bits: u64) -> u64;
     /// Copies bytes out of the page. Bytes that the guest changes meanwhile may be old or new, each.
     fn read(&self, offset: usize, into: &mut [u8]);
     /// Copies bytes into the page.
@@ -98,9 +96,6 @@ mod host {
         }
         fn store64(&self, offset: usize, value: u64) {
             self.update64(offset, |_| value);
-        }
-        fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
-            self.update64(offset, |v| v | bits)
         }
         fn read(&self, offset: usize, into: &mut [u8]) {
             self.with(offset, into.len(), |b| into.copy_from_slice(b));

@@ -55,12 +55,6 @@ impl<T> Slab<T> {
         self.taken
     }
 
-    /// How many there may be.
-    #[must_use]
-    pub fn limit(&self) -> u32 {
-        self.limit
-    }
-
     /// One past the highest slot number ever given.
     #[must_use]
     pub fn end(&self) -> u32 {
@@ -138,11 +132,6 @@ impl<T> Slab<T> {
             }
         }
         None
-    }
-
-    /// The things and their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..self.end()).filter_map(|at| Some((at, self.get(at)?)))
     }
 
     fn slot_mut(&mut self, at: u32) -> Option<&mut Slot<T>> {

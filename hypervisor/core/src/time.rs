@@ -72,12 +72,6 @@ impl TscScale {
             if self.shift >= 0 { (ticks as u128) << self.shift } else { (ticks >> -self.shift) as u128 };
         ((shifted * self.mul as u128) >> 32) as u64
     }
-
-    /// The ticks that so many nanoseconds take, rounded up.
-    #[must_use]
-    pub const fn to_ticks(&self, ns: u64) -> u64 {
-        ((ns as u128 * self.hz as u128).div_ceil(1_000_000_000)) as u64
-    }
 }
 
 #[cfg(test)]
@@ -99,7 +93,7 @@ mod tests {
         #[test]
         fn there_and_back(hz in 1_000_000u64..10_000_000_000, ns in 0u64..1_000_000_000_000) {
             let scale = TscScale::from_hz(hz).unwrap();
-            let back = scale.to_ns(scale.to_ticks(ns));
+            let back = scale.to_ns((u128::from(ns) * u128::from(hz)).div_ceil(1_000_000_000) as u64);
             prop_assert!(back.abs_diff(ns) <= 1_000_000_000 / hz + ns / 100_000_000 + 2);
         }
     }

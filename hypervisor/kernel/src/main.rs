@@ -5,7 +5,6 @@
 //! it all. Above that, [`start`] is what the machine is for.
 #![no_std]
 #![no_main]
-#![allow(dead_code, reason = "interfaces land before their users")]
 
 extern crate alloc;
 

@@ -74,18 +74,6 @@ impl<'a> Table<'a> {
         bytes_at(self.0, 0).unwrap_or_default()
     }
 
-    /// The revision of the table's layout.
-    #[must_use]
-    pub fn revision(&self) -> u8 {
-        u8_at(self.0, 8).unwrap_or_default()
-    }
-
-    /// The whole table.
-    #[must_use]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.0
-    }
-
     /// The addresses in an RSDT or XSDT.
     pub fn entries(&self) -> impl Iterator<Item = u64> + use<'a> {
         let wide = self.signature() == *b"XSDT";

@@ -138,12 +138,6 @@ impl Policy {
         }
     }
 
-    /// The XCR0 bits that the guest may set; XSETBV with others is #GP.
-    #[must_use]
-    pub const fn xcr0_allowed(&self) -> u64 {
-        self.xstate.allowed()
-    }
-
     /// The time leaf.
     #[must_use]
     pub const fn time(&self) -> &TimeLeaf {

@@ -122,7 +122,7 @@ fn the_vcpu_shows_through() {
 #[test]
 fn extended_state_sizes() {
     let policy = Policy::new(&INTEL, &config(1));
-    assert_eq!(policy.xcr0_allowed(), 0x2e7);
+    assert_eq!(policy.xstate.allowed(), 0x2e7);
     let at = |xcr0| policy.query(0xd, 0, &Vcpu { xcr0, ..vcpu(0) });
     assert_eq!(at(1), [0x2e7, 576, 2696, 0]);
     assert_eq!(at(7)[1], 832);
@@ -136,7 +136,7 @@ fn extended_state_sizes() {
 #[test]
 fn features_go_with_their_state() {
     let policy = Policy::new(&INTEL, &Config { xcr0_limit: 0b111, ..config(1) });
-    assert_eq!(policy.xcr0_allowed(), 7);
+    assert_eq!(policy.xstate.allowed(), 7);
     let [_, ebx, ecx, _] = policy.query(7, 0, &vcpu(0));
     assert_eq!((ebx >> 5 & 1, ebx >> 16 & 1, ecx >> 3 & 1), (1, 0, 0));
     let policy = Policy::new(&INTEL, &Config { xcr0_limit: 0, ..config(1) });
@@ -186,7 +186,7 @@ fn the_list_says_the_same_and_restricts() {
     let no_avx =
         Entry { leaf: 1, subleaf: NO_SUBLEAF, regs: [0, 0, !(1 << 12 | 1 << 28 | 1 << 29), u32::MAX] };
     policy.restrict(&no_avx).unwrap();
-    assert_eq!(policy.xcr0_allowed(), 0x203);
+    assert_eq!(policy.xstate.allowed(), 0x203);
     assert_eq!(policy.query(7, 0, &vcpu(0))[1] >> 5 & 1, 0, "no AVX2 without AVX");
     let nothing = Entry { leaf: 1, subleaf: NO_SUBLEAF, regs: [0; 4] };
     policy.restrict(&nothing).unwrap();

@@ -127,18 +127,10 @@ impl<M: Machine> DomainMemory<M> {
         self.p2m.read().lookup(gfn)
     }
 
-    /// A reference of the caller's own to the memory at `gfn`.
+    /// A reference of the caller's own to the domain's RAM at `gfn`.
     ///
     /// # Errors
-    /// Not memory; or not writable, if `write` is wanted.
-    pub fn page(&self, gfn: Gfn, write: bool) -> Result<FrameRef<M>, MemoryFault> {
-        self.view().with_page(gfn.addr(), write, FrameRef::clone)
-    }
-
-    /// The same, but only of the domain's own RAM.
-    ///
-    /// # Errors
-    /// As [`page`](Self::page).
+    /// Not memory of its own.
     pub fn own_page(&self, gfn: Gfn) -> Result<FrameRef<M>, MemoryFault> {
         let p2m = self.p2m.read();
         match p2m.lookup(gfn) {
@@ -163,24 +155,6 @@ impl<M: Machine> DomainMemory<M> {
         // The lock orders it: the epoch moves on under the write lock only.
         let epoch = self.tlb_epoch.load(Ordering::Relaxed);
         VcpuView::new(memory, epoch, tlb)
-    }
-
-    /// Copies guest-physical memory out.
-    ///
-    /// # Errors
-    /// Part of it is not memory; `into` may be partly filled then.
-    pub fn read(&self, at: Gaddr, into: &mut [u8]) -> Result<(), MemoryFault> {
-        self.view().read(at, into)
-    }
-
-    /// Reads a value.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn read_value<T: hypercall_abi::plain::Plain>(&self, at: Gaddr) -> Result<T, MemoryFault> {
-        let mut value = T::zeroed();
-        self.read(at, value.as_bytes_mut())?;
-        Ok(value)
     }
 
     /// Copies into guest-physical memory.

@@ -129,10 +129,4 @@ impl<M: Machine> Domain<M> {
         }
         allowed
     }
-
-    /// Whether this domain may act on that one as its controller.
-    #[must_use]
-    pub fn controls(&self, other: &Self) -> bool {
-        self.privileged || self.id == other.id
-    }
 }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn map(memory: &DomainMemory<TestMachine>, machine: TestMachine, gfn: Gfn, access: Access, fill: u8) {
-        let frame = FrameRef::alloc_ram(machine, DOMAIN, 100).unwrap();
+        let frame = FrameRef::adopt(machine, FrameRef::alloc_ram_run(machine, DOMAIN, 0, 100).unwrap());
         frame.write(0, &[fill; PAGE_SIZE]);
         memory.map(gfn, frame, PageType::Ram, access, || ()).map_err(|(error, _)| error).unwrap();
     }
@@ -190,7 +190,7 @@ mod tests {
         memory.vcpu_view(&tlb).write(AT.addr(), &[4]).unwrap();
         assert_eq!(read(&memory, &tlb, AT), Some(4));
         // The same frame, now read-only.
-        let frame = memory.page(AT, true).unwrap();
+        let frame = memory.own_page(AT).unwrap();
         memory.map(AT, frame, PageType::Ram, Access::READ, || ()).map_err(|(error, _)| error).unwrap();
         assert_eq!(memory.vcpu_view(&tlb).write(AT.addr(), &[5]), Err(MemoryFault::ReadOnly(AT.addr())));
     }

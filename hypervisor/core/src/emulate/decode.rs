@@ -55,20 +55,6 @@ pub struct Instruction {
     pub(super) length: u8,
 }
 
-impl Instruction {
-    /// Bytes of the instruction, 1 to 15.
-    #[must_use]
-    pub const fn length(&self) -> u8 {
-        self.length
-    }
-
-    /// Width of the device access.
-    #[must_use]
-    pub const fn width(&self) -> Width {
-        self.width
-    }
-}
-
 /// Decodes the instruction at the start of `bytes`.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ fn cpu() -> Cpu {
 fn run(bytes: &[u8], code: CodeSize, value: u64, is_write: bool) -> (Cpu, Device) {
     let (mut cpu, mut device) = (cpu(), Device { value, ..Device::default() });
     let instruction = decode(bytes, code).unwrap();
-    assert_eq!(usize::from(instruction.length()), bytes.len());
+    assert_eq!(usize::from(instruction.length), bytes.len());
     execute(&instruction, &mut cpu, &mut device, is_write).unwrap();
     (cpu, device)
 }
@@ -261,8 +261,8 @@ proptest! {
         }
         if let Ok(ours) = decode(&bytes, code) {
             prop_assert!(!theirs.is_invalid(), "{bytes:x?}: we say {ours:?}");
-            prop_assert_eq!(usize::from(ours.length()), theirs.len(), "{:x?}", bytes);
-            prop_assert_eq!(ours.width().bytes() as usize, theirs.memory_size().size(), "{:x?} {:?}", bytes, theirs);
+            prop_assert_eq!(usize::from(ours.length), theirs.len(), "{:x?}", bytes);
+            prop_assert_eq!(ours.width.bytes() as usize, theirs.memory_size().size(), "{:x?} {:?}", bytes, theirs);
 prop_assert!(!ours.repeat || theirs.has_rep_prefix() || theirs.has_repne_prefix());
         }
         if let Some((what, length)) = identify(&bytes, code) && !theirs.is_invalid() {

@@ -130,11 +130,6 @@ impl<P: crate::page::GuestPage> EventChannels<P> {
         &self.shared
     }
 
-    /// Changes the highest port number (`XEN_DOMCTL_set_max_evtchn`). Open ports above it stay open.
-    pub fn set_max_port(&mut self, max_port: Port) {
-        self.max_port = max_port;
-    }
-
     /// One past the highest port that can be opened.
     fn end(&self) -> u32 {
         let abi = if self.fifo.is_some() { fifo::PORTS } else { self.layout.ports() };

@@ -22,8 +22,6 @@ impl Virq {
     pub const DOM_EXC: Self = Self(abi::VIRQ_DOM_EXC as u8);
     /// The trace buffers have records.
     pub const TBUF: Self = Self(abi::VIRQ_TBUF as u8);
-    /// A domain paused for its debugger.
-    pub const DEBUGGER: Self = Self(abi::VIRQ_DEBUGGER as u8);
     /// A profiling sample.
     pub const XENOPROF: Self = Self(abi::VIRQ_XENOPROF as u8);
     /// The console ring has new bytes.
@@ -34,8 +32,6 @@ impl Virq {
     pub const ENOMEM: Self = Self(abi::VIRQ_ENOMEM as u8);
     /// A performance counter overflowed.
     pub const XENPMU: Self = Self(abi::VIRQ_XENPMU as u8);
-    /// The first of the eight lines that belong to the architecture; on x86 machine checks use it.
-    pub const ARCH_0: Self = Self(abi::VIRQ_ARCH_0 as u8);
 
     /// The line a guest names.
     ///

@@ -52,12 +52,6 @@ impl<M: Frames> FrameRef<M> {
         machine.table().get(mfn).then(|| Self { machine, mfn })
     }
 
-    /// A fresh, zeroed RAM frame of `domain`, counted against `max` frames.
-    pub fn alloc_ram(machine: M, domain: DomId, max: u32) -> Result<Self, OutOfFrames> {
-        let mfn = machine.table().alloc_ram(domain, 0, max)?;
-        Ok(Self::fresh(machine, mfn))
-    }
-
     /// `1 << order` zeroed RAM frames of `domain`. Every one has one reference, which the caller now owns: it
     /// takes each back with [`FrameRef::adopt`], typically by way of a p2m entry.
     pub fn alloc_ram_run(machine: M, domain: DomId, order: u32, max: u32) -> Result<Mfn, OutOfFrames> {
@@ -177,9 +171,6 @@ impl<M: Frames> GuestPage for FrameRef<M> {
     }
     fn store64(&self, offset: usize, value: u64) {
         self.machine.page(self).store64(offset, value);
-    }
-    fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
-        self.machine.page(self).fetch_or64(offset, bits)
     }
     fn read(&self, offset: usize, into: &mut [u8]) {
         self.machine.page(self).read(offset, into);

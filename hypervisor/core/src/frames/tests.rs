@@ -11,6 +11,10 @@ fn table(frames: usize) -> FrameTable {
     FrameTable::new(Box::leak(slots.into_boxed_slice())).unwrap()
 }
 
+fn alloc_ram(m: TestMachine, d: DomId, max: u32) -> Result<FrameRef<TestMachine>, OutOfFrames> {
+    FrameRef::alloc_ram_run(m, d, 0, max).map(|mfn| FrameRef::adopt(m, mfn))
+}
+
 #[test]
 fn all_free_frames_can_be_had_and_come_back_as_one_run() {
     let t = table(4096);
@@ -29,7 +33,7 @@ fn the_last_reference_frees_and_uncharges() {
     let m = TestMachine::new(64);
     let d = DomId(3);
     let free = m.table().free_frames();
-    let a = FrameRef::alloc_ram(m, d, 2).unwrap();
+    let a = alloc_ram(m, d, 2).unwrap();
     let b = a.clone();
     assert_eq!(m.table().owned_by(d), 1);
     drop(a);
@@ -43,8 +47,8 @@ fn the_last_reference_frees_and_uncharges() {
 fn a_domain_stops_at_its_limit_and_a_dead_frame_is_not_revived() {
     let m = TestMachine::new(64);
     let d = DomId(3);
-    let a = FrameRef::alloc_ram(m, d, 1).unwrap();
-    assert_eq!(FrameRef::alloc_ram(m, d, 1).unwrap_err(), OutOfFrames::DomainLimit { domain: d, max: 1 });
+    let a = alloc_ram(m, d, 1).unwrap();
+    assert_eq!(alloc_ram(m, d, 1).unwrap_err(), OutOfFrames::DomainLimit { domain: d, max: 1 });
     let mfn = a.mfn();
     drop(a);
     assert!(FrameRef::get(m, mfn).is_none());

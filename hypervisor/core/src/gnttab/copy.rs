@@ -90,13 +90,7 @@ impl CopyRequest {
 
     /// How many, in bytes: at most a page.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         usize::from(self.len)
-    }
-
-    /// Whether there is nothing to copy. (The ends are still checked for access.)
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }

@@ -20,7 +20,7 @@ pub struct Mapping<F> {
 /// The mapping side of a domain.
 #[derive(Debug)]
 pub struct MapTrack<F> {
-    mappings: Slab<Mapping<F>>,
+    pub(super) mappings: Slab<Mapping<F>>,
 }
 
 impl<F> MapTrack<F> {
@@ -28,18 +28,6 @@ impl<F> MapTrack<F> {
     #[must_use]
     pub const fn new(max: u32) -> Self {
         Self { mappings: Slab::new(max) }
-    }
-
-    /// Mappings there are or are being made.
-    #[must_use]
-    pub fn len(&self) -> u32 {
-        self.mappings.taken()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Takes a handle for a mapping that is about to be made. It names nothing until [`fill`](Self::fill).
@@ -84,10 +72,5 @@ impl<F> MapTrack<F> {
     /// both count along. All are out when this gives `None` with budget left.
     pub fn take_next(&mut self, cursor: &mut u32, budget: &mut u32) -> Option<Mapping<F>> {
         self.mappings.take_next(cursor, budget)
-    }
-
-    /// The mappings, for diagnostics.
-    pub fn iter(&self) -> impl Iterator<Item = (Handle, &Mapping<F>)> {
-        self.mappings.iter().map(|(at, mapping)| (Handle(at), mapping))
     }
 }

@@ -37,9 +37,6 @@ pub trait GuestCpu: Send {
     /// Whether the guest could take an NMI right now and nothing else waits to be injected.
     fn can_take_nmi(&self) -> bool;
 
-    /// Whether an event is already set for the next entry (an interrupted delivery that must be repeated).
-    fn event_pending(&self) -> bool;
-
     /// Sets the event that the next entry delivers.
     fn inject(&mut self, event: Event);
 

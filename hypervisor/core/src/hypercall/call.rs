@@ -65,7 +65,7 @@ impl Refused {
         let mut cut = Cut::new(&mut text);
         // Cutting never fails.
         let _ = cut.write_fmt(reason);
-        let len = cut.len() as u8;
+        let len = cut.written() as u8;
         Self { errno, text, len }
     }
 

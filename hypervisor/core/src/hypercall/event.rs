@@ -3,11 +3,10 @@
 use alloc::sync::Arc;
 
 use hypercall_abi::event_channel as abi;
-use hypercall_abi::plain::Union;
 
 use super::{Call, Outcome, Result};
 use crate::domain::Domain;
-use crate::evtchn::{EventChannels, State, Teardown, Virq};
+use crate::evtchn::{EventChannels, Teardown, Virq};
 use crate::frame::Gfn;
 use crate::frames::FrameRef;
 use crate::ids::{Port, VcpuId};
@@ -139,31 +138,7 @@ fn status<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
     let mut status: abi::Status = call.read(arg)?;
     let domain = call.target(status.dom)?;
     let found = domain.events.lock().status(Port(status.port))?;
-    status.vcpu = found.vcpu.0;
-    status.u = Union::default();
-    status.status = match found.state {
-        State::Free | State::Reserved => abi::STATUS_CLOSED,
-        State::Unbound { remote } => {
-            status.u = Union::new(remote.0);
-            abi::STATUS_UNBOUND
-        }
-        State::Interdomain { remote, remote_port } => {
-            let mut to = [0u32; 2];
-            to[0] = u32::from(remote.0);
-            to[1] = remote_port.0;
-            status.u = Union::new(to);
-            abi::STATUS_INTERDOMAIN
-        }
-        State::Pirq { pirq } => {
-            status.u = Union::new(pirq);
-            abi::STATUS_PIRQ
-        }
-        State::Virq { virq } => {
-            status.u = Union::new(virq.raw());
-            abi::STATUS_VIRQ
-        }
-        State::Ipi => abi::STATUS_IPI,
-    };
+    found.write_to(&mut status);
     call.write(arg, &status)
 }
 

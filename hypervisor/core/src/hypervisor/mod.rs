@@ -15,7 +15,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::domain::{BuildError, Domain, VcpuRef};
 use crate::entries::Entries;
-use crate::ids::{CpuId, DomId};
+use crate::ids::DomId;
 use crate::log::Level;
 use crate::machine::{CpuMask, Machine, OutOfMemory};
 use crate::sched::Scheduler;
@@ -135,10 +135,5 @@ impl<M: Machine> Hypervisor<M> {
     pub fn crash(&self, vcpu: &VcpuRef<M>, reason: core::fmt::Arguments<'_>) {
         self.machine.log(Level::Error, format_args!("{vcpu} crashed: {reason}"));
         self.shutdown_domain(vcpu.domain(), hypercall_abi::sched::SHUTDOWN_CRASH);
-    }
-
-    /// Makes this CPU look at its work again.
-    pub fn kick(&self, cpu: CpuId) {
-        self.machine.kick(cpu);
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of one mapping: map, unmap, protect.
+//! Changes of one mapping: map, unmap.
 //!
 //! Each goes in three steps: find the entry, allocate every table that a split or a new branch needs, then write.
 //! Only the second step can fail.
@@ -50,26 +50,6 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     pub fn unmap(&mut self, gfn: Gfn, order: u32) -> Result<Flush, P2mError> {
         let target = self.target(gfn, order)?;
         self.replace(gfn, target, |_| Ok(None))
-    }
-
-    /// Changes the type and access of `1 << order` guest frames that are mapped. The token carries no frame, since
-    /// none is given up.
-    ///
-    /// # Errors
-    /// [`P2mError::NotMapped`] for a hole; others as for [`map`](Self::map).
-    pub fn protect(
-        &mut self,
-        gfn: Gfn,
-        order: u32,
-        kind: PageType,
-        access: Access,
-    ) -> Result<Flush, P2mError> {
-        let target = self.target(gfn, order)?;
-        let flush = self.replace(gfn, target, |old| match old {
-            Some(old) => Ok(Some(Leaf { mfn: old.mfn, kind, access: kind.limit(access) })),
-            None => Err(P2mError::NotMapped { gfn }),
-        })?;
-        Ok(Flush { old: None, ..flush })
     }
 
     /// The level of the entries that map runs of `1 << order` frames, if `gfn` can start one.

@@ -38,12 +38,6 @@ impl Flush {
     pub(super) const NOTHING: Self =
         Self { scope: Scope::Nothing, old: None, retired: [None; Level::MAX_BELOW_ROOT] };
 
-    /// Which cached translations may be stale.
-    #[must_use]
-    pub fn scope(&self) -> Scope {
-        self.scope
-    }
-
     /// Whether any cached translation may be stale.
     #[must_use]
     pub fn is_needed(&self) -> bool {

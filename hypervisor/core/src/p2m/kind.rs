@@ -79,8 +79,6 @@ impl Access {
     pub const READ: Self = Self { write: false, execute: false };
     /// Read and write.
     pub const READ_WRITE: Self = Self { write: true, execute: false };
-    /// Read and execute.
-    pub const READ_EXECUTE: Self = Self { write: false, execute: true };
     /// Everything.
     pub const ALL: Self = Self { write: true, execute: true };
 }

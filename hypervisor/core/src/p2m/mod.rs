@@ -95,12 +95,6 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         self.root
     }
 
-    /// The page-table format.
-    #[must_use]
-    pub fn format(&self) -> &F {
-        &self.format
-    }
-
     /// Table pages in the tree, the root included, for the domain's quota. Tables that a [`Flush`] still holds are
     /// not counted.
     #[must_use]
@@ -151,23 +145,6 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
             // A walk down to the lowest level never ends on a table.
             Slot::Hole | Slot::Table(_) => Extent::Hole { order: spot.level.order() },
         }
-    }
-
-    /// The largest order with which a run of `count` frames from `gfn` can start when it maps to `mfn`.
-    #[must_use]
-    pub fn best_order(&self, gfn: Gfn, mfn: Mfn, count: u64) -> u32 {
-        let fits = |level: Level| {
-            let order = level.order();
-            gfn.is_aligned(order) && mfn.is_aligned(order) && count >> order != 0
-        };
-        let mut level = self.format.max_leaf();
-        while !fits(level) {
-            match level.below() {
-                Some(below) => level = below,
-                None => break,
-            }
-        }
-        level.order()
     }
 
     /// Walks towards `target`, until the entry there or a hole or leaf above it.

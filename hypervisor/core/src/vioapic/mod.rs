@@ -150,13 +150,6 @@ impl VirtualIoApic {
         }
     }
 
-    /// The line went inactive before the guest took the interrupt.
-    pub fn deassert(&mut self, gsi: u32) {
-        if let Some(index) = self.pin(gsi) {
-            self.pins[index].active = false;
-        }
-    }
-
     /// The guest ended `vector`. `reopen` gets the route of each pin whose level-triggered interrupt that was;
     /// the kernel unmasks the real pin if the route says so.
     pub fn end(&mut self, vector: Vector, mut reopen: impl FnMut(Route)) {

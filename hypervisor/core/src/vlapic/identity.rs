@@ -13,12 +13,6 @@ pub const fn apic_id(vcpu: VcpuId) -> u32 {
     vcpu.0.wrapping_mul(2)
 }
 
-/// The vCPU that [`apic_id`] gives this id to.
-#[must_use]
-pub const fn vcpu_of_apic_id(id: u32) -> Option<VcpuId> {
-    if id & 1 == 0 { Some(VcpuId(id / 2)) } else { None }
-}
-
 /// How the APIC is switched on: the two enable bits of `IA32_APIC_BASE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -165,8 +159,6 @@ mod tests {
     #[test]
     fn ids_are_twice_the_index() {
         assert_eq!(apic_id(VcpuId(3)), 6);
-        assert_eq!(vcpu_of_apic_id(6), Some(VcpuId(3)));
-        assert_eq!(vcpu_of_apic_id(5), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod timer;
 mod vectors;
 
 pub use base::{APIC_BASE_MSR, APIC_PAGE};
-pub use identity::{Destination, Identity, IdentityCell, Mode, apic_id, vcpu_of_apic_id};
+pub use identity::{Destination, Identity, IdentityCell, Mode, apic_id};
 pub use message::{Delivery, Ipi, Message, Target};
 pub use posted::{Drained, PostedInterrupts};
 pub use registers::{TSC_DEADLINE_MSR, X2APIC_MSRS};
@@ -205,7 +205,6 @@ impl Vlapic {
     }
 
     /// The task priority as CR8 shows it (0 to 15).
-    #[must_use]
     pub const fn cr8(&self) -> u8 {
         self.tpr >> 4
     }

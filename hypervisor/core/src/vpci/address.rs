@@ -72,17 +72,9 @@ pub struct Register {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AddressPort {
     value: u32,
-    /// Bits 27:24 are register bits 11:8, as AMD CPUs have it.
-    extended: bool,
 }
 
 impl AddressPort {
-    /// A register of zero. `extended`: AMD's way to the extended configuration space is switched on.
-    #[must_use]
-    pub const fn new(extended: bool) -> Self {
-        Self { value: 0, extended }
-    }
-
     /// Reads the port, 4 bytes.
     #[must_use]
     pub const fn get(&self) -> u32 {
@@ -100,9 +92,8 @@ impl AddressPort {
         if self.value >> 31 == 0 || byte + size.bytes() > 4 {
             return None;
         }
-        let high = if self.extended { self.value >> 16 & 0xf00 } else { 0 };
         let bdf = Bdf { segment: 0, bus: (self.value >> 16) as u8, devfn: (self.value >> 8) as u8 };
-        Some(Register { bdf, offset: (high | self.value & 0xfc) as u16 + byte })
+        Some(Register { bdf, offset: (self.value & 0xfc) as u16 + byte })
     }
 }
 

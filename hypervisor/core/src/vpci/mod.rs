@@ -132,16 +132,9 @@ pub enum Effect {
 pub struct VirtualPci {
     /// In the order of their names.
     functions: Vec<Function>,
-    denied: Vec<Bdf>,
 }
 
 impl VirtualPci {
-    /// Hides the functions in `denied`, which Tenon keeps.
-    #[must_use]
-    pub const fn new(denied: Vec<Bdf>) -> Self {
-        Self { functions: Vec::new(), denied }
-    }
-
     /// Reads configuration space. All ones where the guest is to see nothing.
     pub fn read(
         &mut self,
@@ -150,9 +143,6 @@ impl VirtualPci {
         hw: &mut impl ConfigSpace,
         effects: &mut impl FnMut(Effect),
     ) -> u32 {
-        if self.denied.contains(&at.bdf) {
-            return size.ones();
-        }
         match self.function(at.bdf, hw, effects) {
             Some(function) => function.read(at.offset, size, hw),
             None => hw.read(at.bdf, at.offset, size),
@@ -168,22 +158,8 @@ impl VirtualPci {
         hw: &mut impl ConfigSpace,
         effects: &mut impl FnMut(Effect),
     ) {
-        if self.denied.contains(&at.bdf) {
-            return;
-        }
         if let Some(function) = self.function(at.bdf, hw, effects) {
             function.write(at.offset, size, value, hw, effects);
-        }
-    }
-
-    /// Forgets a function that was removed or reset behind the guest's back.
-    pub fn forget(&mut self, bdf: Bdf, effects: &mut impl FnMut(Effect)) {
-        if let Ok(index) = self.functions.binary_search_by_key(&bdf, |f| f.bdf) {
-            let function = self.functions.remove(index);
-            effects(Effect::Unbind { bdf });
-            if let Some(frames) = function.msix.as_ref().and_then(msix::Msix::frames) {
-                effects(Effect::Untrap(frames));
-            }
         }
     }
 

@@ -103,9 +103,6 @@ impl GuestCpu for AnyGuest {
     fn can_take_nmi(&self) -> bool {
         self.get().can_take_nmi()
     }
-    fn event_pending(&self) -> bool {
-        self.get().event_pending()
-    }
     fn inject(&mut self, event: Event) {
         self.get_mut().inject(event);
     }

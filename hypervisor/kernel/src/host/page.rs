@@ -128,10 +128,6 @@ impl GuestPage for DirectPage<'_> {
         }
     }
     #[inline]
-    fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
-        self.word64(offset).map_or(0, |word| word.fetch_or(bits, Ordering::AcqRel))
-    }
-    #[inline]
     fn read(&self, offset: usize, into: &mut [u8]) {
         match self.at(offset, into.len()) {
             // SAFETY: in the page; `into` is exclusively borrowed and does not overlap guest frames.

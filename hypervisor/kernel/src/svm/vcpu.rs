@@ -188,10 +188,6 @@ impl GuestCpu for SvmVcpu {
         !self.in_nmi && control.interrupt_shadow & 1 == 0 && control.event_inj & EVENT_VALID == 0
     }
 
-    fn event_pending(&self) -> bool {
-        self.vmcb.control.event_inj & EVENT_VALID != 0
-    }
-
     fn inject(&mut self, event: Event) {
         let control = &mut self.vmcb.control;
         control.event_inj = EVENT_VALID

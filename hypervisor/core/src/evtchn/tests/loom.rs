@@ -51,9 +51,6 @@ impl GuestPage for Words {
     fn store64(&self, _: usize, _: u64) {
         unreachable!()
     }
-    fn fetch_or64(&self, _: usize, _: u64) -> u64 {
-        unreachable!()
-    }
     fn read(&self, _: usize, _: &mut [u8]) {
         unreachable!()
     }

@@ -183,7 +183,7 @@ impl World {
 
     fn check(&self, honest: bool) {
         for (dom, (table, maps)) in (0..DOMS).zip(self.tables.iter().zip(&self.maps)) {
-            assert_eq!(maps.len() as usize, self.mapped.iter().filter(|m| m.0 == dom).count());
+            assert_eq!(maps.mappings.taken() as usize, self.mapped.iter().filter(|m| m.0 == dom).count());
             let uses = |r| self.mapped.iter().filter(move |m| m.2 == dom && m.3 == r);
             let in_use = (0..REFS).filter(|r| uses(*r).next().is_some()).count();
             let alive = self.alive[usize::from(dom)];

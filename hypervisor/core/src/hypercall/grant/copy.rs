@@ -35,7 +35,7 @@ fn copy_one<A: Abi, M: Machine>(call: &Call<'_, M>, op: &abi::Copy<A>) -> Result
     };
     let from = (source.frame(), usize::from(request.source().offset));
     let to = (dest.frame(), usize::from(request.dest().offset));
-    call.hv.machine.copy(from, to, request.len());
+    call.hv.machine.copy(from, to, request.bytes());
     source.release(call);
     dest.release(call);
     Ok(())

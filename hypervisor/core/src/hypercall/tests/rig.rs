@@ -104,7 +104,9 @@ impl Caller {
 
     /// The value at an address.
     pub fn get<T: Plain>(&self, at: u64) -> T {
-        self.domain().memory.read_value(Gaddr(at)).expect("the caller's memory")
+        let mut value = T::zeroed();
+        self.domain().memory.view().read(Gaddr(at), value.as_bytes_mut()).expect("the caller's memory");
+        value
     }
 
     /// Values at an address.

@@ -81,10 +81,6 @@ impl GuestCpu for TestGuest {
         self.injected.is_none()
     }
 
-    fn event_pending(&self) -> bool {
-        self.injected.is_some()
-    }
-
     fn inject(&mut self, event: Event) {
         self.injected = Some(event);
     }

@@ -35,7 +35,7 @@ fn tables_outlive_the_flush() {
     let (mut p2m, tables) = space();
     done(&mut p2m, 5, 77, 0);
     let flush = p2m.unmap(Gfn(5), 0).unwrap();
-    assert_eq!(flush.scope(), Scope::Range { gfn: Gfn(5), order: 0 });
+    assert_eq!(flush.scope, Scope::Range { gfn: Gfn(5), order: 0 });
     assert_eq!((p2m.tables(), tables.live()), (1, 4));
     assert_eq!(p2m.flushed(flush).map(|old| old.mfn), Some(Mfn(77)));
     assert_eq!(tables.live(), 1);
@@ -74,19 +74,6 @@ fn mapping_the_same_again_needs_no_flush() {
 }
 
 #[test]
-fn protecting_gives_up_no_frame() {
-    let (mut p2m, _) = space();
-    done(&mut p2m, 0x200, 0x400, 9);
-    let flush = p2m.protect(Gfn(0x200), 0, PageType::RamReadOnly, Access::ALL).unwrap();
-    assert!(flush.is_needed());
-    assert_eq!(p2m.flushed(flush), None);
-    assert_eq!(p2m.lookup(Gfn(0x200)).map(|e| e.access), Some(Access::READ_EXECUTE));
-    assert_eq!(p2m.lookup(Gfn(0x201)).map(|e| e.access), Some(Access::ALL));
-    let refused = p2m.protect(Gfn(0x1), 0, PageType::Ram, Access::ALL).unwrap_err();
-    assert_eq!(refused, P2mError::NotMapped { gfn: Gfn(1) });
-}
-
-#[test]
 fn refusals_name_the_rule() {
     let (mut p2m, tables) = space();
     done(&mut p2m, 0x201, 1, 0);
@@ -105,16 +92,6 @@ fn refusals_name_the_rule() {
 
     let small = P2m::new(Npt { giant_pages: false }, tables).map(|mut p2m| ram(&mut p2m, 0, 0, 18));
     assert!(matches!(small, Ok(Err(P2mError::BadOrder { order: 18 }))));
-}
-
-#[test]
-fn the_best_order_fits_both_sides() {
-    let (p2m, _) = space();
-    assert_eq!(p2m.best_order(Gfn(0), Mfn(0), u64::MAX), 18);
-    assert_eq!(p2m.best_order(Gfn(0), Mfn(0), 0x3_ffff), 9);
-    assert_eq!(p2m.best_order(Gfn(0x4_0000), Mfn(0x200), u64::MAX), 9);
-    assert_eq!(p2m.best_order(Gfn(0x200), Mfn(0x201), u64::MAX), 0);
-    assert_eq!(p2m.best_order(Gfn(0x200), Mfn(0x200), 0), 0);
 }
 
 #[test]

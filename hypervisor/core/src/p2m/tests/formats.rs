@@ -11,7 +11,8 @@ const KINDS: [PageType; 6] = [
     PageType::GrantMapped { writable: false },
     PageType::GrantMapped { writable: true },
 ];
-const ACCESSES: [Access; 4] = [Access::READ, Access::READ_WRITE, Access::READ_EXECUTE, Access::ALL];
+const ACCESSES: [Access; 4] = [Access::READ, Access::READ_WRITE, READ_EXECUTE, Access::ALL];
+const READ_EXECUTE: Access = Access { write: false, execute: true };
 
 fn round_trips(format: &impl Format) {
     for level in [Level::PAGE, Level::MEGA, Level::GIGA] {
@@ -66,7 +67,7 @@ fn software_bits_that_name_no_type_are_a_hole() {
 #[test]
 fn types_limit_access() {
     assert_eq!(PageType::Ram.limit(Access::ALL), Access::ALL);
-    assert_eq!(PageType::RamReadOnly.limit(Access::ALL), Access::READ_EXECUTE);
+    assert_eq!(PageType::RamReadOnly.limit(Access::ALL), READ_EXECUTE);
     assert_eq!(PageType::Foreign.limit(Access::ALL), Access::READ_WRITE);
     assert_eq!(PageType::GrantMapped { writable: false }.limit(Access::ALL), Access::READ);
     assert_eq!(PageType::GrantMapped { writable: true }.limit(Access::READ), Access::READ);

@@ -17,7 +17,6 @@ type Model = BTreeMap<u64, (u32, u64, PageType, Access)>;
 enum Op {
     Map(u64, u64, u32, PageType, Access),
     Unmap(u64, u32),
-    Protect(u64, u32, PageType, Access),
 }
 
 /// Few distinct frames, at the edges of tables, so that operations meet.
@@ -52,7 +51,6 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (gfn(), gfn(), order(), kind(), access())
             .prop_map(|(g, m, o, k, a)| Op::Map(align(g, o), align(m, o), o, k, a)),
         2 => (gfn(), order()).prop_map(|(g, o)| Op::Unmap(align(g, o), o)),
-        1 => (gfn(), order(), kind(), access()).prop_map(|(g, o, k, a)| Op::Protect(align(g, o), o, k, a)),
     ]
 }
 
@@ -60,7 +58,6 @@ fn apply<F: Format>(p2m: &mut P2m<F, Tables>, op: Op) -> Result<Flush, P2mError>
     match op {
         Op::Map(gfn, mfn, order, kind, access) => p2m.map(Gfn(gfn), Mfn(mfn), order, kind, access),
         Op::Unmap(gfn, order) => p2m.unmap(Gfn(gfn), order),
-        Op::Protect(gfn, order, kind, access) => p2m.protect(Gfn(gfn), order, kind, access),
     }
 }
 
@@ -86,7 +83,7 @@ fn isolate(model: &mut Model, gfn: u64, order: u32) -> ControlFlow<P2mError, Opt
 }
 
 fn apply_to_model(model: &mut Model, op: Op) -> Result<Option<Mfn>, P2mError> {
-    let (Op::Map(gfn, _, order, ..) | Op::Unmap(gfn, order) | Op::Protect(gfn, order, ..)) = op;
+    let (Op::Map(gfn, _, order, ..) | Op::Unmap(gfn, order)) = op;
     let before = model.clone();
     let old = match isolate(model, gfn, order) {
         ControlFlow::Break(refused) => return Err(refused),
@@ -102,14 +99,6 @@ fn apply_to_model(model: &mut Model, op: Op) -> Result<Option<Mfn>, P2mError> {
         }
         (Op::Unmap(..), _) => {
             model.remove(&gfn);
-        }
-        (Op::Protect(..), None) => return Err(P2mError::NotMapped { gfn: Gfn(gfn) }),
-        (Op::Protect(_, _, kind, access), Some(mfn)) => {
-            let new = (order, mfn, kind, kind.limit(access));
-            if model.insert(gfn, new) == Some(new) {
-                *model = before;
-            }
-            return Ok(None);
         }
     }
     Ok(old.map(Mfn))
