@@ -4,7 +4,6 @@
 ///
 /// QEMU (multiboot1) puts the file name first. GRUB 2 passes arguments only, and GRUB's own configuration script
 /// writes the word `placeholder` before them.
-#[must_use]
 pub fn arguments<'a>(line: &'a str, loader: &str) -> &'a str {
     let line = line.trim();
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));

@@ -51,7 +51,6 @@ impl<'a> Cut<'a> {
     }
 
     /// Bytes written.
-    #[must_use]
     pub fn written(&self) -> usize {
         self.len
     }

@@ -10,7 +10,6 @@ pub struct ConsoleRing<const N: usize> {
 
 impl<const N: usize> ConsoleRing<N> {
     /// An empty ring.
-    #[must_use]
     pub const fn new() -> Self {
         Self { bytes: [0; N], written: 0 }
     }
@@ -24,13 +23,11 @@ impl<const N: usize> ConsoleRing<N> {
     }
 
     /// The position after the last byte written.
-    #[must_use]
     pub const fn end(&self) -> u64 {
         self.written
     }
 
     /// The position of the oldest byte still there.
-    #[must_use]
     pub const fn start(&self) -> u64 {
         self.written.saturating_sub(N as u64)
     }

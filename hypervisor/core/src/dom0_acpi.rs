@@ -94,7 +94,6 @@ impl Dom0Tables {
     }
 
     /// Bytes that [`place`](Self::place) returns.
-    #[must_use]
     pub fn size(&self) -> usize {
         self.madt_at() + HEADER + self.madt.len()
     }
@@ -104,7 +103,6 @@ impl Dom0Tables {
     }
 
     /// The tables as they have to lie at `at` in guest memory. The RSDP is at the start.
-    #[must_use]
     pub fn place(&self, at: Gaddr) -> Vec<u8> {
         let mut out = self.rsdp(at.0.wrapping_add(XSDT_AT as u64));
         out.resize(XSDT_AT, 0);

@@ -79,7 +79,6 @@ pub struct Dom0Map<'a> {
 impl<'a> Dom0Map<'a> {
     /// A map from the machine's, the domain's RAM in any order, the place of its new ACPI tables in that RAM, and
     /// the windows that are not to be mapped. Empty spans are allowed everywhere.
-    #[must_use]
     pub fn new(host: &'a MemoryMap, mut ram: Vec<Span>, acpi: Span, emulated: Vec<Span>) -> Self {
         ram.retain(|span| span.start < span.end);
         ram.sort_unstable_by_key(|span| span.start);
@@ -92,7 +91,6 @@ impl<'a> Dom0Map<'a> {
     }
 
     /// What `frame` is to be mapped to. Answers without a table, so that devices can be mapped when first touched.
-    #[must_use]
     pub fn place(&self, frame: Gfn) -> Place {
         let address = frame.addr().0;
         if self.is_ram(address) {
@@ -112,7 +110,6 @@ impl<'a> Dom0Map<'a> {
 
     /// Whether the domain reaches all `count` frames from `first` directly, as one mapping: a single frame of a device's
     /// or of firmware's, or a run of devices' frames only.
-    #[must_use]
     pub fn is_direct(&self, first: Gfn, count: u64) -> bool {
         if count == 1 {
             return matches!(self.place(first), Place::Device | Place::Firmware);

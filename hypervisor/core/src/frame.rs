@@ -25,13 +25,11 @@ macro_rules! frame_and_address {
 
         impl $frame {
             /// The address of the frame's first byte. Frames past the address space wrap; callers check first.
-            #[must_use]
             pub const fn addr(self) -> $addr {
                 $addr(self.0 << PAGE_SHIFT)
             }
 
             /// The frame `n` further on, or `None` past the end of the number space.
-            #[must_use]
             pub const fn checked_add(self, n: u64) -> Option<Self> {
                 match self.0.checked_add(n) {
                     Some(sum) => Some(Self(sum)),
@@ -40,7 +38,6 @@ macro_rules! frame_and_address {
             }
 
             /// Whether the frame starts a naturally aligned run of `1 << order` frames.
-            #[must_use]
             pub const fn is_aligned(self, order: u32) -> bool {
                 order < 64 && self.0 & ((1 << order) - 1) == 0
             }
@@ -48,19 +45,16 @@ macro_rules! frame_and_address {
 
         impl $addr {
             /// The frame that holds this byte.
-            #[must_use]
             pub const fn frame(self) -> $frame {
                 $frame(self.0 >> PAGE_SHIFT)
             }
 
             /// The byte's place in its frame.
-            #[must_use]
             pub const fn offset(self) -> usize {
                 (self.0 & (PAGE_SIZE as u64 - 1)) as usize
             }
 
             /// The address `n` bytes further on, or `None` past the end of the address space.
-            #[must_use]
             pub const fn checked_add(self, n: u64) -> Option<Self> {
                 match self.0.checked_add(n) {
                     Some(sum) => Some(Self(sum)),

@@ -50,7 +50,6 @@ impl DomId {
     pub const FIRST_RESERVED: Self = Self(0x7ff0);
 
     /// Whether the number can name a real domain.
-    #[must_use]
     pub const fn is_real(self) -> bool {
         self.0 < Self::FIRST_RESERVED.0
     }
@@ -58,7 +57,6 @@ impl DomId {
 
 impl VcpuId {
     /// The id as an index. Whoever indexes checks the bound.
-    #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -66,7 +64,6 @@ impl VcpuId {
 
 impl CpuId {
     /// The id as an index. Whoever indexes checks the bound.
-    #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

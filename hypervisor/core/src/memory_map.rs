@@ -33,7 +33,6 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of an E820 entry of this type (ACPI 6.5, table 15.6); unknown types are not touched.
-    #[must_use]
     pub const fn from_e820(kind: u32) -> Self {
         match kind {
             1 => Self::Ram,
@@ -45,7 +44,6 @@ impl Kind {
     }
 
     /// The kind of an EFI memory descriptor of this type after ExitBootServices (UEFI 2.10, table 7.10).
-    #[must_use]
     pub const fn from_efi(kind: u32) -> Self {
         match kind {
             // Loader code and data, boot services code and data, conventional.
@@ -58,7 +56,6 @@ impl Kind {
     }
 
     /// The E820 type that tells a guest of such a range.
-    #[must_use]
     pub const fn to_e820(self) -> u32 {
         match self {
             Self::Ram | Self::LowMemory | Self::Module | Self::Hypervisor => 1,
@@ -98,19 +95,16 @@ pub struct Range {
 
 impl Range {
     /// A range from its start and length; the length is cut at the end of the address space.
-    #[must_use]
     pub const fn new(start: u64, len: u64, kind: Kind) -> Self {
         Self { start: Maddr(start), end: Maddr(start.saturating_add(len)), kind }
     }
 
     /// Bytes in the range.
-    #[must_use]
     pub const fn len(&self) -> u64 {
         self.end.0.saturating_sub(self.start.0)
     }
 
     /// Whether the range has no bytes.
-    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -141,7 +135,6 @@ impl Default for MemoryMap {
 
 impl MemoryMap {
     /// The ranges, ascending.
-    #[must_use]
     pub fn ranges(&self) -> &[Range] {
         &self.ranges[..self.count]
     }
@@ -152,19 +145,16 @@ impl MemoryMap {
     }
 
     /// All bytes of one kind.
-    #[must_use]
     pub fn total(&self, kind: Kind) -> u64 {
         self.of_kind(kind).map(Range::len).sum()
     }
 
     /// The kind of the range that holds `addr`, if one does.
-    #[must_use]
     pub fn kind_at(&self, addr: Maddr) -> Option<Kind> {
         self.ranges().iter().find(|r| r.start <= addr && addr < r.end).map(|r| r.kind)
     }
 
     /// The first address past all memory of kinds that are RAM or ACPI data.
-    #[must_use]
     pub fn memory_end(&self) -> Maddr {
         let memory = |r: &&Range| !matches!(r.kind, Kind::Reserved | Kind::Unusable);
         self.ranges().iter().rev().find(memory).map_or(Maddr(0), |r| r.end)
@@ -246,7 +236,6 @@ impl MemoryMap {
     }
 
     /// The highest run of RAM of `len` bytes that lies in `within`, aligned to `align` (a power of two).
-    #[must_use]
     pub fn find_highest(&self, len: u64, align: u64, within: core::ops::Range<u64>) -> Option<Maddr> {
         self.of_kind(Kind::Ram).rev().find_map(|ram| {
             let end = ram.end.0.min(within.end);

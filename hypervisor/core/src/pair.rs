@@ -19,7 +19,6 @@ pub enum Pair<'a, T> {
 
 impl<T> Pair<'_, T> {
     /// The table of the domain that asks.
-    #[must_use]
     pub fn local(&self) -> &T {
         match self {
             Self::Same(table) => table,
@@ -28,7 +27,6 @@ impl<T> Pair<'_, T> {
     }
 
     /// The table of the other domain.
-    #[must_use]
     pub fn remote(&self) -> &T {
         match self {
             Self::Same(table) => table,

@@ -11,7 +11,6 @@ impl Ratio {
     /// The factor `to / from`, for counts of a clock of `from` Hz that become counts of one of `to` Hz.
     ///
     /// `None` if `from` is zero or the factor is 2^32 or more.
-    #[must_use]
     pub fn between(from: u64, to: u64) -> Option<Self> {
         let scaled = (u128::from(to) << 32).checked_div(u128::from(from))?;
         u64::try_from(scaled).ok().map(Self)
@@ -19,7 +18,6 @@ impl Ratio {
 
     /// Converts a count, rounding down; saturates.
     #[inline]
-    #[must_use]
     pub fn apply(self, count: u64) -> u64 {
         let scaled = (u128::from(count) * u128::from(self.0)) >> 32;
         if scaled > u128::from(u64::MAX) { u64::MAX } else { scaled as u64 }

@@ -27,7 +27,6 @@ const AFTERNOON: u8 = 1 << 7;
 
 impl Registers {
     /// Seconds since 1970-01-01 00:00 UTC, for a clock that runs in UTC; `None` if the registers are no time.
-    #[must_use]
     pub fn unix_seconds(&self) -> Option<u64> {
         let number = |raw: u8| {
             if self.status_b & BINARY != 0 {

@@ -94,7 +94,6 @@ fn write_runstate<A: Abi, M: Machine>(area: &SharedArea<M>, times: &RunTimes, ma
 }
 
 /// A run state in a guest's layout.
-#[must_use]
 pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
     use hypercall_abi::abi::Word;
     let mut info = RunstateInfo::<A>::zeroed();

@@ -44,19 +44,16 @@ pub struct Slab<T> {
 
 impl<T> Slab<T> {
     /// An empty table.
-    #[must_use]
     pub const fn new(limit: u32) -> Self {
         Self { chunks: Vec::new(), free: None, taken: 0, limit }
     }
 
     /// Slots that are reserved or used.
-    #[must_use]
     pub fn taken(&self) -> u32 {
         self.taken
     }
 
     /// One past the highest slot number ever given.
-    #[must_use]
     pub fn end(&self) -> u32 {
         (self.chunks.len() as u32 * CHUNK).min(self.limit)
     }
@@ -95,7 +92,6 @@ impl<T> Slab<T> {
     }
 
     /// The thing in a slot.
-    #[must_use]
     pub fn get(&self, at: u32) -> Option<&T> {
         match self.chunks.get((at / CHUNK) as usize)?.get((at % CHUNK) as usize)? {
             Slot::Used(value) => Some(value),

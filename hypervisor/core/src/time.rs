@@ -14,7 +14,6 @@ impl Nanos {
     pub const MILLISECOND: u64 = 1_000_000;
 
     /// What is left until `self` at `now`; 0 if it is past.
-    #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -46,7 +45,6 @@ pub struct TscScale {
 
 impl TscScale {
     /// The scale of a counter that runs at `hz`; `None` below 1 kHz and from 1 THz.
-    #[must_use]
     pub fn from_hz(hz: u64) -> Option<Self> {
         if !(1_000..1_000_000_000_000).contains(&hz) {
             return None;
@@ -66,7 +64,6 @@ impl TscScale {
     }
 
     /// The nanoseconds that so many ticks take.
-    #[must_use]
     pub const fn to_ns(&self, ticks: u64) -> u64 {
         let shifted =
             if self.shift >= 0 { (ticks as u128) << self.shift } else { (ticks >> -self.shift) as u128 };

@@ -72,27 +72,23 @@ impl<'a> Fadt<'a> {
     }
 
     /// The DSDT.
-    #[must_use]
     pub fn dsdt(&self) -> Maddr {
         let wide = u64_at(self.0, 140).filter(|at| *at != 0);
         Maddr(wide.unwrap_or(u64::from(self.word(40))))
     }
 
     /// The FACS, if there is one.
-    #[must_use]
     pub fn facs(&self) -> Option<Maddr> {
         let wide = u64_at(self.0, 132).filter(|at| *at != 0);
         wide.or(Some(u64::from(self.word(36)))).filter(|at| *at != 0).map(Maddr)
     }
 
     /// The system control interrupt, a GSI.
-    #[must_use]
     pub fn sci(&self) -> u32 {
         u32::from(u16_at(self.0, 46).unwrap_or(9))
     }
 
     /// The PM1 control registers: PM1a, and PM1b where there is one.
-    #[must_use]
     pub fn pm1_control(&self) -> [Option<GenericAddress>; 2] {
         let len = u8_at(self.0, 89).unwrap_or(2);
         [(172, 64), (184, 68)].map(|(wide, narrow)| {
@@ -101,7 +97,6 @@ impl<'a> Fadt<'a> {
     }
 
     /// The PM1 event blocks (status in the lower half, enable in the upper), and the length of each in bytes.
-    #[must_use]
     pub fn pm1_event(&self) -> ([Option<GenericAddress>; 2], u8) {
         let len = u8_at(self.0, 88).unwrap_or(4);
         let blocks = [(148, 56), (160, 60)].map(|(wide, narrow)| {
@@ -111,14 +106,12 @@ impl<'a> Fadt<'a> {
     }
 
     /// The power management timer (3.579545 MHz), and whether it has 32 bits instead of 24.
-    #[must_use]
     pub fn pm_timer(&self) -> Option<(GenericAddress, bool)> {
         let register = GenericAddress::parse(self.0, 208).or_else(|| GenericAddress::io(self.word(76), 4))?;
         Some((register, self.word(112) & FLAG_TIMER_32_BIT != 0))
     }
 
     /// The reset register and the value that resets.
-    #[must_use]
     pub fn reset(&self) -> Option<(GenericAddress, u8)> {
         if self.word(112) & FLAG_RESET == 0 {
             return None;
@@ -127,7 +120,6 @@ impl<'a> Fadt<'a> {
     }
 
     /// The index of the century in CMOS memory, if the clock keeps one.
-    #[must_use]
     pub fn century(&self) -> Option<u8> {
         u8_at(self.0, 108).filter(|index| *index != 0)
     }

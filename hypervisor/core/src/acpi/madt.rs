@@ -88,13 +88,11 @@ impl<'a> Madt<'a> {
     }
 
     /// Where the local APICs are, unless an entry says otherwise.
-    #[must_use]
     pub fn local_apic_address(&self) -> Maddr {
         Maddr(u64::from(u32_at(self.0, 36).unwrap_or(0xfee0_0000)))
     }
 
     /// Whether there are 8259 interrupt controllers to be masked.
-    #[must_use]
     pub fn has_8259(&self) -> bool {
         u32_at(self.0, 40).is_some_and(|flags| flags & 1 != 0)
     }

@@ -21,7 +21,6 @@ pub struct ConfigSpace {
 
 impl ConfigSpace {
     /// The run's first byte and its length.
-    #[must_use]
     pub fn range(&self) -> (Maddr, u64) {
         let buses = u64::from(self.last_bus).saturating_sub(u64::from(self.first_bus)) + 1;
         (Maddr(self.base.0.saturating_add(u64::from(self.first_bus) << 20)), buses << 20)

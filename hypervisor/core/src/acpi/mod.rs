@@ -62,14 +62,12 @@ impl<'a> Table<'a> {
     }
 
     /// The length that a header tells, if it can be one.
-    #[must_use]
     pub fn len_from_header(header: &[u8]) -> Option<usize> {
         let len = u32_at(header, 4)? as usize;
         (len >= HEADER_LEN).then_some(len)
     }
 
     /// The table's name.
-    #[must_use]
     pub fn signature(&self) -> [u8; 4] {
         bytes_at(self.0, 0).unwrap_or_default()
     }

@@ -14,7 +14,6 @@ const WORD_PREFIX: u8 = 0x0b;
 const DWORD_PREFIX: u8 = 0x0c;
 
 /// The sleep types for PM1a and PM1b that switch the machine off; `None` if the table does not say so in the usual way.
-#[must_use]
 pub fn soft_off(dsdt: &[u8]) -> Option<(u8, u8)> {
     let mut at = 0;
     while let Some(found) = dsdt.get(at..)?.windows(NAME.len()).position(|bytes| bytes == NAME) {

@@ -24,7 +24,6 @@ impl Vendor {
 
 impl Policy {
     /// Works out what `config`'s guest sees on `host`.
-    #[must_use]
     pub fn new(host: &impl HostCpuid, config: &Config) -> Self {
         let vendor = Vendor::of(host);
         let mut policy = Self {

@@ -103,7 +103,6 @@ pub struct Policy {
 
 impl Policy {
     /// The answer to CPUID on `vcpu`. Leaves that do not exist are all zero.
-    #[must_use]
     pub fn query(&self, leaf: u32, subleaf: u32, vcpu: &Vcpu) -> Regs {
         if let Some(regs) = self.basic.get(leaf as usize) {
             if leaf > self.basic[0][0] {
@@ -139,7 +138,6 @@ impl Policy {
     }
 
     /// The time leaf.
-    #[must_use]
     pub const fn time(&self) -> &TimeLeaf {
         &self.xen.time
     }

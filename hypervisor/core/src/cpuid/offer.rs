@@ -29,7 +29,6 @@ impl<M: Machine> HostCpuid for OnHost<M> {
 
 impl Policy {
     /// What a domain of that number and size sees on this machine, before the tools take anything away.
-    #[must_use]
     pub fn for_domain(machine: impl Machine, stable_tsc: bool, domain: DomId, vcpus: u32) -> Self {
         let offer = machine.guest_features();
         let scale = machine.tsc_scale();

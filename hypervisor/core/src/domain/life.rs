@@ -61,7 +61,6 @@ impl Default for Life {
 
 impl Life {
     /// The stage now.
-    #[must_use]
     pub fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::Alive,
@@ -71,7 +70,6 @@ impl Life {
     }
 
     /// Whether it exists and may run.
-    #[must_use]
     pub fn is_alive(&self) -> bool {
         self.stage() == Stage::Alive
     }
@@ -87,7 +85,6 @@ impl Life {
     }
 
     /// The reason of its shutdown (`SHUTDOWN_*`, `public/sched.h`), if it has shut down.
-    #[must_use]
     pub fn shutdown(&self) -> Option<u32> {
         Some(self.shutdown.load(Ordering::Acquire)).filter(|reason| *reason != NOT_SHUT_DOWN)
     }
@@ -112,7 +109,6 @@ impl Life {
     }
 
     /// How often the tools have paused it.
-    #[must_use]
     pub fn pauses(&self) -> u32 {
         self.pauses.load(Ordering::Acquire)
     }
@@ -132,7 +128,6 @@ impl Life {
     }
 
     /// Whether the tools have ever let it run: what a guest sees of its CPUs does not change from then on.
-    #[must_use]
     pub fn is_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
     }

@@ -66,25 +66,21 @@ impl<M: Machine> DomainMemory<M> {
     }
 
     /// The root of the nested page table.
-    #[must_use]
     pub fn root(&self) -> Mfn {
         self.p2m.read().root()
     }
 
     /// The most RAM frames that the domain may own.
-    #[must_use]
     pub fn max_frames(&self) -> u32 {
         self.max_frames.load(Ordering::Relaxed)
     }
 
     /// Pages of nested page tables in use.
-    #[must_use]
     pub fn tables(&self) -> usize {
         self.p2m.read().tables()
     }
 
     /// The most pages of nested page tables; [`u32::MAX`] for no limit.
-    #[must_use]
     pub fn max_tables(&self) -> u32 {
         u32::try_from(self.p2m.read().max_tables()).unwrap_or(u32::MAX)
     }
@@ -95,13 +91,11 @@ impl<M: Machine> DomainMemory<M> {
     }
 
     /// RAM frames that the domain owns.
-    #[must_use]
     pub fn frames(&self) -> u32 {
         self.machine.table().owned_by(self.domain)
     }
 
     /// Whether any of `1 << order` guest frames maps to something.
-    #[must_use]
     pub fn any_mapped(&self, gfn: Gfn, order: u32) -> bool {
         let p2m = self.p2m.read();
         let end = gfn.0 + (1 << order);
@@ -116,13 +110,11 @@ impl<M: Machine> DomainMemory<M> {
     }
 
     /// The highest guest frame that has ever been mapped.
-    #[must_use]
     pub fn highest_gfn(&self) -> Gfn {
         Gfn(self.highest.load(Ordering::Relaxed))
     }
 
     /// What a guest frame maps to.
-    #[must_use]
     pub fn lookup(&self, gfn: Gfn) -> Option<Entry> {
         self.p2m.read().lookup(gfn)
     }
@@ -143,7 +135,6 @@ impl<M: Machine> DomainMemory<M> {
 
     /// The memory as it is now: mappings stay as they are for as long as the view lives.
     #[inline]
-    #[must_use]
     pub fn view(&self) -> MemoryView<'_, M> {
         MemoryView::new(self.machine, self.p2m.read())
     }

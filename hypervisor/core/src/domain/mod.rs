@@ -98,7 +98,6 @@ pub struct Domain<M: Machine> {
 
 impl<M: Machine> Domain<M> {
     /// One of its vCPUs, if the index is good.
-    #[must_use]
     pub fn vcpu(self: &Arc<Self>, id: VcpuId) -> Option<VcpuRef<M>> {
         (id.index() < self.vcpus.len()).then(|| VcpuRef::new(self.clone(), id))
     }
@@ -109,13 +108,11 @@ impl<M: Machine> Domain<M> {
     }
 
     /// CPUs that have one of the vCPUs loaded now.
-    #[must_use]
     pub fn running_on(&self) -> CpuMask {
         CpuMask(self.running_on.load(Ordering::SeqCst))
     }
 
     /// Whether guest frame and machine frame are the same number throughout.
-    #[must_use]
     pub fn is_identity_mapped(&self) -> bool {
         self.hardware.is_some()
     }

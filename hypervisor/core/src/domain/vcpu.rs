@@ -100,7 +100,6 @@ impl Default for Timers {
 
 impl Timers {
     /// The first of them.
-    #[must_use]
     pub fn first(&self) -> Nanos {
         self.singleshot.min(self.periodic.0).min(self.poll).min(self.apic).min(self.watchdog)
     }
@@ -200,19 +199,16 @@ impl<M: Machine> Vcpu<M> {
 
     /// Whether something waits that a blocked vCPU must wake for.
     #[inline]
-    #[must_use]
     pub fn has_work(&self) -> bool {
         self.requests.load(Ordering::SeqCst) != 0 || self.posted.is_pending()
     }
 
     /// Whether the guest or the tools have switched it on.
-    #[must_use]
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Acquire)
     }
 
     /// The vector of this vCPU's own upcalls.
-    #[must_use]
     pub fn upcall_vector(&self) -> Option<Vector> {
         match self.upcall_vector.load(Ordering::Relaxed) {
             0 => None,
@@ -223,7 +219,6 @@ impl<M: Machine> Vcpu<M> {
 
 impl<M: Machine> Context<M> {
     /// Whether the guest computes in 64-bit mode: which layout its hypercall arguments have.
-    #[must_use]
     pub fn is_64_bit(&self) -> bool {
         self.guest.control().mode == crate::guest_cpu::CpuMode::Bits64
     }
@@ -242,13 +237,11 @@ impl<M: Machine> VcpuRef<M> {
     }
 
     /// Its domain.
-    #[must_use]
     pub fn domain(&self) -> &Arc<Domain<M>> {
         &self.domain
     }
 
     /// Whether both name the same vCPU.
-    #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         self.id == other.id && Arc::ptr_eq(&self.domain, &other.domain)
     }

@@ -28,13 +28,11 @@ impl Watchdogs {
     }
 
     /// Whether one has run out.
-    #[must_use]
     pub fn expired(&self, now: Nanos) -> bool {
         self.0.lock().iter().flatten().any(|deadline| *deadline <= now)
     }
 
     /// When the first runs out.
-    #[must_use]
     pub fn first(&self) -> Nanos {
         self.0.lock().iter().flatten().copied().min().unwrap_or(Nanos::NEVER)
     }

@@ -36,7 +36,6 @@ pub enum Exiting {
 }
 
 /// The instruction at the start of `bytes` and its length, or `None` if it is none of [`Exiting`] or incomplete.
-#[must_use]
 pub fn identify(bytes: &[u8], code: CodeSize) -> Option<(Exiting, u8)> {
     let mut reader = Reader::new(bytes);
     let (prefixes, first) = Prefixes::read(&mut reader, code).ok()?;
@@ -91,7 +90,6 @@ pub fn identify(bytes: &[u8], code: CodeSize) -> Option<(Exiting, u8)> {
 }
 
 /// The length of `expected`, if that is what `bytes` start with.
-#[must_use]
 pub fn length_of(expected: Exiting, bytes: &[u8], code: CodeSize) -> Option<u8> {
     let plain: &[u8] = match expected {
         Exiting::Cpuid => &[0x0f, 0xa2],

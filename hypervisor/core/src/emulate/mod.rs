@@ -47,7 +47,6 @@ pub enum Width {
 
 impl Width {
     /// The width in bytes.
-    #[must_use]
     pub const fn bytes(self) -> u64 {
         match self {
             Self::Byte => 1,
@@ -58,19 +57,16 @@ impl Width {
     }
 
     /// The width in bits.
-    #[must_use]
     pub const fn bits(self) -> u32 {
         self.bytes() as u32 * 8
     }
 
     /// All bits of an operand of this width.
-    #[must_use]
     pub const fn mask(self) -> u64 {
         u64::MAX >> (64 - self.bits())
     }
 
     /// `value`'s low bits, extended by their sign.
-    #[must_use]
     pub const fn sign_extend(self, value: u64) -> u64 {
         let unused = 64 - self.bits();
         ((value << unused) as i64 >> unused) as u64
@@ -108,7 +104,6 @@ impl Gpr {
     }
 
     /// The number, below 16.
-    #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

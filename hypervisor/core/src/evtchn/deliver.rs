@@ -103,7 +103,6 @@ impl<P: GuestPage> EventChannels<P> {
     }
 
     /// Whether the port has an event that the guest has not taken.
-    #[must_use]
     pub fn is_pending(&self, port: Port) -> bool {
         match (&self.fifo, self.ports.get(port)) {
             (Some(fifo), Some(channel)) => fifo.is_pending(port, channel),
@@ -113,7 +112,6 @@ impl<P: GuestPage> EventChannels<P> {
     }
 
     /// Whether the guest has masked the port.
-    #[must_use]
     pub fn is_masked(&self, port: Port) -> bool {
         match &self.fifo {
             Some(fifo) => fifo.is_masked(port),

@@ -51,13 +51,11 @@ impl Layout {
     }
 
     /// One past the highest port of the 2-level ABI.
-    #[must_use]
     pub const fn ports(self) -> u32 {
         self.long_bits() * self.long_bits()
     }
 
     /// The alignment a `vcpu_info` needs, in bytes.
-    #[must_use]
     pub const fn align(self) -> usize {
         self.long_bits() as usize / 8
     }

@@ -119,13 +119,11 @@ impl<P: crate::page::GuestPage> EventChannels<P> {
     }
 
     /// The domain.
-    #[must_use]
     pub fn dom(&self) -> DomId {
         self.dom
     }
 
     /// The page that holds `shared_info`.
-    #[must_use]
     pub fn shared_info(&self) -> &P {
         &self.shared
     }

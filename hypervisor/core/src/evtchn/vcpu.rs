@@ -60,7 +60,6 @@ impl<P> Copy for InfoAt<'_, P> {}
 
 impl<P: GuestPage> InfoAt<'_, P> {
     /// Whether an upcall is due.
-    #[must_use]
     pub fn upcall_pending(self) -> bool {
         self.page.load32(self.offset + UPCALL_PENDING) & 0xff != 0
     }
@@ -82,13 +81,11 @@ pub(super) fn info_at<'a, P>(shared: &'a P, vcpus: &'a [Vcpu<P>], vcpu: VcpuId) 
 
 impl<P: GuestPage> EventChannels<P> {
     /// Where the `vcpu_info` of `vcpu` is; `None` for a vCPU from 32 up that has not registered one.
-    #[must_use]
     pub fn vcpu_info(&self, vcpu: VcpuId) -> Option<InfoAt<'_, P>> {
         info_at(&self.shared, &self.vcpus, vcpu)
     }
 
     /// Whether the vCPU must take an upcall before it runs on. Its flag is the guest's to clear.
-    #[must_use]
     pub fn upcall_pending(&self, vcpu: VcpuId) -> bool {
         self.vcpu_info(vcpu).is_some_and(InfoAt::upcall_pending)
     }
@@ -125,7 +122,6 @@ impl<P: GuestPage> EventChannels<P> {
     }
 
     /// The layout of the guest's shared pages.
-    #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }

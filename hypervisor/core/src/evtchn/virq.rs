@@ -42,13 +42,11 @@ impl Virq {
     }
 
     /// The number on the wire.
-    #[must_use]
     pub const fn raw(self) -> u32 {
         self.0 as u32
     }
 
     /// Whether only a domain that controls the hypervisor may have the line.
-    #[must_use]
     pub const fn is_for_control_domain(self) -> bool {
         matches!(
             self,
@@ -61,7 +59,6 @@ impl Virq {
     }
 
     /// Whether a domain has this line once, and not once per vCPU.
-    #[must_use]
     pub const fn is_global(self) -> bool {
         !matches!(self, Self::TIMER | Self::DEBUG | Self::XENOPROF | Self::XENPMU)
     }

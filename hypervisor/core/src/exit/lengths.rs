@@ -20,7 +20,6 @@ impl Lengths {
 
     /// The length of that instruction at that address, if it was found out before.
     #[inline]
-    #[must_use]
     pub fn get(&self, rip: u64, what: Exiting) -> Option<u8> {
         match self.0[Self::slot(rip)] {
             Some((at, known, len)) if at == rip && known == what => Some(len),

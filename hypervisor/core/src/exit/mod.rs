@@ -175,7 +175,6 @@ impl<M: Machine> GuestClock<M> {
     }
 
     /// When the guest's TSC has that value.
-    #[must_use]
     pub fn when_tsc_is(&self, guest_tsc: u64) -> Nanos {
         let ahead = guest_tsc.wrapping_sub(self.guest_tsc());
         // The upper half of the range means the past.
@@ -199,7 +198,6 @@ impl<M: Machine> Clock for GuestClock<M> {
 /// The vector of the domain's event callback.
 impl<M: Machine> crate::domain::Domain<M> {
     /// The vector by which all vCPUs without one of their own take event upcalls.
-    #[must_use]
     pub fn callback_vector(&self) -> Option<crate::ids::Vector> {
         match self.callback_vector.load(Ordering::Relaxed) {
             0 => None,

@@ -75,7 +75,6 @@ impl Default for MsrStore {
 
 impl MsrStore {
     /// The MTRRs, as a save record has them. PAT is not among them.
-    #[must_use]
     pub fn mtrrs(&self) -> HwMtrr {
         HwMtrr {
             msr_pat_cr: 0,

@@ -45,14 +45,12 @@ impl Default for Buddy {
 
 impl Buddy {
     /// An allocator with nothing in it.
-    #[must_use]
     pub const fn new() -> Self {
         const EMPTY: [u32; MAX_ORDER as usize + 1] = [NIL; MAX_ORDER as usize + 1];
         Self { low: Lists(EMPTY), high: Lists(EMPTY), free: 0 }
     }
 
     /// Frames on the lists.
-    #[must_use]
     pub fn free_frames(&self) -> u64 {
         self.free
     }

@@ -56,7 +56,6 @@ refusals! {
 
 impl FrameTable {
     /// Takes over the slots of all frames, every one of which is in state reserved. `None` without heap.
-    #[must_use]
     pub fn new(slots: &'static [FrameSlot]) -> Option<Self> {
         let mut owned = Vec::new();
         owned.try_reserve_exact(usize::from(DomId::FIRST_RESERVED.0)).ok()?;
@@ -65,7 +64,6 @@ impl FrameTable {
     }
 
     /// One past the highest frame number that has a slot.
-    #[must_use]
     pub fn end(&self) -> Mfn {
         Mfn(self.slots.len() as u64)
     }
@@ -76,19 +74,16 @@ impl FrameTable {
     }
 
     /// Frames free now.
-    #[must_use]
     pub fn free_frames(&self) -> u64 {
         self.buddy.lock().free_frames()
     }
 
     /// RAM frames that `domain` owns.
-    #[must_use]
     pub fn owned_by(&self, domain: DomId) -> u32 {
         self.owned.get(usize::from(domain.0)).map_or(0, |n| n.load(Ordering::Relaxed))
     }
 
     /// What the frame is now; `None` if it is beyond the machine's RAM.
-    #[must_use]
     pub fn kind(&self, mfn: Mfn) -> Option<FrameKind> {
         Some(self.slot(mfn)?.kind())
     }

@@ -46,7 +46,6 @@ pub struct FrameRef<M: Frames> {
 
 impl<M: Frames> FrameRef<M> {
     /// Another reference to a frame, unless it has none to share (not a domain's, being freed).
-    #[must_use]
     pub fn get(machine: M, mfn: Mfn) -> Option<Self> {
         // Not `then_some`: that would make a reference, and drop it, also where there is none.
         machine.table().get(mfn).then(|| Self { machine, mfn })
@@ -94,7 +93,6 @@ impl<M: Frames> FrameRef<M> {
     }
 
     /// The frame's number.
-    #[must_use]
     pub fn mfn(&self) -> Mfn {
         self.mfn
     }

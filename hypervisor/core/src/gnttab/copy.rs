@@ -77,19 +77,16 @@ impl CopyRequest {
     }
 
     /// Where the bytes come from.
-    #[must_use]
     pub fn source(&self) -> CopyEnd {
         self.source
     }
 
     /// Where they go.
-    #[must_use]
     pub fn dest(&self) -> CopyEnd {
         self.dest
     }
 
     /// How many, in bytes: at most a page.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         usize::from(self.len)
     }

@@ -93,7 +93,6 @@ impl From<NoSlot> for GrantError {
 
 impl GrantError {
     /// The value for a `status` field (`GNTST_*`).
-    #[must_use]
     pub const fn status(self) -> i16 {
         match self {
             Self::NoDomain(_) => abi::STATUS_BAD_DOMAIN,

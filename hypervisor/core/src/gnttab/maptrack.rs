@@ -25,7 +25,6 @@ pub struct MapTrack<F> {
 
 impl<F> MapTrack<F> {
     /// No mappings, and at most `max` of them.
-    #[must_use]
     pub const fn new(max: u32) -> Self {
         Self { mappings: Slab::new(max) }
     }

@@ -48,14 +48,12 @@ pub struct Size {
 
 impl<P: GuestPage, F: Clone> GrantTable<P, F> {
     /// A table without frames, which may grow to `max_frames`.
-    #[must_use]
     pub fn new(dom: DomId, max_frames: u32) -> Self {
         let max_active = max_frames.saturating_mul(ENTRIES_PER_FRAME);
         Self { dom, frames: Vec::new(), max_frames, active: Slab::new(max_active), dying: false }
     }
 
     /// The size now and the limit.
-    #[must_use]
     pub fn size(&self) -> Size {
         Size { frames: self.frames.len() as u32, max_frames: self.max_frames }
     }
@@ -87,13 +85,11 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
     }
 
     /// A frame of the table.
-    #[must_use]
     pub fn frame(&self, index: u32) -> Option<&P> {
         Some(&self.frames.get(index as usize)?.page)
     }
 
     /// Where the guest has mapped a frame of the table.
-    #[must_use]
     pub fn gfn(&self, index: u32) -> Option<Gfn> {
         self.frames.get(index as usize)?.gfn
     }
@@ -133,7 +129,6 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
     }
 
     /// References in use.
-    #[must_use]
     pub fn in_use(&self) -> u32 {
         self.active.taken()
     }

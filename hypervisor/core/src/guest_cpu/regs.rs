@@ -39,13 +39,11 @@ pub enum Gpr {
 
 impl Gprs {
     /// One register's 64 bits.
-    #[must_use]
     pub const fn get(&self, reg: Gpr) -> u64 {
         self.gpr[reg as usize]
     }
 
     /// One register's low 32 bits.
-    #[must_use]
     pub const fn get32(&self, reg: Gpr) -> u32 {
         self.gpr[reg as usize] as u32
     }
@@ -56,7 +54,6 @@ impl Gprs {
     }
 
     /// edx:eax, as RDMSR and WRMSR use it.
-    #[must_use]
     pub const fn edx_eax(&self) -> u64 {
         (self.get32(Gpr::Rdx) as u64) << 32 | self.get32(Gpr::Rax) as u64
     }
@@ -165,7 +162,6 @@ const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 
 impl SystemState {
     /// The state after INIT (AMD64 manual 2, table 14-1), with the given code segment start.
-    #[must_use]
     pub fn after_init(code_selector: u16) -> Self {
         let real = |selector: u16, attributes| Segment {
             selector,
@@ -195,7 +191,6 @@ impl SystemState {
     }
 
     /// The state at a PVH entry point (`public/arch-x86/hvm/start_info.h`): flat 32-bit protected mode.
-    #[must_use]
     pub fn pvh_entry() -> Self {
         let flat = |selector, attributes| Segment {
             selector,

@@ -113,13 +113,11 @@ impl<M: Machine> HardwareDomain<M> {
     }
 
     /// Whether some I/O APIC has a pin for that global system interrupt.
-    #[must_use]
     pub fn has_gsi(&self, gsi: u32) -> bool {
         self.io_apics.iter().any(|apic| apic.state.lock().owns(gsi))
     }
 
     /// Whether accesses to that guest-physical address are virtualized.
-    #[must_use]
     pub fn claims_memory(&self, at: Gaddr) -> bool {
         self.io_apic_at(at).is_some() || self.config_at(at, 1).is_some() || self.holds_table(at.frame())
     }
@@ -149,7 +147,6 @@ impl<M: Machine> HardwareDomain<M> {
     }
 
     /// Reads a virtualized register.
-    #[must_use]
     pub fn read_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, bytes: u64) -> u64 {
         if let Some((apic, offset)) = self.io_apic_at(at) {
             u64::from(apic.state.lock().read(offset))
@@ -175,7 +172,6 @@ impl<M: Machine> HardwareDomain<M> {
     }
 
     /// Reads a virtualized port.
-    #[must_use]
     pub fn read_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, bytes: u8) -> u32 {
         match Size::from_bytes(bytes.into()) {
             Some(size) if PCI_PORTS.contains(&port) => self.read_pci_port(hv, vcpu, port, size),

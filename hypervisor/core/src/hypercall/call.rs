@@ -58,7 +58,6 @@ impl Refused {
     const TEXT: usize = 119;
 
     /// A refusal for a reason that needs no type of its own.
-    #[must_use]
     #[cold]
     pub fn new(errno: Errno, reason: fmt::Arguments<'_>) -> Self {
         let mut text = [0; Self::TEXT];
@@ -70,7 +69,6 @@ impl Refused {
     }
 
     /// The number for the guest.
-    #[must_use]
     pub fn errno(&self) -> Errno {
         self.errno
     }
@@ -124,7 +122,6 @@ macro_rules! refuse {
 
 impl<M: Machine> Call<'_, M> {
     /// The caller's domain.
-    #[must_use]
     pub fn domain(&self) -> &Arc<Domain<M>> {
         self.vcpu.domain()
     }
@@ -206,7 +203,6 @@ impl<M: Machine> Call<'_, M> {
     }
 
     /// The number that an argument names, whether or not there is such a domain.
-    #[must_use]
     pub fn domain_id(&self, id: u16) -> DomId {
         if id == hypercall_abi::xen::DOMID_SELF { self.domain().id } else { DomId(id) }
     }

@@ -303,7 +303,6 @@ fn set_memory_map<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Resul
 }
 
 /// A range of RAM for a memory map.
-#[must_use]
 pub fn e820(start: u64, size: u64, kind: u32) -> abi::E820Entry {
     abi::E820Entry { addr: CompatU64::truncated(start), size: CompatU64::truncated(size), kind }
 }

@@ -35,7 +35,6 @@ refusals! {
 
 impl UseError {
     /// The value for a `status` field (`GNTST_*`).
-    #[must_use]
     pub const fn status(self) -> i16 {
         match self {
             Self::Grant(error) => error.status(),

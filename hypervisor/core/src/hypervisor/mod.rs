@@ -65,7 +65,6 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// The domain of that number, dying ones included.
-    #[must_use]
     pub fn domain(&self, id: DomId) -> Option<Arc<Domain<M>>> {
         let domains = self.domains.read();
         let at = domains.binary_search_by_key(&id, |d| d.id).ok()?;
@@ -73,7 +72,6 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// The first domain whose number is at least `id`.
-    #[must_use]
     pub fn domain_from(&self, id: DomId) -> Option<Arc<Domain<M>>> {
         let domains = self.domains.read();
         domains.get(domains.partition_point(|d| d.id < id)).cloned()

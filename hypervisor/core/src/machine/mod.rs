@@ -128,7 +128,6 @@ pub struct CpuMask(pub u64);
 
 impl CpuMask {
     /// The first `count` CPUs.
-    #[must_use]
     pub fn first(count: u32) -> Self {
         Self(u64::MAX.checked_shr(64_u32.saturating_sub(count)).unwrap_or(0))
     }
@@ -144,7 +143,6 @@ impl CpuMask {
     }
 
     /// Whether the set has the CPU.
-    #[must_use]
     pub fn contains(self, cpu: CpuId) -> bool {
         self.0 & 1u64.checked_shl(cpu.0).unwrap_or(0) != 0
     }

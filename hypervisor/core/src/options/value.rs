@@ -18,7 +18,6 @@ pub enum MemoryAmount {
 
 impl MemoryAmount {
     /// Parses an amount; a size without a suffix is in KiB, as in Xen's `dom0_mem`.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix('-') {
             return parse_size(rest, 10).map(Self::AllBut);
@@ -36,7 +35,6 @@ impl MemoryAmount {
     }
 
     /// The amount in bytes on a machine with `total` bytes, never more than that.
-    #[must_use]
     pub const fn resolve(self, total: u64) -> u64 {
         let bytes = match self {
             Self::Bytes(bytes) => bytes,
@@ -50,7 +48,6 @@ impl MemoryAmount {
 }
 
 /// Parses a decimal number, or a hexadecimal one after `0x`.
-#[must_use]
 pub fn parse_number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -61,7 +58,6 @@ pub fn parse_number(text: &str) -> Option<u64> {
 }
 
 /// Parses a size in bytes with a suffix B, K, M, G or T; without one, the unit is `1 << default_shift` bytes.
-#[must_use]
 pub fn parse_size(text: &str, default_shift: u32) -> Option<u64> {
     let shift = match text.as_bytes().last()?.to_ascii_uppercase() {
         // A hexadecimal digit first, a suffix only where it cannot be one.
@@ -76,7 +72,6 @@ pub fn parse_size(text: &str, default_shift: u32) -> Option<u64> {
 }
 
 /// Parses yes, on, true, enable, 1 and their opposites.
-#[must_use]
 pub fn parse_boolean(text: &str) -> Option<bool> {
     match text {
         "yes" | "on" | "true" | "enable" | "1" => Some(true),

@@ -22,19 +22,16 @@ impl Level {
     pub(super) const MAX_BELOW_ROOT: usize = 3;
 
     /// log2 of the frames that an entry of this level covers.
-    #[must_use]
     pub const fn order(self) -> u32 {
         self.0 * 9
     }
 
     /// The level whose entries cover `1 << order` frames.
-    #[must_use]
     pub const fn of_order(order: u32) -> Option<Self> {
         if order.is_multiple_of(9) && order <= Self::TOP.order() { Some(Self(order / 9)) } else { None }
     }
 
     /// The next level down, if there is one.
-    #[must_use]
     pub const fn below(self) -> Option<Self> {
         match self.0 {
             0 => None,
@@ -48,7 +45,6 @@ impl Level {
     }
 
     /// Which entry of a table of this level leads to `gfn`.
-    #[must_use]
     #[inline]
     pub const fn index(self, gfn: Gfn) -> usize {
         (gfn.0 >> self.order()) as usize & (ENTRIES - 1)

@@ -25,7 +25,6 @@ impl PageType {
     pub const BITS: u32 = 4;
 
     /// The type as a number of [`Self::BITS`] bits.
-    #[must_use]
     pub const fn to_bits(self) -> u64 {
         match self {
             Self::Ram => 0,
@@ -38,7 +37,6 @@ impl PageType {
     }
 
     /// The type behind a number, if it is one.
-    #[must_use]
     #[inline]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         match bits {
@@ -53,7 +51,6 @@ impl PageType {
     }
 
     /// `wanted`, less what the type forbids: no code is fetched from other domains' pages.
-    #[must_use]
     pub const fn limit(self, wanted: Access) -> Access {
         let (may_write, may_execute) = match self {
             Self::Ram | Self::MmioDirect => (true, true),

@@ -90,20 +90,17 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     }
 
     /// The root table, for the hardware's root register.
-    #[must_use]
     pub fn root(&self) -> Mfn {
         self.root
     }
 
     /// Table pages in the tree, the root included, for the domain's quota. Tables that a [`Flush`] still holds are
     /// not counted.
-    #[must_use]
     pub fn tables(&self) -> usize {
         self.tables
     }
 
     /// The most table pages that the tree may have.
-    #[must_use]
     pub fn max_tables(&self) -> usize {
         self.max_tables
     }
@@ -115,7 +112,6 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
 
     /// What `gfn` maps to: the machine frame of `gfn` itself, with the order of the leaf that maps it.
     #[inline]
-    #[must_use]
     pub fn lookup(&self, gfn: Gfn) -> Option<Entry> {
         match self.extent(gfn) {
             Extent::Leaf(entry) => Some(entry),
@@ -125,7 +121,6 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
 
     /// What `gfn` maps to, or how large a hole it lies in, so that a scan of the address space can skip.
     #[inline]
-    #[must_use]
     pub fn extent(&self, gfn: Gfn) -> Extent {
         if !self.in_range(gfn, 0) {
             return Extent::Hole { order: 0 };

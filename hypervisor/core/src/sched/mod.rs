@@ -183,7 +183,6 @@ impl<M: Machine> Scheduler<M> {
     }
 
     /// How long a CPU has run no vCPU, in ns since boot.
-    #[must_use]
     pub fn idle_time(&self, cpu: CpuId) -> u64 {
         let busy = self.cpus.get(cpu.index()).map_or(0, |cpu| cpu.busy.load(Ordering::Relaxed));
         self.machine.now().0.saturating_sub(busy)

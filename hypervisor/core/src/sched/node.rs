@@ -50,7 +50,6 @@ pub struct SchedNode {
 
 impl SchedNode {
     /// A parked vCPU that one reason holds: it has not been started.
-    #[must_use]
     pub fn new(now: Nanos) -> Self {
         Self {
             state: AtomicU32::new(PARKED),
@@ -66,7 +65,6 @@ impl SchedNode {
 
     /// Where the vCPU is. May be old news unless the home queue is locked.
     #[inline]
-    #[must_use]
     pub fn state(&self) -> State {
         match self.state.load(Ordering::SeqCst) {
             PARKED => State::Parked,
@@ -87,7 +85,6 @@ impl SchedNode {
     }
 
     /// The CPU whose queue it belongs to.
-    #[must_use]
     pub fn home(&self) -> CpuId {
         CpuId(self.home.load(Ordering::Acquire))
     }
@@ -97,7 +94,6 @@ impl SchedNode {
     }
 
     /// The CPUs that it may run on.
-    #[must_use]
     pub fn affinity(&self) -> CpuMask {
         CpuMask(self.affinity.load(Ordering::Relaxed))
     }
@@ -107,7 +103,6 @@ impl SchedNode {
     }
 
     /// Its share of the CPUs, in relation to the others'.
-    #[must_use]
     pub fn weight(&self) -> u32 {
         self.weight.load(Ordering::Relaxed)
     }
@@ -119,7 +114,6 @@ impl SchedNode {
 
     /// Whether anybody holds it.
     #[inline]
-    #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.load(Ordering::Acquire) != 0
     }
@@ -137,7 +131,6 @@ impl SchedNode {
 
     /// Whether it waits for an event.
     #[inline]
-    #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Acquire)
     }
@@ -153,7 +146,6 @@ impl SchedNode {
     }
 
     /// How long it was in each state, up to now.
-    #[must_use]
     pub fn times(&self, now: Nanos) -> RunTimes {
         let mut times = *self.times.lock();
         times.enter(times.state, now);
@@ -161,7 +153,6 @@ impl SchedNode {
     }
 
     /// The same with the time in the present state not added yet: what the guest's runstate area shows.
-    #[must_use]
     pub fn raw_times(&self) -> RunTimes {
         *self.times.lock()
     }

@@ -88,20 +88,17 @@ pub struct VirtualIoApic {
 
 impl VirtualIoApic {
     /// The counterpart of the real I/O APIC with this id, first GSI and number of pins; every pin masked.
-    #[must_use]
     pub fn new(id: u8, first_gsi: u32, pins: usize) -> Self {
         let pin = Pin { entry: Entry::RESET, active: false, sent: 0 };
         Self { id, first_gsi, select: 0, pins: alloc::vec![pin; pins.clamp(1, MAX_PINS)] }
     }
 
     /// Whether `gsi` is one of its pins.
-    #[must_use]
     pub fn owns(&self, gsi: u32) -> bool {
         self.pin(gsi).is_some()
     }
 
     /// Reads the 32-bit register at `offset` of the window; 0 where there is none.
-    #[must_use]
     pub fn read(&self, offset: u16) -> u32 {
         match offset {
             SELECT => u32::from(self.select),
@@ -164,7 +161,6 @@ impl VirtualIoApic {
     }
 
     /// How the pin stands.
-    #[must_use]
     pub fn route(&self, gsi: u32) -> Option<Route> {
         self.pin(gsi).map(|index| self.route_of(index))
     }

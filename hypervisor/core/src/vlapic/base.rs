@@ -14,7 +14,6 @@ const ENABLE: u64 = 1 << 11;
 
 impl Vlapic {
     /// The value of `IA32_APIC_BASE`.
-    #[must_use]
     pub const fn base(&self) -> u64 {
         let mode = match self.identity.mode {
             Mode::Disabled => 0,

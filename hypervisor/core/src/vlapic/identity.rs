@@ -8,7 +8,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::ids::VcpuId;
 
 /// The APIC id of a vCPU: twice its index, which is what Xen gives and what guest tools expect.
-#[must_use]
 pub const fn apic_id(vcpu: VcpuId) -> u32 {
     vcpu.0.wrapping_mul(2)
 }
@@ -39,7 +38,6 @@ pub enum Destination {
 
 impl Destination {
     /// Decodes the 8-bit destination of a device's message or of an xAPIC sender.
-    #[must_use]
     pub const fn narrow(id: u8, logical: bool) -> Self {
         match (logical, id) {
             (true, _) => Self::Logical(id),
@@ -49,7 +47,6 @@ impl Destination {
     }
 
     /// Decodes the 32-bit destination of an x2APIC sender.
-    #[must_use]
     pub const fn wide(id: u32, logical: bool) -> Self {
         match (logical, id) {
             (_, u32::MAX) => Self::Broadcast,
@@ -74,13 +71,11 @@ pub struct Identity {
 
 impl Identity {
     /// The logical id of x2APIC mode, which the hardware derives from the id (SDM vol. 3, 10.12.10.2).
-    #[must_use]
     pub const fn x2apic_logical(&self) -> u32 {
         (self.id & 0xffff0) << 12 | 1 << (self.id & 0xf)
     }
 
     /// Whether a message to `to` reaches this APIC.
-    #[must_use]
     pub const fn matches(&self, to: Destination) -> bool {
         match (self.mode, to) {
             (Mode::Disabled, _) => false,
@@ -130,7 +125,6 @@ pub struct IdentityCell(AtomicU64);
 
 impl IdentityCell {
     /// A cell that shows `identity`.
-    #[must_use]
     pub const fn new(identity: Identity) -> Self {
         Self(AtomicU64::new(identity.pack()))
     }
@@ -141,7 +135,6 @@ impl IdentityCell {
     }
 
     /// What the owner published last.
-    #[must_use]
     pub fn load(&self) -> Identity {
         Identity::unpack(self.0.load(Ordering::Acquire))
     }

@@ -23,7 +23,6 @@ pub enum Delivery {
 
 impl Delivery {
     /// Decodes a 3-bit delivery mode with its vector field. `None`: SMI, which no domain has, or reserved.
-    #[must_use]
     pub const fn decode(mode: u8, vector: u8) -> Option<Self> {
         match mode & 7 {
             0 => Some(Self::Fixed(Vector(vector))),
@@ -52,7 +51,6 @@ pub enum Target {
 
 impl Target {
     /// Whether `candidate` receives the message; `is_sender` says whether it sent it.
-    #[must_use]
     pub const fn reaches(&self, candidate: &Identity, is_sender: bool) -> bool {
         match *self {
             Self::Address(to) => candidate.matches(to),
@@ -75,7 +73,6 @@ pub struct Ipi {
 impl Ipi {
     /// Decodes the interrupt command register (SDM vol. 3, 10.6.1); `destination` is already decoded.
     /// `None`: nothing happens (SMI, reserved modes, INIT level de-assert).
-    #[must_use]
     pub const fn decode(low: u32, destination: Destination) -> Option<Self> {
         let delivery = match Delivery::decode((low >> 8) as u8, low as u8) {
             Some(Delivery::ExtInt) | None => return None,
@@ -108,7 +105,6 @@ pub struct Message {
 
 impl Message {
     /// Decodes address and data. `None`: not an interrupt address, or a mode that does not exist.
-    #[must_use]
     pub const fn decode(address: u64, data: u32) -> Option<Self> {
         if address >> 20 != 0xfee {
             return None;

@@ -89,7 +89,6 @@ pub struct Vlapic {
 
 impl Vlapic {
     /// The APIC of `vcpu` after power-on: xAPIC mode, software-disabled. vCPU 0 is the bootstrap processor.
-    #[must_use]
     pub const fn new(vcpu: VcpuId) -> Self {
         Self {
             identity: Identity { id: apic_id(vcpu), mode: Mode::XApic, logical: 0, flat: true },
@@ -120,13 +119,11 @@ impl Vlapic {
     }
 
     /// Who this APIC is to senders.
-    #[must_use]
     pub const fn identity(&self) -> Identity {
         self.identity
     }
 
     /// Whether the spurious-vector register has the APIC switched on.
-    #[must_use]
     pub const fn is_software_enabled(&self) -> bool {
         self.spurious >> 8 & 1 != 0
     }
@@ -166,13 +163,11 @@ impl Vlapic {
     }
 
     /// The highest requested vector, whatever the priorities say: what a TPR write could release.
-    #[must_use]
     pub const fn highest_requested(&self) -> Option<Vector> {
         self.requested.highest()
     }
 
     /// The vector to inject now, if one outranks the processor's priority.
-    #[must_use]
     pub const fn next_interrupt(&self) -> Option<Vector> {
         match self.requested.highest() {
             Some(vector) if vector.0 >> 4 > self.processor_priority() >> 4 => Some(vector),
@@ -195,7 +190,6 @@ impl Vlapic {
     }
 
     /// The processor priority register. Also what lowest-priority delivery compares.
-    #[must_use]
     pub const fn processor_priority(&self) -> u8 {
         let served = match self.in_service.highest() {
             Some(vector) => vector.0 & 0xf0,

@@ -57,13 +57,11 @@ impl PostedInterrupts {
     }
 
     /// Whether something waits: one load, for the path into the guest.
-    #[must_use]
     pub fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }
 
     /// Takes everything out. Only the vCPU's owner calls this.
-    #[must_use]
     pub fn drain(&self) -> Option<Drained> {
         if !self.pending.swap(false, Ordering::AcqRel) {
             return None;

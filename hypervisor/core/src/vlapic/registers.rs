@@ -156,7 +156,6 @@ impl Vlapic {
     }
 
     /// Reads `IA32_TSC_DEADLINE`.
-    #[must_use]
     pub const fn tsc_deadline(&self) -> u64 {
         self.timer.tsc_deadline()
     }

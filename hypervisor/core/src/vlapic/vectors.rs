@@ -8,7 +8,6 @@ pub struct VectorSet([u64; 4]);
 
 impl VectorSet {
     /// The set whose bits are `words`, vector 0 in the lowest bit of the first.
-    #[must_use]
     pub const fn from_words(words: [u64; 4]) -> Self {
         Self(words)
     }
@@ -18,7 +17,6 @@ impl VectorSet {
     }
 
     /// Whether `vector` is in the set.
-    #[must_use]
     pub const fn contains(&self, vector: Vector) -> bool {
         let (word, bit) = Self::place(vector);
         self.0[word] & bit != 0
@@ -59,7 +57,6 @@ impl VectorSet {
     }
 
     /// The highest vector, which is the one of highest priority.
-    #[must_use]
     pub const fn highest(&self) -> Option<Vector> {
         let mut word = 4;
         while word > 0 {
@@ -72,7 +69,6 @@ impl VectorSet {
     }
 
     /// The 32 vectors from `32 * index` on, as the APIC's registers show them; 0 past the last.
-    #[must_use]
     pub const fn register(&self, index: u8) -> u32 {
         if index >= 8 {
             return 0;

@@ -32,7 +32,6 @@ pub enum Size {
 
 impl Size {
     /// The size of `bytes`; `None` for one that configuration space does not know.
-    #[must_use]
     pub const fn from_bytes(bytes: u64) -> Option<Self> {
         match bytes {
             1 => Some(Self::Byte),
@@ -43,7 +42,6 @@ impl Size {
     }
 
     /// The size in bytes.
-    #[must_use]
     pub const fn bytes(self) -> u16 {
         match self {
             Self::Byte => 1,
@@ -53,7 +51,6 @@ impl Size {
     }
 
     /// All bits of the size; also what a read of nothing gives.
-    #[must_use]
     pub const fn ones(self) -> u32 {
         u32::MAX >> (32 - self.bytes() * 8)
     }
@@ -76,7 +73,6 @@ pub struct AddressPort {
 
 impl AddressPort {
     /// Reads the port, 4 bytes.
-    #[must_use]
     pub const fn get(&self) -> u32 {
         self.value
     }
@@ -87,7 +83,6 @@ impl AddressPort {
     }
 
     /// What an access to data port 0xcfc + `byte` reaches. `None`: disabled, or it leaves the register.
-    #[must_use]
     pub const fn register(&self, byte: u16, size: Size) -> Option<Register> {
         if self.value >> 31 == 0 || byte + size.bytes() > 4 {
             return None;
@@ -112,14 +107,12 @@ pub struct Ecam {
 
 impl Ecam {
     /// First address and length of the window, in bytes.
-    #[must_use]
     pub const fn range(&self) -> (u64, u64) {
         let buses = (self.last_bus as u64 + 1).saturating_sub(self.first_bus as u64);
         (self.base.saturating_add((self.first_bus as u64) << 20), buses << 20)
     }
 
     /// What an access to `address` reaches. `None`: not in the window, or it leaves the aligned register.
-    #[must_use]
     pub const fn register(&self, address: u64, size: Size) -> Option<Register> {
         let (start, length) = self.range();
         if address < start || address - start >= length || (address & 3) as u16 + size.bytes() > 4 {

@@ -164,7 +164,6 @@ impl VirtualPci {
     }
 
     /// Reads 1 to 8 bytes at a machine address in a trapped page. `None`: not a table entry, read the hardware.
-    #[must_use]
     pub fn read_table(&self, at: Maddr, bytes: u64) -> Option<u64> {
         let value = self.functions.iter().find_map(|f| f.msix.as_ref()?.read_table(at.0))?;
         let unused = 64 - 8 * bytes.clamp(1, 8);
@@ -186,7 +185,6 @@ impl VirtualPci {
     }
 
     /// Whether a function's table lies in any of these pages.
-    #[must_use]
     pub fn traps(&self, frames: Frames) -> bool {
         self.functions.iter().filter_map(|f| f.msix.as_ref()?.frames()).any(|table| table.meets(frames))
     }

@@ -112,7 +112,6 @@ pub struct Paging {
 impl Paging {
     /// The paging of a vCPU with these registers; `physical_bits` is what CPUID tells it.
     #[inline]
-    #[must_use]
     pub const fn new(cr0: u64, cr3: u64, cr4: u64, efer: u64, physical_bits: u8) -> Self {
         let bits = if physical_bits < 32 {
             32

@@ -213,14 +213,12 @@ fn received() {
 }
 
 /// The I/O ports and interrupt lines of the serial ports in use: Tenon's, not domain 0's.
-#[must_use]
 pub fn own_devices() -> Vec<(u16, u8)> {
     CONSOLE.lock().serial.iter().flatten().map(Serial::resources).collect()
 }
 
 /// Whether [`poll_input`] is likely to have something; costs one load.
 #[inline]
-#[must_use]
 pub fn input_waits() -> bool {
     INPUT_WAITS.load(Ordering::Acquire)
 }
@@ -237,7 +235,6 @@ pub fn poll_input() -> Option<u8> {
 
 /// Copies remembered bytes from position `from` on; returns the position after the last one and their number.
 /// Positions count all bytes ever written.
-#[must_use]
 pub fn read_ring(from: u64, into: &mut [u8]) -> (u64, usize) {
     CONSOLE.lock().ring.read(from, into)
 }

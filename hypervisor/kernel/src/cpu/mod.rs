@@ -13,7 +13,6 @@ pub use features::features;
 
 /// CPUID: EAX, EBX, ECX, EDX.
 #[inline]
-#[must_use]
 pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
     let regs = core::arch::x86_64::__cpuid_count(leaf, subleaf);
     [regs.eax, regs.ebx, regs.ecx, regs.edx]

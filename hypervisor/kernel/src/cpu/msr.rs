@@ -8,7 +8,6 @@ use core::arch::asm;
 /// # Safety
 /// It exists; reading it has no side effect that anybody minds.
 #[inline]
-#[must_use]
 pub unsafe fn read(msr: u32) -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: the caller's promise.
@@ -35,7 +34,6 @@ pub unsafe fn write(msr: u32, value: u64) {
 }
 
 /// Reads an MSR, or returns `None` where the CPU refuses.
-#[must_use]
 pub fn try_read(msr: u32) -> Option<u64> {
     let (low, high, failed): (u32, u32, u32);
     // SAFETY: a read that faults is taken up at label 3 with `failed` still 1.

@@ -120,7 +120,6 @@ impl Cpu {
 
 /// The CPU that runs this.
 #[inline]
-#[must_use]
 pub fn this() -> &'static Cpu {
     let cpu: *const Cpu;
     // SAFETY: GS points to this CPU's data, which starts with its own address and lives for good.
@@ -131,7 +130,6 @@ pub fn this() -> &'static Cpu {
 }
 
 /// The CPU that runs this, also before it has data.
-#[must_use]
 pub fn try_this() -> Option<&'static Cpu> {
     let base = GsBase::read().as_u64();
     all().iter().copied().find(|cpu| core::ptr::from_ref::<Cpu>(cpu) as u64 == base)
@@ -143,7 +141,6 @@ pub fn set_all(cpus: Vec<&'static Cpu>) {
 }
 
 /// All CPUs, in the order of their ids; some may not have come up.
-#[must_use]
 pub fn all() -> &'static [&'static Cpu] {
     CPUS.get().map_or(&[], Vec::as_slice)
 }

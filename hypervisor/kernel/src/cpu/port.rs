@@ -24,7 +24,6 @@ impl Port {
     /// # Safety
     /// What reading does to the device behind it breaks nothing of ours.
     #[inline]
-    #[must_use]
     pub unsafe fn read(self, width: Width) -> u32 {
         let value: u32;
         // SAFETY: the caller's promise.

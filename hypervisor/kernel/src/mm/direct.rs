@@ -12,13 +12,11 @@ pub const DIRECT_SIZE: u64 = 1 << 46;
 
 /// The pointer to a physical address through the direct map. Whether anything is mapped there is the caller's
 /// concern, and so is who else uses it.
-#[must_use]
 pub const fn pointer(at: Maddr) -> *mut u8 {
     (DIRECT_BASE + at.0 % DIRECT_SIZE) as *mut u8
 }
 
 /// The physical address behind a pointer into the direct map.
-#[must_use]
 pub fn maddr_of(pointer: *const u8) -> Maddr {
     Maddr((pointer as u64).wrapping_sub(DIRECT_BASE) % DIRECT_SIZE)
 }
@@ -27,7 +25,6 @@ pub fn maddr_of(pointer: *const u8) -> Maddr {
 ///
 /// # Safety
 /// The range is mapped, and nothing writes to it meanwhile.
-#[must_use]
 pub unsafe fn array<const N: usize>(at: Maddr) -> [u8; N] {
     // SAFETY: the caller's promise; a byte array needs no alignment.
     unsafe { pointer(at).cast::<[u8; N]>().read() }
@@ -37,7 +34,6 @@ pub unsafe fn array<const N: usize>(at: Maddr) -> [u8; N] {
 ///
 /// # Safety
 /// The range is mapped and nothing writes to it for as long as the slice is used.
-#[must_use]
 pub unsafe fn slice(at: Maddr, len: usize) -> &'static [u8] {
     // SAFETY: the caller's promise.
     unsafe { core::slice::from_raw_parts(pointer(at), len) }

@@ -57,7 +57,6 @@ impl Mmio {
     access!(read64, write64, u64);
 
     /// The first byte's address.
-    #[must_use]
     pub fn pointer(&self) -> *mut u8 {
         self.base
     }

@@ -83,7 +83,6 @@ pub fn release_low(page: Mfn) {
 }
 
 /// The table of all frames, once [`init_table`] has run.
-#[must_use]
 pub fn table() -> Option<&'static FrameTable> {
     TABLE.get()
 }

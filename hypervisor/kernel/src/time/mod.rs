@@ -62,7 +62,6 @@ fn clock() -> &'static Clock {
 
 /// The time stamp counter of the CPU that runs this.
 #[inline]
-#[must_use]
 pub fn rdtsc() -> u64 {
     // SAFETY: CR4.TSD does not matter in ring 0; reading it changes nothing.
     unsafe { core::arch::x86_64::_rdtsc() }
@@ -70,14 +69,12 @@ pub fn rdtsc() -> u64 {
 
 /// Nanoseconds since the start-up. Never goes back on one CPU; across CPUs as far as their TSCs agree.
 #[inline]
-#[must_use]
 pub fn now() -> u64 {
     from_tsc(rdtsc())
 }
 
 /// The time at which the TSC had (or will have) this value; zero for what was before the start-up.
 #[inline]
-#[must_use]
 pub fn from_tsc(tsc: u64) -> u64 {
     let clock = clock();
     clock.to_nanoseconds.apply(tsc.saturating_sub(clock.start))
@@ -85,26 +82,22 @@ pub fn from_tsc(tsc: u64) -> u64 {
 
 /// The TSC's value at a time.
 #[inline]
-#[must_use]
 pub fn to_tsc(nanoseconds: u64) -> u64 {
     let clock = clock();
     clock.start.saturating_add(clock.from_nanoseconds.apply(nanoseconds))
 }
 
 /// The TSC's rate.
-#[must_use]
 pub fn tsc_hz() -> u64 {
     clock().hz
 }
 
 /// Seconds since 1970 at time zero, by the CMOS clock; zero if it shows no time.
-#[must_use]
 pub fn wall_clock_at_start() -> u64 {
     clock().wall
 }
 
 /// Whether [`now`] may be called.
-#[must_use]
 pub fn is_up() -> bool {
     CLOCK.is_completed()
 }

@@ -35,7 +35,6 @@ pub struct TestGuest {
 
 impl TestGuest {
     /// In the state after INIT.
-    #[must_use]
     pub fn new() -> Self {
         Self {
             gprs: Gprs { rflags: 2, ..Gprs::default() },

@@ -75,7 +75,6 @@ std::thread_local! {
 
 impl TestMachine {
     /// A machine with `frames` free frames of RAM.
-    #[must_use]
     pub fn new(frames: usize) -> Self {
         let slots: Vec<FrameSlot> = (0..frames).map(|_| FrameSlot::default()).collect();
         let table = FrameTable::new(Box::leak(slots.into_boxed_slice())).expect("host heap");
@@ -108,7 +107,6 @@ impl TestMachine {
     }
 
     /// What was logged since the last time.
-    #[must_use]
     pub fn take_log(self) -> Vec<(Level, String)> {
         std::mem::take(&mut self.console().log)
     }
@@ -119,13 +117,11 @@ impl TestMachine {
     }
 
     /// Nested page tables in use.
-    #[must_use]
     pub fn live_tables(self) -> usize {
         self.0.tables.live()
     }
 
     /// CPUs that have been kicked since the last time, as bits.
-    #[must_use]
     pub fn take_kicks(self) -> u64 {
         self.0.kicks.swap(0, Ordering::Relaxed)
     }

@@ -26,7 +26,6 @@ impl TestTables {
     }
 
     /// Tables in use.
-    #[must_use]
     pub fn live(self) -> usize {
         self.lock().pages.len()
     }
