@@ -112,6 +112,7 @@ pub fn enable() -> Result<(), Unusable> {
 }
 
 /// This CPU's state. `None` if [`enable`] has not run here.
+#[inline]
 pub fn this() -> Option<&'static SvmCpu> {
     CPUS[cpu::this().id.index()].get()
 }
