@@ -271,7 +271,7 @@ impl World {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 256 },
+        cases: if cfg!(miri) { 2 } else { 256 },
         // Miri's isolation has no files to keep failures in.
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -224,7 +224,7 @@ fn run(ops: &[(u16, Op)], honest: bool) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 256 },
+        cases: if cfg!(miri) { 2 } else { 256 },
         // Miri's isolation has no files to keep failures in.
         failure_persistence: None,
         ..ProptestConfig::default()
