@@ -23,7 +23,7 @@ pub struct RunArgs {
     /// Let QEMU load the hypervisor (multiboot1), without GRUB.
     #[arg(long)]
     direct: bool,
-    /// CPUs of the machine.
+    /// CPUs for guests and domain 0. Unless it is 1, the machine has one more (docs, "Tests leave QEMU's CPU 0 without guests").
     #[arg(long, default_value_t = 2)]
     cpus: u32,
     /// Memory of the machine in MiB.

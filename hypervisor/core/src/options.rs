@@ -99,8 +99,17 @@ pub struct Dom0Memory {
     pub size: Option<MemoryAmount>,
     /// The least that will do.
     pub min: Option<MemoryAmount>,
-    /// The most that domain 0 may grow to.
+    /// The most that it gets.
     pub max: Option<MemoryAmount>,
+}
+
+impl Dom0Memory {
+    /// What domain 0 gets of `free` bytes; `usual` without an amount.
+    pub fn resolve(&self, free: u64, usual: u64) -> u64 {
+        let bytes = |amount: MemoryAmount| amount.resolve(free);
+        let size = self.size.map_or(usual, bytes);
+        size.max(self.min.map_or(0, bytes)).min(self.max.map_or(u64::MAX, bytes))
+    }
 }
 
 /// The IOMMU's use (`iommu=`).

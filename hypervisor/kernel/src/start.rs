@@ -38,6 +38,7 @@ pub fn secondary_cpu() -> ! {
 }
 
 fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn core::fmt::Display>> {
+    refuse_what_is_missing(info)?;
     host::choose_backend().map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
     let own = console::own_devices();
     let ports: Vec<u16> = own.iter().map(|(port, _)| *port).collect();
@@ -60,6 +61,20 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     });
     dom0::build(hv, info).map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
     Ok(hv)
+}
+
+/// What the administrator insists on and is not there.
+fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn core::fmt::Display>> {
+    if info.options.iommu.required {
+        return Err(Box::new("iommu=force asks for an IOMMU, and Tenon has no driver for one yet"));
+    }
+    if let Some(name) = info.options.sched {
+        log::warn!("sched={name} has no effect: there is one scheduler");
+    }
+    if info.options.watchdog {
+        log::warn!("watchdog has no effect yet");
+    }
+    Ok(())
 }
 
 fn enable_backend() -> Result<(), Box<dyn core::fmt::Display>> {

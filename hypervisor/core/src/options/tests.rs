@@ -30,6 +30,9 @@ fn dom0_mem_takes_bounds_and_relative_amounts() {
     assert_eq!(o.dom0_mem.min, Some(MemoryAmount::Bytes(512 * M)));
     assert_eq!(o.dom0_mem.max, Some(MemoryAmount::Bytes(2048 * M)));
     assert_eq!(o.dom0_mem.size, Some(MemoryAmount::Share { percent: 25, plus: 64 * M }));
+    assert_eq!(o.dom0_mem.resolve(1024 * M, 0), 512 * M, "a quarter and 64 MiB are less than the least");
+    assert_eq!(o.dom0_mem.resolve(64 * 1024 * M, 0), 2048 * M);
+    assert_eq!(parse("dom0_mem=max:1G").0.dom0_mem.resolve(8192 * M, 7000 * M), 1024 * M);
     assert_eq!(MemoryAmount::parse("4096"), Some(MemoryAmount::Bytes(4 * M)));
     assert_eq!(MemoryAmount::parse("-1G").map(|a| a.resolve(4096 * M)), Some(3072 * M));
     assert_eq!(MemoryAmount::Bytes(5000 * M).resolve(4096 * M), 4096 * M);

@@ -41,10 +41,8 @@ impl Memory {
         free_low_memory(info);
         let table = machine.table();
         let free = table.free_frames();
-        let wanted = match info.options.dom0_mem.size {
-            Some(amount) => amount.resolve(free << PAGE_SHIFT) >> PAGE_SHIFT,
-            None => free - (free / 16).max(RESERVE_FRAMES).min(free / 2),
-        };
+        let usual = free - (free / 16).max(RESERVE_FRAMES).min(free / 2);
+        let wanted = info.options.dom0_mem.resolve(free << PAGE_SHIFT, usual << PAGE_SHIFT) >> PAGE_SHIFT;
         if wanted > free {
             return Err(format!("dom0_mem= asks for {} MiB and {} MiB are free", wanted >> 8, free >> 8));
         }
