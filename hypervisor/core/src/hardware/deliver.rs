@@ -2,15 +2,15 @@
 
 use alloc::sync::Arc;
 
+use super::Owner;
 use crate::domain::{Domain, Requests};
-use crate::hypervisor::Hypervisor;
 use crate::ids::CpuId;
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::vlapic::{Delivery, Message};
 
 /// Delivers a message. It reaches vCPUs wherever they are: posting wakes or interrupts them.
-pub(super) fn deliver<M: Machine>(hv: &Hypervisor<M>, domain: &Arc<Domain<M>>, message: &Message) {
+pub(super) fn deliver<M: Machine>(Owner { hv, domain }: Owner<'_, M>, message: &Message) {
     let mut targets = domain.vcpu_refs().filter(|vcpu| vcpu.identity.load().matches(message.destination));
     match message.delivery {
         Delivery::Fixed(vector) => {

@@ -2,35 +2,28 @@
 
 use alloc::sync::Arc;
 
-use super::{HardwareDomain, IoApic, deliver};
+use super::{HardwareDomain, IoApic, Owner, deliver};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
-use crate::ids::{DomId, Vector};
+use crate::ids::Vector;
 use crate::machine::Machine;
 use crate::vioapic::{Effect, Route};
 
 impl<M: Machine> HardwareDomain<M> {
-    pub(super) fn write_io_apic(
-        &self,
-        hv: &Hypervisor<M>,
-        domain: &Arc<Domain<M>>,
-        apic: &IoApic,
-        offset: u16,
-        value: u32,
-    ) {
+    pub(super) fn write_io_apic(&self, owner: Owner<'_, M>, apic: &IoApic, offset: u16, value: u32) {
         let mut state = apic.state.lock();
         match state.write(offset, value) {
             Effect::None => {}
             Effect::Route { route, deliver } => {
-                self.route(domain, &route);
+                self.route(owner.domain, &route);
                 drop(state);
                 if let Some(message) = deliver {
-                    deliver::deliver(hv, domain, &message);
+                    deliver::deliver(owner, &message);
                 }
             }
             Effect::Eoi(vector) => {
                 drop(state);
-                self.end_gsi(domain, vector);
+                self.end_gsi(owner.domain, vector);
             }
         }
     }
@@ -48,16 +41,16 @@ impl<M: Machine> HardwareDomain<M> {
     }
 
     /// The real pin has interrupted.
-    fn gsi(&self, hv: &Hypervisor<M>, domain: &Arc<Domain<M>>, gsi: u32) {
+    fn gsi(&self, owner: Owner<'_, M>, gsi: u32) {
         let Some(apic) = self.io_apics.iter().find(|apic| apic.state.lock().owns(gsi)) else { return };
         let mut state = apic.state.lock();
         let message = state.assert(gsi);
         if let Some(route) = state.route(gsi).filter(|route| route.masked) {
-            self.route(domain, &route);
+            self.route(owner.domain, &route);
         }
         drop(state);
         if let Some(message) = message {
-            deliver::deliver(hv, domain, &message);
+            deliver::deliver(owner, &message);
         }
     }
 }
@@ -65,10 +58,6 @@ impl<M: Machine> HardwareDomain<M> {
 impl<M: Machine> Hypervisor<M> {
     /// A real pin has interrupted: passes it on to the domain that owns the hardware.
     pub fn gsi(&self, gsi: u32) {
-        if let Some(domain) = self.domain(DomId::ZERO)
-            && let Some(hardware) = &domain.hardware
-        {
-            hardware.gsi(self, &domain, gsi);
-        }
+        self.with_hardware(|hardware, owner| hardware.gsi(owner, gsi));
     }
 }

@@ -25,7 +25,7 @@ use crate::dom0_map::{Dom0Map, Place};
 use crate::domain::{Domain, VcpuRef};
 use crate::frame::{Gaddr, Gfn, Maddr};
 use crate::hypervisor::Hypervisor;
-use crate::ids::{CpuId, Vector};
+use crate::ids::{CpuId, DomId, Vector};
 use crate::machine::{Machine, OutOfMemory};
 use crate::p2m::{Access, P2mError};
 use crate::sync::Lock;
@@ -76,6 +76,29 @@ pub struct IoApic {
     pub base: Maddr,
     /// Its state as the domain sees it.
     pub state: Lock<VirtualIoApic>,
+}
+
+/// The hardware domain, and the hypervisor for what its accesses and interrupts lead to.
+#[derive(Clone, Copy)]
+struct Owner<'a, M: Machine> {
+    hv: &'a Hypervisor<M>,
+    domain: &'a Arc<Domain<M>>,
+}
+
+impl<'a, M: Machine> Owner<'a, M> {
+    fn of(hv: &'a Hypervisor<M>, vcpu: &'a VcpuRef<M>) -> Self {
+        Self { hv, domain: vcpu.domain() }
+    }
+}
+
+impl<M: Machine> Hypervisor<M> {
+    fn with_hardware(&self, event: impl FnOnce(&HardwareDomain<M>, Owner<'_, M>)) {
+        if let Some(domain) = &self.domain(DomId::ZERO)
+            && let Some(hardware) = &domain.hardware
+        {
+            event(hardware, Owner { hv: self, domain });
+        }
+    }
 }
 
 /// The devices of the hardware domain.
@@ -151,7 +174,7 @@ impl<M: Machine> HardwareDomain<M> {
         if let Some((apic, offset)) = self.io_apic_at(at) {
             u64::from(apic.state.lock().read(offset))
         } else if let Some(config) = self.config_at(at, bytes) {
-            config.map_or(u64::MAX, |(at, size)| self.read_config(hv, vcpu.domain(), at, size).into())
+            config.map_or(u64::MAX, |(at, size)| self.read_config(Owner::of(hv, vcpu), at, size).into())
         } else {
             self.read_table_page(Maddr(at.0), bytes)
         }
@@ -159,22 +182,22 @@ impl<M: Machine> HardwareDomain<M> {
 
     /// Writes a virtualized register.
     pub fn write_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, bytes: u64, value: u64) {
-        let domain = vcpu.domain();
+        let owner = Owner::of(hv, vcpu);
         if let Some((apic, offset)) = self.io_apic_at(at) {
-            self.write_io_apic(hv, domain, apic, offset, value as u32);
+            self.write_io_apic(owner, apic, offset, value as u32);
         } else if let Some(config) = self.config_at(at, bytes) {
             if let Some((at, size)) = config {
-                self.write_config(hv, domain, at, size, value as u32);
+                self.write_config(owner, at, size, value as u32);
             }
         } else {
-            self.write_table_page(hv, domain, Maddr(at.0), bytes, value);
+            self.write_table_page(owner, Maddr(at.0), bytes, value);
         }
     }
 
     /// Reads a virtualized port.
     pub fn read_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, bytes: u8) -> u32 {
         match Size::from_bytes(bytes.into()) {
-            Some(size) if PCI_PORTS.contains(&port) => self.read_pci_port(hv, vcpu, port, size),
+            Some(size) if PCI_PORTS.contains(&port) => self.read_pci_port(Owner::of(hv, vcpu), port, size),
             _ => u32::MAX,
         }
     }
@@ -184,7 +207,7 @@ impl<M: Machine> HardwareDomain<M> {
         if let Some(size) = Size::from_bytes(bytes.into())
             && PCI_PORTS.contains(&port)
         {
-            self.write_pci_port(hv, vcpu, port, size, value);
+            self.write_pci_port(Owner::of(hv, vcpu), port, size, value);
         }
     }
 

@@ -7,17 +7,15 @@
 //! atomic: [`Messages`].
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::pci::Hardware;
-use super::{HardwareDomain, deliver};
-use crate::domain::Domain;
+use super::{HardwareDomain, Owner, deliver};
 use crate::frame::Maddr;
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
-use crate::ids::{CpuId, DomId, Vector};
+use crate::ids::{CpuId, Vector};
 use crate::machine::{Machine, OutOfMemory};
 use crate::vlapic::Message;
 use crate::vpci::{Bdf, Location};
@@ -83,15 +81,18 @@ impl<M: Machine> HardwareDomain<M> {
     /// Makes an interrupt of a device the message that the domain wrote, and opens it.
     pub(super) fn bind(
         &self,
-        hv: &Hypervisor<M>,
-        domain: &Arc<Domain<M>>,
+        owner: Owner<'_, M>,
         bindings: &mut Vec<Binding>,
         (bdf, entry, location): (Bdf, u16, Location),
         (address, data): (u64, u32),
     ) {
         let Some(message) = Message::decode(address, data) else {
             // Not an interrupt's address: a device that wrote there would write to memory.
-            hv_log!(hv, Debug, "{bdf} interrupt {entry}: message {data:#x} to {address:#x} is no interrupt");
+            hv_log!(
+                owner.hv,
+                Debug,
+                "{bdf} interrupt {entry}: message {data:#x} to {address:#x} is no interrupt"
+            );
             self.close(bdf, location);
             return;
         };
@@ -101,7 +102,7 @@ impl<M: Machine> HardwareDomain<M> {
             None => {
                 let vector = bindings.try_reserve(1).ok().and_then(|()| self.machine.take_vector());
                 let Some(vector) = vector else {
-                    hv_log!(hv, Error, "{bdf} interrupt {entry}: all interrupt vectors are in use");
+                    hv_log!(owner.hv, Error, "{bdf} interrupt {entry}: all interrupt vectors are in use");
                     self.close(bdf, location);
                     return;
                 };
@@ -113,7 +114,7 @@ impl<M: Machine> HardwareDomain<M> {
         binding.location = location;
         binding.masked = false;
         self.messages.set(binding.vector, address, data);
-        self.open(binding, deliver::best_cpu(domain, Some(&message)));
+        self.open(binding, deliver::best_cpu(owner.domain, Some(&message)));
     }
 
     /// Closes a table entry, or opens it again with the message that it has.
@@ -176,11 +177,11 @@ impl<M: Machine> HardwareDomain<M> {
         }
     }
 
-    fn message_arrived(&self, hv: &Hypervisor<M>, domain: &Arc<Domain<M>>, vector: Vector) {
+    fn message_arrived(&self, owner: Owner<'_, M>, vector: Vector) {
         // None: on its way when the domain switched it off.
         let Some(message) = self.messages.get(vector) else { return };
-        deliver::deliver(hv, domain, &message);
-        let cpu = deliver::best_cpu(domain, Some(&message));
+        deliver::deliver(owner, &message);
+        let cpu = deliver::best_cpu(owner.domain, Some(&message));
         if cpu != self.machine.this_cpu() && self.messages.strayed(vector) {
             let pci = self.pci.lock();
             if let Some(binding) = pci.bindings.iter().find(|b| b.vector == vector && !b.masked) {
@@ -193,10 +194,6 @@ impl<M: Machine> HardwareDomain<M> {
 impl<M: Machine> Hypervisor<M> {
     /// A vector from [`take_vector`](super::HostDevices::take_vector) has arrived.
     pub fn message_arrived(&self, vector: Vector) {
-        if let Some(domain) = self.domain(DomId::ZERO)
-            && let Some(hardware) = &domain.hardware
-        {
-            hardware.message_arrived(self, &domain, vector);
-        }
+        self.with_hardware(|hardware, owner| hardware.message_arrived(owner, vector));
     }
 }

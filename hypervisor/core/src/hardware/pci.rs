@@ -5,15 +5,12 @@
 //! Locks: [`Pci`] is behind one lock. Under it the domain's p2m is changed, CPUs are waited for to leave the guest,
 //! and the devices' registers are written.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::msi::Binding;
-use super::{HardwareDomain, HostDevices};
-use crate::domain::{Domain, VcpuRef};
+use super::{HardwareDomain, HostDevices, Owner};
 use crate::frame::{Gaddr, Gfn, Maddr};
 use crate::hv_log;
-use crate::hypervisor::Hypervisor;
 use crate::machine::{Machine, MachineEnd};
 use crate::p2m::{P2mError, PageType};
 use crate::vpci::{AddressPort, Bdf, ConfigSpace, Effect, Frames, Register, Size, VirtualPci};
@@ -47,36 +44,29 @@ impl<M: HostDevices> ConfigSpace for Hardware<M> {
 
 impl<M: Machine> HardwareDomain<M> {
     /// Reads a port of configuration space.
-    pub(super) fn read_pci_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, size: Size) -> u32 {
+    pub(super) fn read_pci_port(&self, owner: Owner<'_, M>, port: u16, size: Size) -> u32 {
         match (port, size) {
             (ADDRESS, Size::Dword) => self.pci.lock().address.get(),
             (DATA..=DATA_END, _) => {
                 let register = self.pci.lock().address.register(port - DATA, size);
-                register.map_or(size.ones(), |at| self.read_config(hv, vcpu.domain(), at, size))
+                register.map_or(size.ones(), |at| self.read_config(owner, at, size))
             }
             _ => self.machine.read_port(port, size),
         }
     }
 
     /// Writes a port of configuration space.
-    pub(super) fn write_pci_port(
-        &self,
-        hv: &Hypervisor<M>,
-        vcpu: &VcpuRef<M>,
-        port: u16,
-        size: Size,
-        value: u32,
-    ) {
+    pub(super) fn write_pci_port(&self, owner: Owner<'_, M>, port: u16, size: Size, value: u32) {
         match (port, size) {
             (ADDRESS, Size::Dword) => self.pci.lock().address.set(value),
             (DATA..=DATA_END, _) => {
                 let register = self.pci.lock().address.register(port - DATA, size);
                 if let Some(at) = register {
-                    self.write_config(hv, vcpu.domain(), at, size, value);
+                    self.write_config(owner, at, size, value);
                 }
             }
             (RESET, Size::Byte) if value & RESET_NOW != 0 => {
-                hv_log!(hv, Info, "domain 0 resets the machine");
+                hv_log!(owner.hv, Info, "domain 0 resets the machine");
                 self.machine.end(MachineEnd::Reboot);
             }
             _ => self.machine.write_port(port, size, value),
@@ -91,31 +81,18 @@ impl<M: Machine> HardwareDomain<M> {
         Some(Size::from_bytes(bytes).and_then(|size| Some((window.register(at.0, size)?, size))))
     }
 
-    pub(super) fn read_config(
-        &self,
-        hv: &Hypervisor<M>,
-        domain: &Arc<Domain<M>>,
-        at: Register,
-        size: Size,
-    ) -> u32 {
+    pub(super) fn read_config(&self, owner: Owner<'_, M>, at: Register, size: Size) -> u32 {
         let mut pci = self.pci.lock();
         let Pci { functions, bindings, .. } = &mut *pci;
         let hw = &mut Hardware(self.machine);
-        functions.read(at, size, hw, &mut |effect| self.carry_out(hv, domain, bindings, effect))
+        functions.read(at, size, hw, &mut |effect| self.carry_out(owner, bindings, effect))
     }
 
-    pub(super) fn write_config(
-        &self,
-        hv: &Hypervisor<M>,
-        domain: &Arc<Domain<M>>,
-        at: Register,
-        size: Size,
-        value: u32,
-    ) {
+    pub(super) fn write_config(&self, owner: Owner<'_, M>, at: Register, size: Size, value: u32) {
         let mut pci = self.pci.lock();
         let Pci { functions, bindings, .. } = &mut *pci;
         let hw = &mut Hardware(self.machine);
-        functions.write(at, size, value, hw, &mut |effect| self.carry_out(hv, domain, bindings, effect));
+        functions.write(at, size, value, hw, &mut |effect| self.carry_out(owner, bindings, effect));
     }
 
     /// Whether an MSI-X table is in that page.
@@ -132,33 +109,20 @@ impl<M: Machine> HardwareDomain<M> {
     }
 
     /// Writes to such a page.
-    pub(super) fn write_table_page(
-        &self,
-        hv: &Hypervisor<M>,
-        domain: &Arc<Domain<M>>,
-        at: Maddr,
-        bytes: u64,
-        value: u64,
-    ) {
+    pub(super) fn write_table_page(&self, owner: Owner<'_, M>, at: Maddr, bytes: u64, value: u64) {
         let mut pci = self.pci.lock();
         let Pci { functions, bindings, .. } = &mut *pci;
-        let mut carry_out = |effect| self.carry_out(hv, domain, bindings, effect);
+        let mut carry_out = |effect| self.carry_out(owner, bindings, effect);
         if !functions.write_table(at, bytes, value, &mut carry_out) && self.is_device(at) {
             drop(pci);
             self.machine.write_device(at, bytes, value);
         }
     }
 
-    fn carry_out(
-        &self,
-        hv: &Hypervisor<M>,
-        domain: &Arc<Domain<M>>,
-        bindings: &mut Vec<Binding>,
-        effect: Effect,
-    ) {
+    fn carry_out(&self, owner: Owner<'_, M>, bindings: &mut Vec<Binding>, effect: Effect) {
         match effect {
             Effect::Bind { bdf, entry, address, data, location } => {
-                self.bind(hv, domain, bindings, (bdf, entry, location), (address, data));
+                self.bind(owner, bindings, (bdf, entry, location), (address, data));
             }
             Effect::Mask { bdf, entry, location } => {
                 self.set_masked(bindings, (bdf, entry, location), true);
@@ -167,7 +131,7 @@ impl<M: Machine> HardwareDomain<M> {
                 self.set_masked(bindings, (bdf, entry, location), false);
             }
             Effect::Unbind { bdf } => self.unbind(bindings, bdf),
-            Effect::Trap(frames) => take_away(hv, domain, frames),
+            Effect::Trap(frames) => take_away(owner, frames),
             // Mapped when they are touched.
             Effect::Untrap(_) => {}
         }
@@ -175,7 +139,7 @@ impl<M: Machine> HardwareDomain<M> {
 }
 
 /// Withdraws pages that the domain may have been using as ordinary device memory.
-fn take_away<M: Machine>(hv: &Hypervisor<M>, domain: &Arc<Domain<M>>, frames: Frames) {
+fn take_away<M: Machine>(Owner { hv, domain }: Owner<'_, M>, frames: Frames) {
     for gfn in (0..frames.count).map(|i| Gfn(frames.first.0 + i)) {
         let flush = || hv.flush_guest_tlbs(domain);
         match domain.memory.unmap(gfn, |entry| entry.kind == PageType::MmioDirect, flush) {

@@ -1,6 +1,6 @@
 //! Where the base address registers put a function's memory.
 
-use super::{Bdf, ConfigSpace, Size};
+use super::{Device, Size};
 
 const FIRST: u16 = 0x10;
 
@@ -14,7 +14,7 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    pub(super) fn new(bdf: Bdf, header_type: u8, hw: &impl ConfigSpace) -> Self {
+    pub(super) fn new(header_type: u8, device: &Device<'_>) -> Self {
         let count = match header_type & 0x7f {
             0 => 6,
             1 => 2,
@@ -22,7 +22,7 @@ impl Bars {
         };
         let mut bars = Self { raw: [0; 6], sizing: [false; 6], count };
         for index in 0..count {
-            bars.raw[usize::from(index)] = hw.read(bdf, FIRST + 4 * u16::from(index), Size::Dword);
+            bars.raw[usize::from(index)] = device.read(FIRST + 4 * u16::from(index), Size::Dword);
         }
         bars
     }
@@ -34,10 +34,10 @@ impl Bars {
     }
 
     /// Takes over what the hardware made of a write of `value`.
-    pub(super) fn written(&mut self, bdf: Bdf, index: u8, value: u32, hw: &impl ConfigSpace) {
+    pub(super) fn written(&mut self, index: u8, value: u32, device: &Device<'_>) {
         let slot = usize::from(index);
         if let (Some(raw), Some(sizing)) = (self.raw.get_mut(slot), self.sizing.get_mut(slot)) {
-            *raw = hw.read(bdf, FIRST + 4 * u16::from(index), Size::Dword);
+            *raw = device.read(FIRST + 4 * u16::from(index), Size::Dword);
             *sizing = value == u32::MAX;
         }
     }

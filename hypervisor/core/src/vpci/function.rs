@@ -3,7 +3,7 @@
 use super::bar::Bars;
 use super::msi::Msi;
 use super::msix::Msix;
-use super::{Bdf, ConfigSpace, Effect, Size};
+use super::{Bdf, Device, Effects, Size};
 
 const COMMAND: u16 = 0x04;
 const MEMORY_DECODE: u32 = 1 << 1;
@@ -35,47 +35,43 @@ pub(super) struct Function {
 
 impl Function {
     /// Looks at the function. `None`: there is none, or no memory for its state.
-    pub(super) fn discover(
-        bdf: Bdf,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
-    ) -> Option<Self> {
+    pub(super) fn discover(device: &mut Device<'_>) -> Option<Self> {
         // All ones is nobody; vendor 1 is "try again" (PCI Express Base, 2.3.2).
-        if matches!(hw.read(bdf, 0, Size::Dword) & 0xffff, 0xffff | 0x0001) {
+        if matches!(device.read(0, Size::Dword) & 0xffff, 0xffff | 0x0001) {
             return None;
         }
-        let header_type = hw.read(bdf, 0x0e, Size::Byte) as u8;
-        let command = hw.read(bdf, COMMAND, Size::Dword);
+        let header_type = device.read(0x0e, Size::Byte) as u8;
+        let command = device.read(COMMAND, Size::Dword);
         let mut function = Self {
-            bdf,
-            bars: Bars::new(bdf, header_type, hw),
+            bdf: device.bdf,
+            bars: Bars::new(header_type, device),
             decode: command & MEMORY_DECODE != 0,
             msi: None,
             msix: None,
             hidden: [0; HIDDEN.len()],
         };
         if command & STATUS_CAPABILITIES != 0 && header_type & 0x7f <= 1 {
-            function.capabilities(hw)?;
+            function.capabilities(device)?;
         }
-        function.place_table(effects);
+        function.place_table(device.effects);
         Some(function)
     }
 
-    fn capabilities(&mut self, hw: &mut impl ConfigSpace) -> Option<()> {
-        let mut at = hw.read(self.bdf, CAPABILITY_POINTER, Size::Byte) as u16 & 0xfc;
+    fn capabilities(&mut self, device: &mut Device<'_>) -> Option<()> {
+        let mut at = device.read(CAPABILITY_POINTER, Size::Byte) as u16 & 0xfc;
         let mut is_express = false;
         for _ in 0..MAX_CAPABILITIES {
             if at < 0x40 {
                 break;
             }
-            let header = hw.read(self.bdf, at, Size::Word);
+            let header = device.read(at, Size::Word);
             match header as u8 {
                 // One that runs over the end of the space is not one; it stays the hardware's.
                 CAP_MSI if self.msi.is_none() && at <= 0x100 - 24 => {
-                    self.msi = Some(Msi::new(self.bdf, at, hw));
+                    self.msi = Some(Msi::new(at, device));
                 }
                 CAP_MSIX if self.msix.is_none() && at <= 0x100 - 12 => {
-                    self.msix = Some(Msix::new(self.bdf, at, hw)?);
+                    self.msix = Some(Msix::new(at, device)?);
                 }
                 CAP_PCIE => is_express = true,
                 _ => {}
@@ -83,15 +79,15 @@ impl Function {
             at = (header >> 8) as u16 & 0xfc;
         }
         if is_express {
-            self.extended(hw);
+            self.extended(device);
         }
         Some(())
     }
 
-    fn extended(&mut self, hw: &impl ConfigSpace) {
+    fn extended(&mut self, device: &Device<'_>) {
         let mut at = EXTENDED_START;
         for _ in 0..MAX_EXTENDED {
-            let header = hw.read(self.bdf, at, Size::Dword);
+            let header = device.read(at, Size::Dword);
             if header == 0 || header == u32::MAX {
                 break;
             }
@@ -109,32 +105,25 @@ impl Function {
         register >= EXTENDED_START && self.hidden.contains(&register)
     }
 
-    pub(super) fn read(&self, offset: u16, size: Size, hw: &impl ConfigSpace) -> u32 {
+    pub(super) fn read(&self, offset: u16, size: Size, device: &Device<'_>) -> u32 {
         let register = offset & !3;
         let value = match (&self.msi, &self.msix) {
-            (Some(msi), _) if msi.covers(register) => msi.read(self.bdf, register, hw),
-            (_, Some(msix)) if msix.covers(register) => msix.read(self.bdf, hw),
+            (Some(msi), _) if msi.covers(register) => msi.read(register, device),
+            (_, Some(msix)) if msix.covers(register) => msix.read(device),
             // The capability becomes an empty one, the list goes on.
-            _ if self.hides(register) => hw.read(self.bdf, register, Size::Dword) & 0xfff0_0000,
-            _ => return hw.read(self.bdf, offset, size),
+            _ if self.hides(register) => device.read(register, Size::Dword) & 0xfff0_0000,
+            _ => return device.read(offset, size),
         };
         value >> ((offset & 3) * 8) & size.ones()
     }
 
-    pub(super) fn write(
-        &mut self,
-        offset: u16,
-        size: Size,
-        value: u32,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
-    ) {
+    pub(super) fn write(&mut self, offset: u16, size: Size, value: u32, device: &mut Device<'_>) {
         let register = offset & !3;
         if let Some(msi) = self.msi.as_mut().filter(|m| m.covers(register)) {
-            return msi.write(self.bdf, offset, size, value, hw, effects);
+            return msi.write(offset, size, value, device);
         }
         if let Some(msix) = self.msix.as_mut().filter(|m| m.covers(register)) {
-            return msix.write(self.bdf, offset, size, value, hw, effects);
+            return msix.write(offset, size, value, device);
         }
         if self.hides(register) {
             return;
@@ -142,19 +131,19 @@ impl Function {
         if offset == COMMAND && value & MEMORY_DECODE == 0 && self.decode {
             // The pages may be anybody's as soon as the hardware lets go of them.
             self.decode = false;
-            self.place_table(effects);
+            self.place_table(device.effects);
         }
-        hw.write(self.bdf, offset, size, value);
+        device.write(offset, size, value);
         if offset == COMMAND {
             self.decode = value & MEMORY_DECODE != 0;
-            self.place_table(effects);
+            self.place_table(device.effects);
         } else if let Some(index) = self.bars.index(register) {
-            self.bars.written(self.bdf, index, value, hw);
-            self.place_table(effects);
+            self.bars.written(index, value, device);
+            self.place_table(device.effects);
         }
     }
 
-    fn place_table(&mut self, effects: &mut impl FnMut(Effect)) {
+    fn place_table(&mut self, effects: Effects<'_>) {
         if let Some(msix) = &mut self.msix {
             msix.place(&self.bars, self.decode, effects);
         }

@@ -30,6 +30,26 @@ pub trait ConfigSpace {
     fn write(&mut self, bdf: Bdf, offset: u16, size: Size, value: u32);
 }
 
+/// Who carries out what the guest's accesses ask of the kernel.
+pub type Effects<'a> = &'a mut dyn FnMut(Effect);
+
+/// A function under access.
+struct Device<'a> {
+    bdf: Bdf,
+    hw: &'a mut dyn ConfigSpace,
+    effects: Effects<'a>,
+}
+
+impl Device<'_> {
+    fn read(&self, offset: u16, size: Size) -> u32 {
+        self.hw.read(self.bdf, offset, size)
+    }
+
+    fn write(&mut self, offset: u16, size: Size, value: u32) {
+        self.hw.write(self.bdf, offset, size, value);
+    }
+}
+
 /// A run of page frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
@@ -64,7 +84,7 @@ pub enum Location {
 impl Location {
     /// Writes `address` and `data` into an MSI capability and switches it on. True if that is what this is;
     /// table entries are memory, which the kernel writes.
-    pub fn program(&self, bdf: Bdf, address: u64, data: u32, hw: &mut impl ConfigSpace) -> bool {
+    pub fn program(&self, bdf: Bdf, address: u64, data: u32, hw: &mut dyn ConfigSpace) -> bool {
         match *self {
             Self::Capability { at, is_64bit } => {
                 msi::program(bdf, at, is_64bit, address, data, hw);
@@ -75,7 +95,7 @@ impl Location {
     }
 
     /// Switches off an MSI capability; of table entries see [`program`](Self::program).
-    pub fn silence(&self, bdf: Bdf, hw: &mut impl ConfigSpace) {
+    pub fn silence(&self, bdf: Bdf, hw: &mut dyn ConfigSpace) {
         if let Self::Capability { at, .. } = *self {
             msi::silence(bdf, at, hw);
         }
@@ -136,16 +156,11 @@ pub struct VirtualPci {
 
 impl VirtualPci {
     /// Reads configuration space. All ones where the guest is to see nothing.
-    pub fn read(
-        &mut self,
-        at: Register,
-        size: Size,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
-    ) -> u32 {
-        match self.function(at.bdf, hw, effects) {
-            Some(function) => function.read(at.offset, size, hw),
-            None => hw.read(at.bdf, at.offset, size),
+    pub fn read(&mut self, at: Register, size: Size, hw: &mut dyn ConfigSpace, effects: Effects<'_>) -> u32 {
+        let mut device = Device { bdf: at.bdf, hw, effects };
+        match self.function(&mut device) {
+            Some(function) => function.read(at.offset, size, &device),
+            None => device.read(at.offset, size),
         }
     }
 
@@ -155,11 +170,12 @@ impl VirtualPci {
         at: Register,
         size: Size,
         value: u32,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
+        hw: &mut dyn ConfigSpace,
+        effects: Effects<'_>,
     ) {
-        if let Some(function) = self.function(at.bdf, hw, effects) {
-            function.write(at.offset, size, value, hw, effects);
+        let mut device = Device { bdf: at.bdf, hw, effects };
+        if let Some(function) = self.function(&mut device) {
+            function.write(at.offset, size, value, &mut device);
         }
     }
 
@@ -171,17 +187,9 @@ impl VirtualPci {
     }
 
     /// Writes at a machine address in a trapped page. False: not a table entry, write the hardware.
-    pub fn write_table(
-        &mut self,
-        at: Maddr,
-        bytes: u64,
-        value: u64,
-        effects: &mut impl FnMut(Effect),
-    ) -> bool {
-        self.functions.iter_mut().any(|f| {
-            let bdf = f.bdf;
-            f.msix.as_mut().is_some_and(|m| m.write_table(bdf, at.0, bytes, value, effects))
-        })
+    pub fn write_table(&mut self, at: Maddr, bytes: u64, value: u64, effects: Effects<'_>) -> bool {
+        let mut tables = self.functions.iter_mut().filter_map(|f| f.msix.as_mut());
+        tables.any(|msix| msix.write_table(at.0, bytes, value, effects))
     }
 
     /// Whether a function's table lies in any of these pages.
@@ -190,17 +198,12 @@ impl VirtualPci {
     }
 
     /// The state of a function, looked at now if it never was.
-    fn function(
-        &mut self,
-        bdf: Bdf,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
-    ) -> Option<&mut Function> {
-        let index = match self.functions.binary_search_by_key(&bdf, |f| f.bdf) {
+    fn function(&mut self, device: &mut Device<'_>) -> Option<&mut Function> {
+        let index = match self.functions.binary_search_by_key(&device.bdf, |f| f.bdf) {
             Ok(index) => index,
             Err(index) => {
                 self.functions.try_reserve(1).ok()?;
-                self.functions.insert(index, Function::discover(bdf, hw, effects)?);
+                self.functions.insert(index, Function::discover(device)?);
                 index
             }
         };

@@ -1,6 +1,6 @@
 //! The MSI capability as the guest sees it (PCI Local Bus 3.0, 6.8.1). It offers one message.
 
-use super::{Bdf, ConfigSpace, Effect, Location, Size};
+use super::{Bdf, ConfigSpace, Device, Effect, Location, Size};
 
 const ENABLE: u16 = 1 << 0;
 const IS_64BIT: u16 = 1 << 7;
@@ -25,12 +25,12 @@ struct State {
 }
 
 impl Msi {
-    pub(super) fn new(bdf: Bdf, at: u16, hw: &mut impl ConfigSpace) -> Self {
-        let header = hw.read(bdf, at, Size::Dword);
+    pub(super) fn new(at: u16, device: &mut Device<'_>) -> Self {
+        let header = device.read(at, Size::Dword);
         let control = (header >> 16) as u16;
         if control & ENABLE != 0 {
             // What firmware left on points at nobody.
-            hw.write(bdf, at + 2, Size::Word, u32::from(control & !ENABLE));
+            device.write(at + 2, Size::Word, u32::from(control & !ENABLE));
         }
         let (is_64bit, maskable) = (control & IS_64BIT != 0, control & MASKABLE != 0);
         let mut msi = Self { at, image: [0; 24], writable: [0; 24], is_64bit, maskable };
@@ -61,10 +61,10 @@ impl Msi {
     }
 
     /// Reads the register at the aligned `offset`. The pending bits are the hardware's.
-    pub(super) fn read(&self, bdf: Bdf, offset: u16, hw: &impl ConfigSpace) -> u32 {
+    pub(super) fn read(&self, offset: u16, device: &Device<'_>) -> u32 {
         let at = usize::from(offset - self.at);
         if at == self.data_at() + 8 {
-            return hw.read(bdf, offset, Size::Dword) & 1;
+            return device.read(offset, Size::Dword) & 1;
         }
         self.word(at)
     }
@@ -87,15 +87,8 @@ impl Msi {
         }
     }
 
-    pub(super) fn write(
-        &mut self,
-        bdf: Bdf,
-        offset: u16,
-        size: Size,
-        value: u32,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
-    ) {
+    pub(super) fn write(&mut self, offset: u16, size: Size, value: u32, device: &mut Device<'_>) {
+        let bdf = device.bdf;
         let before = self.state();
         let at = usize::from(offset - self.at);
         let bytes = value.to_le_bytes();
@@ -108,17 +101,17 @@ impl Msi {
         }
         let after = self.state();
         if before.masked != after.masked {
-            hw.write(bdf, self.at + self.data_at() as u16 + 4, Size::Dword, u32::from(after.masked));
+            device.write(self.at + self.data_at() as u16 + 4, Size::Dword, u32::from(after.masked));
         }
         match (before.enabled, after.enabled) {
             (true, false) => {
-                silence(bdf, self.at, hw);
-                effects(Effect::Unbind { bdf });
+                silence(bdf, self.at, device.hw);
+                (device.effects)(Effect::Unbind { bdf });
             }
             (was, true) if !was || before.address != after.address || before.data != after.data => {
                 let location = Location::Capability { at: self.at, is_64bit: self.is_64bit };
                 let (address, data) = (after.address, u32::from(after.data));
-                effects(Effect::Bind { bdf, entry: 0, address, data, location });
+                (device.effects)(Effect::Bind { bdf, entry: 0, address, data, location });
             }
             _ => {}
         }
@@ -126,7 +119,7 @@ impl Msi {
 }
 
 /// Writes the message that Tenon chose into the hardware's capability at `at` and switches it on.
-pub(super) fn program(bdf: Bdf, at: u16, is_64bit: bool, address: u64, data: u32, hw: &mut impl ConfigSpace) {
+pub(super) fn program(bdf: Bdf, at: u16, is_64bit: bool, address: u64, data: u32, hw: &mut dyn ConfigSpace) {
     hw.write(bdf, at + 4, Size::Dword, address as u32);
     let data_at = if is_64bit {
         hw.write(bdf, at + 8, Size::Dword, (address >> 32) as u32);
@@ -141,7 +134,7 @@ pub(super) fn program(bdf: Bdf, at: u16, is_64bit: bool, address: u64, data: u32
 }
 
 /// Switches the hardware's capability at `at` off.
-pub(super) fn silence(bdf: Bdf, at: u16, hw: &mut impl ConfigSpace) {
+pub(super) fn silence(bdf: Bdf, at: u16, hw: &mut dyn ConfigSpace) {
     let control = hw.read(bdf, at + 2, Size::Word) as u16;
     hw.write(bdf, at + 2, Size::Word, u32::from(control & !ENABLE));
 }

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::bar::Bars;
-use super::{Bdf, ConfigSpace, Effect, Frames, Location, Size};
+use super::{Bdf, Device, Effect, Effects, Frames, Location, Size};
 use crate::frame::{Gaddr, Maddr};
 
 const ENABLE: u16 = 1 << 15;
@@ -24,6 +24,7 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 pub(super) struct Msix {
+    bdf: Bdf,
     at: u16,
     control: u16,
     bar: u8,
@@ -35,17 +36,18 @@ pub(super) struct Msix {
 
 impl Msix {
     /// `None` if there is no memory for the copy.
-    pub(super) fn new(bdf: Bdf, at: u16, hw: &mut impl ConfigSpace) -> Option<Self> {
-        let control = hw.read(bdf, at + 2, Size::Word) as u16;
+    pub(super) fn new(at: u16, device: &mut Device<'_>) -> Option<Self> {
+        let control = device.read(at + 2, Size::Word) as u16;
         if control & ENABLE != 0 {
-            hw.write(bdf, at + 2, Size::Word, u32::from(control & !(ENABLE | FUNCTION_MASK)));
+            device.write(at + 2, Size::Word, u32::from(control & !(ENABLE | FUNCTION_MASK)));
         }
         let count = usize::from(control & 0x7ff) + 1;
         let mut entries = Vec::new();
         entries.try_reserve_exact(count).ok()?;
         entries.resize(count, Entry { address: 0, data: 0, masked: true, bound: false });
-        let place = hw.read(bdf, at + 4, Size::Dword);
+        let place = device.read(at + 4, Size::Dword);
         Some(Self {
+            bdf: device.bdf,
             at,
             control: control & !(ENABLE | FUNCTION_MASK),
             bar: (place & 7) as u8,
@@ -60,19 +62,11 @@ impl Msix {
         offset == self.at
     }
 
-    pub(super) fn read(&self, bdf: Bdf, hw: &impl ConfigSpace) -> u32 {
-        hw.read(bdf, self.at, Size::Word) | u32::from(self.control) << 16
+    pub(super) fn read(&self, device: &Device<'_>) -> u32 {
+        device.read(self.at, Size::Word) | u32::from(self.control) << 16
     }
 
-    pub(super) fn write(
-        &mut self,
-        bdf: Bdf,
-        offset: u16,
-        size: Size,
-        value: u32,
-        hw: &mut impl ConfigSpace,
-        effects: &mut impl FnMut(Effect),
-    ) {
+    pub(super) fn write(&mut self, offset: u16, size: Size, value: u32, device: &mut Device<'_>) {
         // Only the top byte of the register has writable bits.
         let shift = (offset - self.at) * 8;
         if shift + size.bytes() * 8 < 32 {
@@ -83,20 +77,20 @@ impl Msix {
         self.control = before & !(ENABLE | FUNCTION_MASK) | wanted;
         if wanted & !before & ENABLE != 0 {
             for index in 0..self.entries.len() {
-                self.settle(bdf, index, effects);
+                self.settle(index, device.effects);
             }
         }
-        hw.write(bdf, self.at + 2, Size::Word, u32::from(self.control));
+        device.write(self.at + 2, Size::Word, u32::from(self.control));
         if before & !wanted & ENABLE != 0 {
             for entry in &mut self.entries {
                 entry.bound = false;
             }
-            effects(Effect::Unbind { bdf });
+            (device.effects)(Effect::Unbind { bdf: self.bdf });
         }
     }
 
     /// Follows the table to where BARs and memory decoding put it now.
-    pub(super) fn place(&mut self, bars: &Bars, decode: bool, effects: &mut impl FnMut(Effect)) {
+    pub(super) fn place(&mut self, bars: &Bars, decode: bool, effects: Effects<'_>) {
         let address = if decode { bars.memory(self.bar) } else { None };
         let table = address.and_then(|a| a.checked_add(self.offset)).filter(|t| *t <= u64::MAX - 0x1_0000);
         if table == self.table {
@@ -136,27 +130,20 @@ impl Msix {
     }
 
     /// Writes 4 or 8 aligned bytes of the guest's table; false if `address` is not in it. Others are ignored.
-    pub(super) fn write_table(
-        &mut self,
-        bdf: Bdf,
-        address: u64,
-        bytes: u64,
-        value: u64,
-        effects: &mut impl FnMut(Effect),
-    ) -> bool {
+    pub(super) fn write_table(&mut self, address: u64, bytes: u64, value: u64, effects: Effects<'_>) -> bool {
         let Some((index, at)) = self.entry_at(address) else { return false };
         match (bytes, at) {
-            (4, 0 | 4 | 8 | 12) => self.write_word(bdf, index, at, value as u32, effects),
+            (4, 0 | 4 | 8 | 12) => self.write_word(index, at, value as u32, effects),
             (8, 0 | 8) => {
-                self.write_word(bdf, index, at, value as u32, effects);
-                self.write_word(bdf, index, at + 4, (value >> 32) as u32, effects);
+                self.write_word(index, at, value as u32, effects);
+                self.write_word(index, at + 4, (value >> 32) as u32, effects);
             }
             _ => {}
         }
         true
     }
 
-    fn write_word(&mut self, bdf: Bdf, index: usize, at: u64, value: u32, effects: &mut impl FnMut(Effect)) {
+    fn write_word(&mut self, index: usize, at: u64, value: u32, effects: Effects<'_>) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         let old = (entry.address, entry.data);
         match at {
@@ -168,7 +155,7 @@ impl Msix {
                 if entry.masked {
                     // Said even if it was masked before: the hardware's entry may be as firmware left it.
                     if let Some(location) = self.location(index) {
-                        effects(Effect::Mask { bdf, entry: index as u16, location });
+                        effects(Effect::Mask { bdf: self.bdf, entry: index as u16, location });
                     }
                     return;
                 }
@@ -178,16 +165,16 @@ impl Msix {
             entry.bound = false;
         }
         if self.control & ENABLE != 0 {
-            self.settle(bdf, index, effects);
+            self.settle(index, effects);
         }
     }
 
     /// Tells the kernel of an entry that is open.
-    fn settle(&mut self, bdf: Bdf, index: usize, effects: &mut impl FnMut(Effect)) {
+    fn settle(&mut self, index: usize, effects: Effects<'_>) {
         let Some(location) = self.location(index) else { return };
         let Some(entry) = self.entries.get_mut(index).filter(|e| !e.masked) else { return };
+        let (bdf, number) = (self.bdf, index as u16);
         let (address, data) = (entry.address, entry.data);
-        let number = index as u16;
         if core::mem::replace(&mut entry.bound, true) {
             effects(Effect::Unmask { bdf, entry: number, location });
         } else {
