@@ -89,7 +89,6 @@ impl<M: Machine> Domain<M> {
             dom: id,
             max_port: Port(config.max_evtchn_port),
             vcpus: config.max_vcpus,
-            pirqs: 0,
             shared_info: shared_info.clone(),
             layout: Layout::X64,
         })?;

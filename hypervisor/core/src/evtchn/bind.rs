@@ -72,21 +72,4 @@ impl<P: GuestPage> EventChannels<P> {
         self.check_vcpu(vcpu)?;
         self.alloc(State::Ipi, vcpu)
     }
-
-    /// Opens a port for a physical interrupt (`EVTCHNOP_bind_pirq`). The caller has checked that the domain owns it,
-    /// and routes it after this.
-    ///
-    /// # Errors
-    /// [`EvtchnError::NoPirq`], [`EvtchnError::PirqBound`], [`EvtchnError::Full`], [`EvtchnError::NoMemory`],
-    /// [`EvtchnError::Dying`].
-    pub fn bind_pirq(&mut self, pirq: u32) -> Result<Port, EvtchnError> {
-        if let Some(port) = self.pirqs.get(pirq as usize).ok_or(EvtchnError::NoPirq(pirq))? {
-            return Err(EvtchnError::PirqBound(*port));
-        }
-        let port = self.alloc(State::Pirq { pirq }, VcpuId(0))?;
-        if let Some(slot) = self.pirqs.get_mut(pirq as usize) {
-            *slot = Some(port);
-        }
-        Ok(port)
-    }
 }

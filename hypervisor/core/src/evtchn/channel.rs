@@ -26,11 +26,6 @@ pub enum State {
         /// Its port.
         remote_port: Port,
     },
-    /// A physical interrupt.
-    Pirq {
-        /// The domain's number for it.
-        pirq: u32,
-    },
     /// A virtual interrupt line.
     Virq {
         /// Which.

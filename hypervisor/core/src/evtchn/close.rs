@@ -6,15 +6,6 @@ use crate::ids::{DomId, Port, VcpuId};
 use crate::page::GuestPage;
 use crate::pair::Pair;
 
-/// What closing a port leaves to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// Nothing.
-    Port,
-    /// The physical interrupt has no receiver any more: stop routing it.
-    Pirq(u32),
-}
-
 /// How far closing all ports has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "ports are left open until this says Done"]
@@ -30,8 +21,8 @@ pub enum Teardown {
     Close {
         /// The port.
         port: Port,
-        /// The domain whose lock is needed as well, if it is another one.
-        remote: Option<DomId>,
+        /// The domain whose lock is needed as well.
+        remote: DomId,
     },
 }
 
@@ -53,7 +44,7 @@ impl<P: GuestPage> EventChannels<P> {
     /// # Errors
     /// [`EvtchnError::NotOpen`]; [`EvtchnError::Raced`] if the port is connected to a domain that is not in the pair:
     /// ask [`peer`](Self::peer) again.
-    pub fn close(mut pair: Pair<'_, Self>, port: Port) -> Result<Closed, EvtchnError> {
+    pub fn close(mut pair: Pair<'_, Self>, port: Port) -> Result<(), EvtchnError> {
         let (here, there) = (pair.local().dom, pair.remote().dom);
         if let State::Interdomain { remote, remote_port } = pair.local().ports.open(port)?.state {
             if remote == here {
@@ -69,7 +60,7 @@ impl<P: GuestPage> EventChannels<P> {
 
     /// Closes ports from `from` up, at most `budget` of them looked at, to reset or destroy the domain.
     ///
-    /// Ports that concern others are left to the caller ([`Teardown::Close`]). New ports may appear behind the walk
+    /// Ports that concern other domains are left to the caller ([`Teardown::Close`]). New ports may appear behind the walk
     /// unless [`begin_destroy`](Self::begin_destroy) came first.
     pub fn close_all(&mut self, from: Port, budget: u32) -> Teardown {
         let stop = self.ports.end().min(from.0.saturating_add(budget));
@@ -77,14 +68,13 @@ impl<P: GuestPage> EventChannels<P> {
             let Ok(channel) = self.ports.open(port) else { continue };
             match channel.state {
                 State::Interdomain { remote, .. } if remote != self.dom => {
-                    return Teardown::Close { port, remote: Some(remote) };
+                    return Teardown::Close { port, remote };
                 }
-                State::Pirq { .. } => return Teardown::Close { port, remote: None },
                 State::Interdomain { remote_port, .. } => self.disconnect((self.dom, port), remote_port),
                 _ => {}
             }
             let closed = self.close_here(port);
-            debug_assert_eq!(closed, Ok(Closed::Port));
+            debug_assert_eq!(closed, Ok(()));
         }
         if stop < self.ports.end() { Teardown::More { from: Port(stop) } } else { Teardown::Done }
     }
@@ -120,30 +110,20 @@ impl<P: GuestPage> EventChannels<P> {
     }
 
     /// Frees a port whose other end, if any, is disconnected already.
-    fn close_here(&mut self, port: Port) -> Result<Closed, EvtchnError> {
+    fn close_here(&mut self, port: Port) -> Result<(), EvtchnError> {
         let channel = *self.ports.open(port)?;
-        let mut closed = Closed::Port;
-        match channel.state {
-            State::Pirq { pirq } => {
-                if let Some(slot) = self.pirqs.get_mut(pirq as usize) {
-                    *slot = None;
-                }
-                closed = Closed::Pirq(pirq);
+        if let State::Virq { virq } = channel.state {
+            // A global line is bound through vCPU 0, wherever its events go now.
+            let vcpu = if virq.is_global() { VcpuId(0) } else { channel.vcpu };
+            if let Some(slot) = self.virq_slot(virq, vcpu) {
+                *slot = None;
             }
-            State::Virq { virq } => {
-                // A global line is bound through vCPU 0, wherever its events go now.
-                let vcpu = if virq.is_global() { VcpuId(0) } else { channel.vcpu };
-                if let Some(slot) = self.virq_slot(virq, vcpu) {
-                    *slot = None;
-                }
-            }
-            _ => {}
         }
         match &self.fifo {
             Some(fifo) => fifo.clear_pending(port),
             None => two_level::clear_pending(&self.shared, self.layout, port),
         }
         self.ports.free(port);
-        Ok(closed)
+        Ok(())
     }
 }

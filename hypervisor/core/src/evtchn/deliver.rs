@@ -60,9 +60,7 @@ impl<P: GuestPage> EventChannels<P> {
                 Ok(Route::Remote { dom: remote, port: remote_port })
             }
             State::Unbound { .. } => Ok(Route::Delivered(Wake::NOBODY)),
-            State::Pirq { .. } | State::Virq { .. } | State::Free | State::Reserved => {
-                Err(EvtchnError::WrongKind(port))
-            }
+            State::Virq { .. } | State::Free | State::Reserved => Err(EvtchnError::WrongKind(port)),
         }
     }
 
@@ -84,12 +82,6 @@ impl<P: GuestPage> EventChannels<P> {
             Some(&mut Some(port)) => self.raise(port),
             _ => Wake::NOBODY,
         }
-    }
-
-    /// Raises a physical interrupt; `None` if the guest has not bound it.
-    pub fn raise_pirq(&mut self, pirq: u32) -> Option<Wake> {
-        let port = (*self.pirqs.get(pirq as usize)?)?;
-        Some(self.raise(port))
     }
 
     /// Clears the port's mask and delivers what came while it was set (`EVTCHNOP_unmask`).

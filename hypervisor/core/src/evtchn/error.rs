@@ -24,10 +24,8 @@ refusals! {
         GlobalVirq(virq: u32) => EINVAL, "VIRQ {virq} is global: it is bound through v0";
         /// The virtual interrupt has a port on that vCPU already.
         VirqBound(port: Port) => EEXIST, "the VIRQ is bound to {port} already";
-        /// The domain has no such physical interrupt.
+        /// Physical interrupts have no event channels here: they come through the local APIC.
         NoPirq(pirq: u32) => EINVAL, "the domain has no physical interrupt {pirq}";
-        /// The physical interrupt has a port already.
-        PirqBound(port: Port) => EEXIST, "the physical interrupt is bound to {port} already";
         /// The remote port does not wait for a connection from this domain.
         NotOffered { dom: DomId, port: Port } => EINVAL, "{port} of {dom} is not offered to this domain";
         /// The domain is being destroyed.

@@ -12,7 +12,7 @@
 //! # Invariants
 //! - If port p of A is connected to port q of B, then q of B is connected to p of A. Both ends change under both locks.
 //! - Therefore a domain stays reachable, though dying, until its destruction has closed its last port.
-//! - A channel's vCPU exists. A VIRQ or PIRQ slot names a port that is bound to just that line.
+//! - A channel's vCPU exists. A VIRQ slot names a port that is bound to just that line.
 //!
 //! # Races between the two steps of a send
 //! Between `route` and `deliver` the channel may change. `deliver` therefore looks whether the receiving port is still
@@ -49,7 +49,7 @@ mod tests;
 use alloc::vec::Vec;
 
 pub use channel::State;
-pub use close::{Closed, Teardown};
+pub use close::Teardown;
 pub use deliver::{Route, Wake};
 pub use error::EvtchnError;
 pub use layout::{LEGACY_VCPUS, Layout, VCPU_INFO_SIZE};
@@ -70,7 +70,6 @@ pub struct EventChannels<P> {
     dom: DomId,
     max_port: Port,
     ports: PortTable,
-    pirqs: Vec<Option<Port>>,
     shared: P,
     layout: Layout,
     vcpus: Vec<Vcpu<P>>,
@@ -90,8 +89,6 @@ pub struct Config<P> {
     pub max_port: Port,
     /// Its number of vCPUs, which is fixed.
     pub vcpus: u32,
-    /// The number of physical interrupts it may name; 0 for most domains.
-    pub pirqs: u32,
     /// The page that holds its `shared_info`.
     pub shared_info: P,
     /// Its first layout; see [`EventChannels::set_layout`].
@@ -108,7 +105,6 @@ impl<P: crate::page::GuestPage> EventChannels<P> {
             dom: config.dom,
             max_port: config.max_port,
             ports: PortTable::default(),
-            pirqs: fallible::filled(config.pirqs as usize, || None)?,
             shared: config.shared_info,
             layout: config.layout,
             vcpus: fallible::filled(config.vcpus as usize, Vcpu::new)?,

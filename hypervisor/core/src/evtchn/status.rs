@@ -29,7 +29,6 @@ impl Status {
                 end.port = remote_port.0;
                 (abi::STATUS_INTERDOMAIN, Union::new(end))
             }
-            State::Pirq { pirq } => (abi::STATUS_PIRQ, Union::new(pirq)),
             State::Virq { virq } => (abi::STATUS_VIRQ, Union::new(virq.raw())),
             State::Ipi => (abi::STATUS_IPI, Union::default()),
         };
@@ -60,21 +59,19 @@ impl<P: GuestPage> EventChannels<P> {
         })
     }
 
-    /// Lets events of `port` interrupt `vcpu` (`EVTCHNOP_bind_vcpu`). Returns the physical interrupt behind the port,
-    /// if there is one, so that the caller can move it along.
+    /// Lets events of `port` interrupt `vcpu` (`EVTCHNOP_bind_vcpu`).
     ///
     /// # Errors
     /// [`EvtchnError::NoVcpu`], [`EvtchnError::NotOpen`], [`EvtchnError::WrongKind`] for IPIs and per-vCPU VIRQs.
-    pub fn bind_vcpu(&mut self, port: Port, vcpu: VcpuId) -> Result<Option<u32>, EvtchnError> {
+    pub fn bind_vcpu(&mut self, port: Port, vcpu: VcpuId) -> Result<(), EvtchnError> {
         self.check_vcpu(vcpu)?;
         let channel = self.ports.open_mut(port)?;
-        let pirq = match channel.state {
+        match channel.state {
             State::Ipi => return Err(EvtchnError::WrongKind(port)),
             State::Virq { virq } if !virq.is_global() => return Err(EvtchnError::WrongKind(port)),
-            State::Pirq { pirq } => Some(pirq),
-            _ => None,
-        };
+            _ => {}
+        }
         channel.vcpu = vcpu;
-        Ok(pirq)
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use hypercall_abi::event_channel as abi;
 
 use super::{Call, Outcome, Result};
 use crate::domain::Domain;
-use crate::evtchn::{EventChannels, Teardown, Virq};
+use crate::evtchn::{EventChannels, EvtchnError, Teardown, Virq};
 use crate::frame::Gfn;
 use crate::frames::FrameRef;
 use crate::ids::{Port, VcpuId};
@@ -45,9 +45,8 @@ pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
             return_port(call, arg, &bind, bind.port)?;
         }
         abi::OP_BIND_PIRQ => {
-            let mut bind: abi::BindPirq = call.read(arg)?;
-            bind.port = call.domain().events.lock().bind_pirq(bind.pirq)?.0;
-            return_port(call, arg, &bind, bind.port)?;
+            let bind: abi::BindPirq = call.read(arg)?;
+            return Err(EvtchnError::NoPirq(bind.pirq).into());
         }
         abi::OP_CLOSE => {
             let close: abi::Close = call.read(arg)?;

@@ -190,7 +190,7 @@ impl<M: Machine> Hypervisor<M> {
             evtchn::Teardown::Done => return Destruction::Finished,
             evtchn::Teardown::More { from } => from,
             evtchn::Teardown::Close { port, remote } => {
-                let peer = remote.and_then(|id| self.domain(id));
+                let peer = self.domain(remote);
                 let peer = peer.as_ref().unwrap_or(domain);
                 // The peer may have closed it in between; then there is nothing left to do for this port.
                 match self.with_events_of(domain, peer, |pair| EventChannels::close(pair, port)) {

@@ -1,5 +1,5 @@
 use super::guest::Guest;
-use super::{VCPUS, table, table_with};
+use super::{VCPUS, line, table, table_with};
 use crate::evtchn::{EvtchnError, Layout, Route, Virq, Wake, Woken};
 use crate::ids::{Port, VcpuId};
 use crate::page::TestPage;
@@ -26,26 +26,19 @@ fn a_port_that_moves_does_not_drag_its_old_queue_along() {
     let mut t = table(1, Layout::X64);
     let mut guest = Guest::default();
     let _ = guest.use_fifo(&mut t, VCPUS, 1);
-    let [a, b, c] = [(); 3].map(|()| t.bind_pirq_for_test());
-    let _ = t.raise_pirq(0).unwrap();
+    let [a, b, c] = [0, 1, 2].map(|n| t.bind_virq(line(n), VcpuId(0)).unwrap());
+    let _ = t.raise_virq(line(0), VcpuId(0));
     guest.upcall(&t, VcpuId(0));
     // `a` is the consumed tail of vCPU 0's queue and now heads vCPU 1's, followed by `b`.
     t.bind_vcpu(a, VcpuId(1)).unwrap();
     t.bind_vcpu(b, VcpuId(1)).unwrap();
-    let _ = t.raise_pirq(0).unwrap();
-    let _ = t.raise_pirq(1).unwrap();
-    assert_eq!(t.raise_pirq(2), Some(Wake { upcall: Some(VcpuId(0)), more: false }));
+    let _ = t.raise_virq(line(0), VcpuId(0));
+    let _ = t.raise_virq(line(1), VcpuId(0));
+    assert_eq!(t.raise_virq(line(2), VcpuId(0)), Wake { upcall: Some(VcpuId(0)), more: false });
     guest.upcall(&t, VcpuId(1));
     assert_eq!(guest.taken, [a, a, b]);
     guest.upcall(&t, VcpuId(0));
     assert_eq!(guest.taken, [a, a, b, c]);
-}
-
-impl super::Table {
-    /// Binds the lowest free physical interrupt.
-    fn bind_pirq_for_test(&mut self) -> Port {
-        (0..super::PIRQS).find_map(|pirq| self.bind_pirq(pirq).ok()).unwrap()
-    }
 }
 
 #[test]

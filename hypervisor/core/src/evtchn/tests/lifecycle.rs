@@ -4,8 +4,8 @@ use hypercall_abi::Plain;
 use hypercall_abi::event_channel as abi;
 
 use super::guest::Guest;
-use super::{PIRQS, pair, table, table_with, tables};
-use crate::evtchn::{Closed, EventChannels, EvtchnError, Layout, State, Teardown, Virq};
+use super::{pair, table, table_with, tables};
+use crate::evtchn::{EventChannels, EvtchnError, Layout, State, Teardown, Virq};
 use crate::fallible::fail_after;
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::TestPage;
@@ -20,20 +20,14 @@ fn lines_are_bound_once_and_free_again_after_close() {
     assert_eq!(t[0].bind_virq(Virq::DOM_EXC, VcpuId(1)), Err(EvtchnError::GlobalVirq(3)));
     assert_eq!(t[0].bind_vcpu(timer, VcpuId(0)), Err(EvtchnError::WrongKind(timer)));
     let global = t[0].bind_virq(Virq::DOM_EXC, VcpuId(0)).unwrap();
-    assert_eq!(t[0].bind_vcpu(global, VcpuId(2)), Ok(None));
+    assert_eq!(t[0].bind_vcpu(global, VcpuId(2)), Ok(()));
     assert_eq!(t[0].raise_virq(Virq::DOM_EXC, VcpuId(1)).upcall, Some(VcpuId(2)));
     for port in [timer, global] {
-        assert_eq!(EventChannels::close(pair(&mut t, 0, 0), port), Ok(Closed::Port));
+        assert_eq!(EventChannels::close(pair(&mut t, 0, 0), port), Ok(()));
         assert_eq!(EventChannels::close(pair(&mut t, 0, 0), port), Err(EvtchnError::NotOpen(port)));
     }
     assert!(t[0].bind_virq(Virq::TIMER, VcpuId(1)).is_ok());
     assert!(t[0].bind_virq(Virq::DOM_EXC, VcpuId(0)).is_ok());
-    let pirq = t[0].bind_pirq(3).unwrap();
-    assert_eq!(t[0].bind_pirq(3), Err(EvtchnError::PirqBound(pirq)));
-    assert_eq!(t[0].bind_pirq(PIRQS), Err(EvtchnError::NoPirq(PIRQS)));
-    assert_eq!(t[0].bind_vcpu(pirq, VcpuId(1)), Ok(Some(3)));
-    assert_eq!(EventChannels::close(pair(&mut t, 0, 0), pirq), Ok(Closed::Pirq(3)));
-    assert_eq!(t[0].raise_pirq(3), None);
     assert!(Virq::from_raw(23).is_ok() && Virq::from_raw(24).is_err());
 }
 
@@ -44,7 +38,7 @@ fn closing_one_end_reopens_the_other() {
     let (port, _) = EventChannels::bind_interdomain(pair(&mut d, 1, 0), offered).unwrap();
     assert_eq!(d[1].peer(port), Ok(Some(DomId(0))));
     assert_eq!(EventChannels::close(pair(&mut d, 1, 2), port), Err(EvtchnError::Raced(port)));
-    assert_eq!(EventChannels::close(pair(&mut d, 1, 0), port), Ok(Closed::Port));
+    assert_eq!(EventChannels::close(pair(&mut d, 1, 0), port), Ok(()));
     assert_eq!(d[0].status(offered).unwrap().state, State::Unbound { remote: DomId(1) });
     assert!(EventChannels::bind_interdomain(pair(&mut d, 1, 0), offered).is_ok());
 }
@@ -72,8 +66,7 @@ fn teardown(d: &mut [super::Table], dom: usize, budget: u32) -> usize {
                 from = next;
             }
             Teardown::Close { port, remote } => {
-                let other = remote.map_or(dom, |r| usize::from(r.0));
-                EventChannels::close(pair(d, dom, other), port).unwrap();
+                EventChannels::close(pair(d, dom, remote.0.into()), port).unwrap();
                 from = port;
             }
         }
@@ -88,7 +81,6 @@ fn destruction_leaves_no_port_open_anywhere() {
     for (n, offer) in offers.into_iter().enumerate() {
         let _ = EventChannels::bind_interdomain(pair(&mut d, 1, n % 3), offer).unwrap();
     }
-    d[1].bind_pirq(0).unwrap();
     d[1].begin_destroy();
     assert_eq!(d[1].bind_ipi(VcpuId(0)), Err(EvtchnError::Dying(DomId(1))));
     let offer = d[1].alloc_unbound(DomId(0));
@@ -145,7 +137,6 @@ fn a_full_heap_refuses_and_changes_nothing() {
         fail_after(Some(left));
         assert_eq!(d[0].alloc_unbound(DomId(1)), Err(EvtchnError::NoMemory));
         assert_eq!(d[0].bind_virq(Virq::TIMER, VcpuId(0)), Err(EvtchnError::NoMemory));
-        assert_eq!(d[0].bind_pirq(0), Err(EvtchnError::NoMemory));
     }
     fail_after(None);
     let offer = d[0].alloc_unbound(DomId(1)).unwrap();
@@ -157,7 +148,6 @@ fn a_full_heap_refuses_and_changes_nothing() {
     assert_eq!(fifo, Err(EvtchnError::NoMemory));
     assert_eq!(d[0].status(offer).unwrap().state, State::Unbound { remote: DomId(1) });
     assert!(d[0].bind_virq(Virq::TIMER, VcpuId(0)).is_ok());
-    assert!(d[0].bind_pirq(0).is_ok());
 }
 
 #[test]
@@ -173,8 +163,6 @@ fn status_reads_as_the_interface_says() {
     assert_eq!((wire(&d[0], ipi).status, wire(&d[0], ipi).vcpu), (abi::STATUS_IPI, 2));
     let virq = d[0].bind_virq(Virq::DOM_EXC, VcpuId(0)).unwrap();
     assert_eq!((wire(&d[0], virq).status, wire(&d[0], virq).u.get::<u32>()), (abi::STATUS_VIRQ, 3));
-    let pirq = d[0].bind_pirq(1).unwrap();
-    assert_eq!((wire(&d[0], pirq).status, wire(&d[0], pirq).u.get::<u32>()), (abi::STATUS_PIRQ, 1));
     assert_eq!(wire(&d[0], Port(0)).status, abi::STATUS_CLOSED);
 }
 

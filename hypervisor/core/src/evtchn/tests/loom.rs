@@ -109,7 +109,6 @@ fn table(shared: Words) -> EventChannels<Words> {
         dom: DomId(1),
         max_port: Port(3),
         vcpus: 1,
-        pirqs: 0,
         shared_info: shared,
         layout: Layout::X64,
     })

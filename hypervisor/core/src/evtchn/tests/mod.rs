@@ -8,7 +8,7 @@ mod two_level;
 
 use std::vec::Vec;
 
-use super::{Config, EventChannels, Layout};
+use super::{Config, EventChannels, Layout, Virq};
 use crate::ids::{DomId, Port};
 use crate::page::TestPage;
 use crate::pair::Pair;
@@ -16,7 +16,8 @@ use crate::pair::Pair;
 type Table = EventChannels<TestPage>;
 
 const VCPUS: u32 = 3;
-const PIRQS: u32 = 4;
+/// Global lines that tests bind and raise.
+const LINES: u32 = 4;
 
 fn table(dom: u16, layout: Layout) -> Table {
     table_with(dom, layout, VCPUS, 4095)
@@ -27,11 +28,15 @@ fn table_with(dom: u16, layout: Layout, vcpus: u32, max_port: u32) -> Table {
         dom: DomId(dom),
         max_port: Port(max_port),
         vcpus,
-        pirqs: PIRQS,
         shared_info: TestPage::default(),
         layout,
     })
     .unwrap()
+}
+
+/// One of the [`LINES`].
+fn line(number: u32) -> Virq {
+    Virq::from_raw(hypercall_abi::xen::VIRQ_ARCH_0 + number).unwrap()
 }
 
 /// The pair that a caller with both locks builds.

@@ -8,8 +8,8 @@ use proptest::collection;
 use proptest::prelude::*;
 
 use super::guest::Guest;
-use super::{PIRQS, Table, VCPUS, pair, tables};
-use crate::evtchn::{Closed, EventChannels, Layout, Route, State, Virq};
+use super::{LINES, Table, VCPUS, line, pair, tables};
+use crate::evtchn::{EventChannels, Layout, Route, State, Virq};
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::{GuestPage, TestPage};
 
@@ -21,11 +21,9 @@ enum Op {
     Bind { remote: u16, port: u32 },
     Virq { virq: u32, vcpu: u32 },
     Ipi { vcpu: u32 },
-    Pirq { pirq: u32 },
     Close { port: u32 },
     Send { port: u32 },
     RaiseVirq { virq: u32, vcpu: u32 },
-    RaisePirq { pirq: u32 },
     BindVcpu { port: u32, vcpu: u32 },
     Priority { port: u32, priority: u32 },
     Mask { port: u32 },
@@ -42,12 +40,10 @@ fn op() -> impl Strategy<Value = Op> {
         (0..DOMS, port()).prop_map(|(remote, port)| Op::Bind { remote, port }),
         (0..26_u32, vcpu()).prop_map(|(virq, vcpu)| Op::Virq { virq, vcpu }),
         vcpu().prop_map(|vcpu| Op::Ipi { vcpu }),
-        (0..PIRQS + 1).prop_map(|pirq| Op::Pirq { pirq }),
         port().prop_map(|port| Op::Close { port }),
         port().prop_map(|port| Op::Send { port }),
         port().prop_map(|port| Op::Send { port }),
         (0..24_u32, vcpu()).prop_map(|(virq, vcpu)| Op::RaiseVirq { virq, vcpu }),
-        (0..PIRQS + 1).prop_map(|pirq| Op::RaisePirq { pirq }),
         (port(), vcpu()).prop_map(|(port, vcpu)| Op::BindVcpu { port, vcpu }),
         (port(), 0..17_u32).prop_map(|(port, priority)| Op::Priority { port, priority }),
         port().prop_map(|port| Op::Mask { port }),
@@ -58,9 +54,9 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// Few ports, sent to and moved often.
 fn moving_op() -> impl Strategy<Value = Op> {
-    let port = || 1..PIRQS + 1;
+    let port = || 1..LINES + 1;
     prop_oneof![
-        4 => (0..PIRQS).prop_map(|pirq| Op::RaisePirq { pirq }),
+        4 => (0..LINES).prop_map(|n| Op::RaiseVirq { virq: line(n).raw(), vcpu: 0 }),
         2 => (0..2_u32).prop_map(|vcpu| Op::Upcall { vcpu }),
         1 => (port(), 0..2_u32).prop_map(|(port, vcpu)| Op::BindVcpu { port, vcpu }),
         1 => (port(), 6..8_u32).prop_map(|(port, priority)| Op::Priority { port, priority }),
@@ -154,21 +150,10 @@ impl World {
                 assert_eq!(port.is_ok(), vcpu < VCPUS);
                 port.into_iter().for_each(|port| self.opened(dom, port, State::Ipi));
             }
-            Op::Pirq { pirq } => {
-                let state = State::Pirq { pirq };
-                let free = pirq < PIRQS && !self.bound(dom, state, None);
-                let port = self.tables[at].bind_pirq(pirq);
-                assert_eq!(port.is_ok(), free);
-                port.into_iter().for_each(|port| self.opened(dom, port, state));
-            }
             Op::Close { port } => self.close(dom, port),
             Op::Send { port } => self.send(dom, port),
             Op::RaiseVirq { virq, vcpu } => {
                 let _ = self.tables[at].raise_virq(Virq::from_raw(virq).unwrap(), VcpuId(vcpu));
-            }
-            Op::RaisePirq { pirq } => {
-                let heard = self.tables[at].raise_pirq(pirq).is_some();
-                assert_eq!(heard, self.bound(dom, State::Pirq { pirq }, None));
             }
             Op::BindVcpu { port, vcpu } => {
                 let fixed = match self.model.get(&(dom, port)) {
@@ -211,10 +196,7 @@ impl World {
             self.model.insert((remote.0, remote_port.0), State::Unbound { remote: DomId(dom) });
         }
         let other = peer.map_or(at, |p| usize::from(p.0));
-        let closed = EventChannels::close(pair(&mut self.tables, at, other), Port(port)).unwrap();
-        if let Some(State::Pirq { pirq }) = state {
-            assert_eq!(closed, Closed::Pirq(pirq));
-        }
+        EventChannels::close(pair(&mut self.tables, at, other), Port(port)).unwrap();
     }
 
     fn send(&mut self, dom: u16, port: u32) {
@@ -230,7 +212,7 @@ impl World {
                 state,
                 Some(State::Ipi | State::Unbound { .. } | State::Interdomain { remote: DomId(_), .. })
             )),
-            Err(_) => assert!(matches!(state, None | Some(State::Virq { .. } | State::Pirq { .. }))),
+            Err(_) => assert!(matches!(state, None | Some(State::Virq { .. }))),
         }
     }
 
@@ -297,8 +279,8 @@ proptest! {
         ops in collection::vec(moving_op(), 1..60),
     ) {
         let mut world = World::new(Layout::X64, fifo);
-        for pirq in 0..PIRQS {
-            world.step(0, &Op::Pirq { pirq });
+        for n in 0..LINES {
+            world.step(0, &Op::Virq { virq: line(n).raw(), vcpu: 0 });
         }
         for op in &ops {
             world.step(0, op);
