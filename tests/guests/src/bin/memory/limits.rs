@@ -118,7 +118,8 @@ pub fn hypervisors_pages() -> Outcome {
 /// A page moved to where it is, and onto another one.
 pub fn same_place() -> Outcome {
     let (one, other) = (Page::new(), Page::new());
-    (one.set(0, 0x91_u64), other.set(0, 0x92_u64));
+    one.set(0, 0x91_u64);
+    other.set(0, 0x92_u64);
     let before = pages()?;
     let mv = |idx: u64, gpfn: u64| {
         let mut op: AddToPhysmap =
