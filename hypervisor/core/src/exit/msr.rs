@@ -174,7 +174,11 @@ fn set<M: Machine>(
         EFER => set_efer(context, value)?,
         TSC => set_tsc_offset(hv, vcpu, context, value.wrapping_sub(hv.machine.tsc().0)),
         TSC_ADJUST => set_tsc_offset(hv, vcpu, context, value),
-        HYPERCALL_PAGE_MSR => crate::hypercall::page::install(vcpu, context, value)?,
+        HYPERCALL_PAGE_MSR => {
+            crate::hypercall::page::install(vcpu, context, value)?;
+            // The layout of the shared page is known now, and with it where the wall clock is.
+            crate::shared::publish_wall_clock(hv, vcpu.domain());
+        }
         PATCH_LEVEL | MCG_STATUS | DEBUGCTL | SYSCFG | HWCR | DE_CFG => {}
         msr => *context.msrs.slot(msr)? = value,
     }
