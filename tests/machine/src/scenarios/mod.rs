@@ -79,7 +79,12 @@ pub fn all() -> Vec<Scenario> {
         qemu(
             "small-guests-2cpus",
             Config::new(2),
-            &[("boot", boot::up), ("all", small::all_pass), ("power-off", boot::power_off)],
+            &[
+                ("boot", boot::up),
+                ("all", small::all_pass),
+                ("hostile", small::hostile),
+                ("power-off", boot::power_off),
+            ],
         ),
         Scenario {
             long: true,

@@ -4,10 +4,28 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::lifecycle::{gone, memory_is_back};
 use crate::machine::Machine;
 
-/// What lies beside them: kernels and their initrds, and programs that measure or idle.
-const OTHERS: [&str; 4] = ["vmlinuz-", "initrd-", "figures", "idle"];
+/// What lies beside them: kernels and their initrds, and programs that measure, idle or do their worst.
+const OTHERS: [&str; 5] = ["vmlinuz-", "initrd-", "figures", "idle", "hostile"];
+
+/// What the hostile guest does, and what is said of it in the end.
+const DEEDS: [(&str, &str); 12] = [
+    ("triple-fault", "triple fault"),
+    // The guest has a stack for double faults, and says so itself.
+    ("nowhere", "unexpected exception 8"),
+    ("no-page-tables", "page table at guest-physical"),
+    ("bad-page-tables", "triple fault"),
+    ("device-as-code", "instruction fetch from guest-physical"),
+    ("memory-taken-away", "instruction fetch from guest-physical"),
+    ("watchdog", "let its watchdog run out"),
+    ("halt", "halted with interrupts off"),
+    ("event-flood", "event-flood is over"),
+    ("log-flood", "log-flood is over"),
+    ("call-loop", "call-loop is over"),
+    ("ipi-storm", "ipi-storm is over"),
+];
 
 /// Runs every test guest that domain 0 has, and reports the failed tests of all of them.
 pub fn all_pass(machine: &mut Machine) -> Result<()> {
@@ -46,4 +64,20 @@ fn passes(machine: &mut Machine, name: &str) -> Result<()> {
     }
     let failed: Vec<&str> = sum.before.lines().filter(|line| line.contains("FAIL ")).collect();
     bail!("{}\n{}", sum.line, failed.join("\n"))
+}
+
+/// Guests that do their worst end, with a reason in the log; domain 0 goes on, and all memory is back.
+pub fn hostile(machine: &mut Machine) -> Result<()> {
+    let free = machine.free_kib()?;
+    for (deed, reason) in DEEDS {
+        let file = format!(
+            "name = \"hostile\"\ntype = \"pvh\"\nkernel = \"/guests/hostile\"\ncmdline = \"{deed}\"\n\
+             memory = 64\nvcpus = 2\non_crash = \"destroy\"\non_watchdog = \"destroy\""
+        );
+        machine.write_file("/tmp/hostile.cfg", &file)?;
+        machine.ok("tenon create /tmp/hostile.cfg")?;
+        machine.expect(reason, Duration::from_secs(120)).with_context(|| deed.to_owned())?;
+        gone(machine, "hostile").with_context(|| deed.to_owned())?;
+    }
+    memory_is_back(machine, free)
 }
