@@ -8,6 +8,7 @@ extern crate alloc;
 mod compat;
 mod exceptions;
 mod io;
+mod modes;
 mod paging;
 mod registers;
 mod state;
@@ -43,5 +44,8 @@ guest!(
         compat::hypercalls,
         compat::layouts,
         compat::halves,
+        modes::hypercalls,
+        modes::pointers,
+        modes::other_exits,
     ]
 );
