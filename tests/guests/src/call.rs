@@ -14,6 +14,13 @@ pub const fn refused(errno: Errno) -> Answer {
     Err(HypercallError::Errno(errno))
 }
 
+/// Whether a call for a domain that is not there was refused. The control domain is told so; others may also be told
+/// that other domains are none of theirs.
+#[must_use]
+pub fn no_domain(answer: Answer) -> bool {
+    answer == refused(Errno::ESRCH) || !crate::boot_info::is_dom0() && answer == refused(Errno::EPERM)
+}
+
 /// Any hypercall with any arguments. The caller knows what they do to its memory.
 pub fn raw(call: u32, args: [u64; 5]) -> i64 {
     // SAFETY: the page is installed, and tests pass addresses of memory that is meant for it.

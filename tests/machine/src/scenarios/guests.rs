@@ -17,6 +17,7 @@ pub fn all() -> Vec<Scenario> {
         guest("guest-abi-version", "abi-version", 1),
         guest("guest-events", "events", 1),
         guest("guest-timers", "timers", 1),
+        guest("guest-calls", "calls", 1),
         guest("guest-memory", "memory", 1),
         guest("guest-grants", "grants", 1),
         guest("guest-cpu", "cpu", 1),

@@ -90,7 +90,8 @@ pub fn deadline() -> Outcome {
         trap::set_up(VECTOR, true, None);
         let due = cpu::tsc() + clock::ticks(time);
         cpu::wrmsr(MSR_TSC_DEADLINE, due)?;
-        check_eq!(cpu::rdmsr(MSR_TSC_DEADLINE)?, due);
+        let told = cpu::rdmsr(MSR_TSC_DEADLINE)?;
+        check!(told == due || told == 0 && cpu::tsc() >= due, "{told:#x}, not {due:#x}");
         cpu::sti();
         check!(clock::wait(SECOND, || trap::hits(VECTOR) == 1));
         cpu::cli();

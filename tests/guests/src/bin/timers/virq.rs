@@ -109,7 +109,7 @@ pub fn stopped() -> Outcome {
     clock::wait(40 * MILLISECOND, || false);
     check!(!shared::is_pending(port));
     // The last one set counts.
-    set(clock::now() + 5 * MILLISECOND, SingleshotFlags::empty())?;
+    set(clock::now() + 10 * SECOND, SingleshotFlags::empty())?;
     let due = clock::now() + 30 * MILLISECOND;
     set(due, SingleshotFlags::empty())?;
     comes(port, due)
