@@ -4,6 +4,7 @@
 //! and at most a patch with the vCPU's own state. It is shared by the domain's vCPUs and changes only before the
 //! domain first runs.
 
+use crate::guest_cpu::bits::{CR4_OSXSAVE, CR4_PKE};
 use crate::ids::{DomId, VcpuId};
 
 mod build;
@@ -33,9 +34,6 @@ const BASIC_LEAVES: usize = 0xe;
 const EXTENDED: u32 = 0x8000_0000;
 /// Leaves 0x80000000 to 0x80000021.
 const EXTENDED_LEAVES: usize = 0x22;
-
-const CR4_OSXSAVE: u64 = 1 << 18;
-const CR4_PKE: u64 = 1 << 22;
 
 /// The CPU that the host has.
 pub trait HostCpuid {

@@ -12,6 +12,7 @@ use crate::domain::{Context, VcpuRef};
 use crate::emulate::Exiting;
 use crate::exit::GuestClock;
 use crate::exit::fault::apic_effect;
+use crate::guest_cpu::bits::{CR0_PG, EFER_FFXSR, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE};
 use crate::guest_cpu::{Event, Gpr, GuestCpu};
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
@@ -42,32 +43,28 @@ const MTRR_DEF_TYPE_VALUE: u64 = 0xc06;
 const HWCR_TSC_FREQ_SEL: u64 = 1 << 24;
 /// LFENCE is serializing (AMD).
 const DE_CFG_LFENCE_SERIALIZE: u64 = 1 << 1;
-const EFER_SCE: u64 = 1;
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
-const EFER_NXE: u64 = 1 << 11;
-const EFER_FFXSR: u64 = 1 << 14;
 const EFER_WRITABLE: u64 = EFER_SCE | EFER_LME | EFER_NXE | EFER_FFXSR;
-const CR0_PG: u64 = 1 << 31;
 
 const FIXED_MTRRS: [u32; 11] = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 
 /// MSRs that are only remembered.
 #[derive(Clone, Debug)]
 pub struct MsrStore {
-    /// Base and mask of each variable range.
-    mtrr_variable: [u64; 16],
-    mtrr_fixed: [u64; 11],
-    mtrr_default: u64,
+    /// As a save record has them; PAT is not among them.
+    mtrrs: HwMtrr,
     misc_enable: u64,
 }
 
 impl Default for MsrStore {
     fn default() -> Self {
         Self {
-            mtrr_variable: [0; 16],
-            mtrr_fixed: [0x0606_0606_0606_0606; 11],
-            mtrr_default: MTRR_DEF_TYPE_VALUE,
+            mtrrs: HwMtrr {
+                msr_pat_cr: 0,
+                msr_mtrr_var: [0; 16],
+                msr_mtrr_fixed: [0x0606_0606_0606_0606; 11],
+                msr_mtrr_cap: MTRR_CAP_VALUE,
+                msr_mtrr_def_type: MTRR_DEF_TYPE_VALUE,
+            },
             misc_enable: 0,
         }
     }
@@ -76,30 +73,22 @@ impl Default for MsrStore {
 impl MsrStore {
     /// The MTRRs, as a save record has them. PAT is not among them.
     pub fn mtrrs(&self) -> HwMtrr {
-        HwMtrr {
-            msr_pat_cr: 0,
-            msr_mtrr_var: self.mtrr_variable,
-            msr_mtrr_fixed: self.mtrr_fixed,
-            msr_mtrr_cap: MTRR_CAP_VALUE,
-            msr_mtrr_def_type: self.mtrr_default,
-        }
+        self.mtrrs
     }
 
     /// Replaces the MTRRs by those of a record.
     pub fn set_mtrrs(&mut self, record: &HwMtrr) {
-        self.mtrr_variable = record.msr_mtrr_var;
-        self.mtrr_fixed = record.msr_mtrr_fixed;
-        self.mtrr_default = record.msr_mtrr_def_type;
+        self.mtrrs = HwMtrr { msr_pat_cr: 0, msr_mtrr_cap: MTRR_CAP_VALUE, ..*record };
     }
 
     fn slot(&mut self, msr: u32) -> Option<&mut u64> {
         match msr {
-            0x200..0x210 => self.mtrr_variable.get_mut((msr - 0x200) as usize),
-            MTRR_DEF_TYPE => Some(&mut self.mtrr_default),
+            0x200..0x210 => self.mtrrs.msr_mtrr_var.get_mut((msr - 0x200) as usize),
+            MTRR_DEF_TYPE => Some(&mut self.mtrrs.msr_mtrr_def_type),
             MISC_ENABLE => Some(&mut self.misc_enable),
             _ => {
                 let at = FIXED_MTRRS.iter().position(|m| *m == msr)?;
-                self.mtrr_fixed.get_mut(at)
+                self.mtrrs.msr_mtrr_fixed.get_mut(at)
             }
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! A `GuestCpu` is owned by its vCPU's context lock, which the CPU that runs the vCPU holds.
 
+pub mod bits;
 mod exit;
 mod regs;
 

@@ -6,15 +6,10 @@ use hypercall_abi::hvm as abi;
 
 use super::{Call, Result};
 use crate::domain::VcpuRef;
+use crate::guest_cpu::bits::{CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
 use crate::guest_cpu::{Gpr, Gprs, GuestCpu, Segment, SystemState};
 use crate::machine::Machine;
 use crate::refuse;
-
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
-const CR0_PE: u64 = 1;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
 
 pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<()> {
     let context: abi::VcpuHvmContext = call.read(arg)?;

@@ -3,6 +3,16 @@
 //! Only the control domain may call. Commands that Tenon does not have are refused by name, so that the log tells what a
 //! tool wanted.
 
+/// The general registers by their names in the interface's structures.
+macro_rules! gprs {
+    ($with:ident) => {
+        $with! {
+            rax: Rax, rbx: Rbx, rcx: Rcx, rdx: Rdx, rbp: Rbp, rsi: Rsi, rdi: Rdi, rsp: Rsp,
+            r8: R8, r9: R9, r10: R10, r11: R11, r12: R12, r13: R13, r14: R14, r15: R15,
+        }
+    };
+}
+
 mod affinity;
 mod context;
 mod create;

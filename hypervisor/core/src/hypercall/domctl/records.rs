@@ -4,21 +4,16 @@ use hypercall_abi::hvm::{HwCpu, HwCpuFlags, HwMtrr};
 use hypercall_abi::plain::Plain;
 
 use crate::domain::Context;
+use crate::guest_cpu::bits::{CR0_ET, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
 use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
 use crate::hypercall::Result;
 use crate::machine::Machine;
 use crate::refuse;
 
-const CR0_PE: u64 = 1;
-const CR0_ET: u64 = 1 << 4;
-const CR0_PG: u64 = 1 << 31;
 /// PE MP EM TS ET NE WP AM NW CD PG.
 const CR0_KNOWN: u64 = 0xe005_003f;
-const CR4_PAE: u64 = 1 << 5;
 /// VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE.
 const CR4_KNOWN: u64 = 0x0077_0fff;
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
 /// SCE LME LMA NXE FFXSR.
 const EFER_KNOWN: u64 = 0x4d01;
 const RFLAGS_SET: u64 = 2;
@@ -30,12 +25,13 @@ const PAT_UC_MINUS: u8 = 7;
 /// MTRRs on, fixed ranges on, default type.
 const MTRR_DEF_TYPE_KNOWN: u64 = 0xcff;
 
-/// The registers in the record's order of names.
-macro_rules! gprs {
+/// The other registers by their names in the record and in [`SystemState`].
+macro_rules! system_registers {
     ($with:ident) => {
         $with! {
-            rax: Rax, rbx: Rbx, rcx: Rcx, rdx: Rdx, rbp: Rbp, rsi: Rsi, rdi: Rdi, rsp: Rsp,
-            r8: R8, r9: R9, r10: R10, r11: R11, r12: R12, r13: R13, r14: R14, r15: R15,
+            cr0: cr0, cr2: cr2, cr3: cr3, cr4: cr4, msr_efer: efer, dr6: dr6, dr7: dr7,
+            msr_star: star, msr_lstar: lstar, msr_cstar: cstar, msr_syscall_mask: sfmask,
+            shadow_gs: kernel_gs_base, sysenter_cs: sysenter_cs, sysenter_esp: sysenter_esp, sysenter_eip: sysenter_eip,
         }
     };
 }
@@ -82,21 +78,10 @@ pub(super) fn save_cpu<M: Machine>(context: &Context<M>, tsc: u64) -> HwCpu {
     segments!(save_segments);
     (record.gdtr_base, record.gdtr_limit) = (system.gdtr.base, system.gdtr.limit.into());
     (record.idtr_base, record.idtr_limit) = (system.idtr.base, system.idtr.limit.into());
-    record.cr0 = system.cr0;
-    record.cr2 = system.cr2;
-    record.cr3 = system.cr3;
-    record.cr4 = system.cr4;
-    record.dr6 = system.dr6;
-    record.dr7 = system.dr7;
-    record.sysenter_cs = system.sysenter_cs;
-    record.sysenter_esp = system.sysenter_esp;
-    record.sysenter_eip = system.sysenter_eip;
-    record.shadow_gs = system.kernel_gs_base;
-    record.msr_lstar = system.lstar;
-    record.msr_star = system.star;
-    record.msr_cstar = system.cstar;
-    record.msr_syscall_mask = system.sfmask;
-    record.msr_efer = system.efer;
+    macro_rules! save_system {
+        ($($field:ident: $reg:ident,)*) => { $(record.$field = system.$reg;)* };
+    }
+    system_registers!(save_system);
     record.tsc = tsc;
     record
 }
@@ -113,24 +98,13 @@ pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState)> 
     let mut system = SystemState {
         gdtr: DescriptorTable { base: record.gdtr_base, limit: record.gdtr_limit as u16 },
         idtr: DescriptorTable { base: record.idtr_base, limit: record.idtr_limit as u16 },
-        cr0: record.cr0,
-        cr2: record.cr2,
-        cr3: record.cr3,
-        cr4: record.cr4,
-        efer: record.msr_efer,
-        dr6: record.dr6,
-        dr7: record.dr7,
         pat,
-        star: record.msr_star,
-        lstar: record.msr_lstar,
-        cstar: record.msr_cstar,
-        sfmask: record.msr_syscall_mask,
-        kernel_gs_base: record.shadow_gs,
-        sysenter_cs: record.sysenter_cs,
-        sysenter_esp: record.sysenter_esp,
-        sysenter_eip: record.sysenter_eip,
         ..SystemState::default()
     };
+    macro_rules! load_system {
+        ($($field:ident: $reg:ident,)*) => { $(system.$reg = record.$field;)* };
+    }
+    system_registers!(load_system);
     macro_rules! load_segments {
         ($($seg:ident: $sel:ident $limit:ident $base:ident $attributes:ident,)*) => {
             $(system.segments.$seg = Segment {

@@ -15,16 +15,6 @@ use crate::refuse;
 
 type Guest = VcpuGuestContext<X64>;
 
-/// The general registers by their names in the structure.
-macro_rules! user_regs {
-    ($with:ident) => {
-        $with! {
-            rax: Rax, rbx: Rbx, rcx: Rcx, rdx: Rdx, rbp: Rbp, rsi: Rsi, rdi: Rdi, rsp: Rsp,
-            r8: R8, r9: R9, r10: R10, r11: R11, r12: R12, r13: R13, r14: R14, r15: R15,
-        }
-    };
-}
-
 pub(super) fn get<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {
     on.not_oneself()?;
     let vcpu = on.vcpu(op.vcpu)?;
@@ -36,7 +26,7 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {
     macro_rules! fill {
         ($($field:ident: $reg:ident,)*) => { $(regs.$field = gprs.get(Gpr::$reg);)* };
     }
-    user_regs!(fill);
+    gprs!(fill);
     let s = &system.segments;
     (regs.rip, regs.rflags) = (gprs.rip, gprs.rflags);
     (regs.cs, regs.ss, regs.ds) = (s.cs.selector, s.ss.selector, s.ds.selector);
@@ -80,7 +70,7 @@ pub(super) fn set<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {
         macro_rules! take {
             ($($field:ident: $reg:ident,)*) => { $(gprs.set(Gpr::$reg, regs.$field);)* };
         }
-        user_regs!(take);
+        gprs!(take);
         gprs.rip = regs.rip;
         gprs.rflags = regs.rflags | 2;
     });
