@@ -8,6 +8,7 @@ use hypercall_abi::physdev as abi;
 
 use super::{Call, Outcome, Result};
 use crate::machine::Machine;
+use crate::vpci::Bdf;
 use crate::{hv_log, refuse};
 
 /// The alignment of a segment's configuration space: a bus is 1 MiB.
@@ -40,29 +41,19 @@ pub(super) fn physdev_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
             if !known.contains(add.flags) {
                 refuse!(EINVAL, "flags {:#x} of a PCI device", add.flags.bits());
             }
-            let (slot, function) = (add.devfn >> 3, add.devfn & 7);
-            hv_log!(call.hv, Debug, "PCI device {:04x}:{:02x}:{slot:02x}.{function}", add.seg, add.bus);
+            let bdf = Bdf { segment: add.seg, bus: add.bus, devfn: add.devfn };
+            hv_log!(call.hv, Debug, "PCI device {bdf}");
         }
         abi::OP_PCI_DEVICE_REMOVE => {
-            let device: abi::PciDevice = call.read(arg)?;
-            let (slot, function) = (device.devfn >> 3, device.devfn & 7);
-            hv_log!(
-                call.hv,
-                Debug,
-                "PCI device {:04x}:{:02x}:{slot:02x}.{function} is gone",
-                device.seg,
-                device.bus
-            );
+            let abi::PciDevice { seg: segment, bus, devfn } = call.read(arg)?;
+            hv_log!(call.hv, Debug, "PCI device {} is gone", Bdf { segment, bus, devfn });
         }
         abi::OP_PCI_MMCFG_RESERVED => {
-            let space: abi::PciMmcfgReserved = call.read(arg)?;
-            if !space.address.is_multiple_of(BUS_BYTES) || space.start_bus > space.end_bus {
+            let abi::PciMmcfgReserved { address, start_bus, end_bus, .. } = call.read(arg)?;
+            if !address.is_multiple_of(BUS_BYTES) || start_bus > end_bus {
                 refuse!(
                     EINVAL,
-                    "configuration space at {:#x} for buses {:#x} to {:#x}",
-                    space.address,
-                    space.start_bus,
-                    space.end_bus
+                    "configuration space at {address:#x} for buses {start_bus:#x} to {end_bus:#x}"
                 );
             }
             // Where it is comes from the MCFG table, which Tenon has read.

@@ -95,11 +95,7 @@ impl<M: Machine> Hypervisor<M> {
     /// The control domain has set the wall clock, in ns since 1970 at system time 0: all domains are told.
     pub fn set_wall_clock(&self, base: u64) {
         self.machine.set_wall_clock_base(base);
-        let mut from = DomId(0);
-        while let Some(domain) = self.domain_from(from) {
-            crate::shared::publish_wall_clock(self, &domain);
-            from = DomId(domain.id.0 + 1);
-        }
+        self.domains_from(DomId(0)).for_each(|domain| crate::shared::publish_wall_clock(self, &domain));
     }
 
     /// Something about some domain has changed.
@@ -177,10 +173,8 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Drops dead domains whose last frame has come back since.
     pub fn bury_the_dead(&self) {
-        let mut at = DomId(0);
-        while let Some(domain) = self.domain_from(at) {
+        for domain in self.domains_from(DomId(0)) {
             self.bury_if_free(&domain);
-            at = DomId(domain.id.0 + 1);
         }
     }
 

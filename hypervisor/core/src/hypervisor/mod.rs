@@ -77,6 +77,16 @@ impl<M: Machine> Hypervisor<M> {
         domains.get(domains.partition_point(|d| d.id < id)).cloned()
     }
 
+    /// All domains whose number is at least `first`, in order. Others may come and go meanwhile.
+    pub fn domains_from(&self, first: DomId) -> impl Iterator<Item = Arc<Domain<M>>> {
+        let mut next = first;
+        core::iter::from_fn(move || {
+            let domain = self.domain_from(next)?;
+            next = DomId(domain.id.0 + 1);
+            Some(domain)
+        })
+    }
+
     /// Finds a number that no domain has and to which no frame belongs, after the one used last.
     #[must_use]
     pub fn free_id(&self) -> Option<DomId> {

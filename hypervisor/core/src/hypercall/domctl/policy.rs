@@ -5,7 +5,7 @@ use hypercall_abi::arch::{CpuidLeaf, MsrEntry};
 use hypercall_abi::domctl::{CpuPolicy, Domctl};
 
 use super::On;
-use crate::cpuid::{Entry, Policy};
+use crate::cpuid::Entry;
 use crate::hypercall::{Call, Result};
 use crate::machine::Machine;
 use crate::refuse;
@@ -17,27 +17,20 @@ const POLICY_MSRS: [u32; 2] = [0xce, 0x10a];
 /// What `err_leaf` and its siblings say if it was not them.
 const NO_ERROR: u32 = u32::MAX;
 
-impl From<Entry> for CpuidLeaf {
-    fn from(entry: Entry) -> Self {
-        let [a, b, c, d] = entry.regs;
-        Self { leaf: entry.leaf, subleaf: entry.subleaf, a, b, c, d }
-    }
-}
-
-/// Writes the leaves of a policy to an array of the caller's that has room for `room`; returns how many there are.
-/// There are no MSRs to report: a guest that reads them finds what the CPUID leaves imply.
+/// Writes leaves to an array of the caller's that has room for `room`; returns how many there are. There are no MSRs to
+/// report: a guest that reads them finds what the CPUID leaves imply.
 pub(in crate::hypercall) fn write_leaves<M: Machine>(
     call: &Call<'_, M>,
-    policy: &Policy,
+    leaves: impl Iterator<Item = Entry>,
     array: u64,
     room: u32,
 ) -> Result<u32> {
     let mut count = 0;
-    for entry in policy.entries() {
+    for Entry { leaf, subleaf, regs: [a, b, c, d] } in leaves {
         if count >= room {
             refuse!(ENOBUFS, "room for {room} CPUID leaves, and there are more");
         }
-        call.write_element(array, count.into(), &CpuidLeaf::from(entry))?;
+        call.write_element(array, count.into(), &CpuidLeaf { leaf, subleaf, a, b, c, d })?;
         count += 1;
     }
     Ok(count)
@@ -48,7 +41,7 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &mut CpuPolicy) -> Result<()> 
     if op.leaves.is_null() {
         op.nr_leaves = policy.entries().count() as u32;
     } else {
-        op.nr_leaves = write_leaves(on.call, &policy, op.leaves.get(), op.nr_leaves)?;
+        op.nr_leaves = write_leaves(on.call, policy.entries(), op.leaves.get(), op.nr_leaves)?;
     }
     op.nr_msrs = 0;
     Ok(())

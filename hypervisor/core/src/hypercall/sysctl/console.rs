@@ -63,8 +63,7 @@ pub(super) fn debug_keys<M: Machine>(call: &Call<'_, M>, op: DebugKeys) -> Resul
 }
 
 fn domains<M: Machine>(call: &Call<'_, M>) {
-    let mut from = DomId(0);
-    while let Some(domain) = call.hv.domain_from(from) {
+    for domain in call.hv.domains_from(DomId(0)) {
         let info = describe(call.hv, &domain);
         hv_log!(
             call.hv,
@@ -79,6 +78,5 @@ fn domains<M: Machine>(call: &Call<'_, M>) {
             domain.config.max_vcpus,
             info.cpu_time / 1_000_000
         );
-        from = DomId(domain.id.0 + 1);
     }
 }

@@ -1,13 +1,12 @@
 //! What CPUs have and what guests get of it.
 
 use hypercall_abi::abi::Word;
-use hypercall_abi::arch::CpuidLeaf;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpuFeatureset, CpuPolicy, Sysctl};
 use hypercall_abi::xen::DOMID_INVALID;
 
 use super::host::{WORDS, feature_words};
-use crate::cpuid::{NO_SUBLEAF, Policy, Vcpu};
+use crate::cpuid::{Entry, NO_SUBLEAF, Policy, Vcpu};
 use crate::hypercall::domctl::write_leaves;
 use crate::hypercall::{Call, Result};
 use crate::ids::{DomId, VcpuId};
@@ -70,17 +69,16 @@ pub(super) fn policy<M: Machine>(call: &Call<'_, M>, op: &mut CpuPolicy) -> Resu
     op.nr_leaves = if op.leaves.is_null() {
         MAX_LEAVES
     } else if of_host {
-        host_leaves(call, op.leaves.get(), op.nr_leaves)?
+        write_leaves(call, host_leaves(call.hv.machine), op.leaves.get(), op.nr_leaves)?
     } else {
-        write_leaves(call, &default_policy(call), op.leaves.get(), op.nr_leaves)?
+        write_leaves(call, default_policy(call).entries(), op.leaves.get(), op.nr_leaves)?
     };
     op.nr_msrs = if op.msrs.is_null() { MAX_MSRS } else { 0 };
     Ok(())
 }
 
-/// Writes the leaves of the machine's own CPUID that a policy has.
-fn host_leaves<M: Machine>(call: &Call<'_, M>, array: u64, room: u32) -> Result<u32> {
-    let machine = call.hv.machine;
+/// The leaves of the machine's own CPUID that a policy has.
+fn host_leaves(machine: impl Machine) -> impl Iterator<Item = Entry> {
     let [max, ..] = machine.cpuid(0, 0);
     let [max_extended, ..] = machine.cpuid(0x8000_0000, 0);
     let basic = (0..=max.min(0xd)).flat_map(|leaf| {
@@ -94,14 +92,8 @@ fn host_leaves<M: Machine>(call: &Call<'_, M>, array: u64, room: u32) -> Result<
         single.into_iter().chain(subleaves.map(move |subleaf| (leaf, subleaf)))
     });
     let extended = (0x8000_0000..=max_extended.min(0x8000_0021)).map(|leaf| (leaf, NO_SUBLEAF));
-    let mut count = 0;
-    for (leaf, subleaf) in basic.chain(extended) {
-        if count >= room {
-            refuse!(ENOBUFS, "room for {room} CPUID leaves, and there are more");
-        }
-        let [a, b, c, d] = machine.cpuid(leaf, if subleaf == NO_SUBLEAF { 0 } else { subleaf });
-        call.write_element(array, count.into(), &CpuidLeaf { leaf, subleaf, a, b, c, d })?;
-        count += 1;
-    }
-    Ok(count)
+    basic.chain(extended).map(move |(leaf, subleaf)| {
+        let regs = machine.cpuid(leaf, if subleaf == NO_SUBLEAF { 0 } else { subleaf });
+        Entry { leaf, subleaf, regs }
+    })
 }

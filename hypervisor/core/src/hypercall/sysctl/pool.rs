@@ -19,7 +19,7 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> 
             }
             op.cpupool_id = 0;
             op.sched_id = SCHEDULER;
-            op.n_dom = domains(call);
+            op.n_dom = call.hv.domains_from(DomId(0)).count() as u32;
             write_bitmap(call, &op.cpumap, online(call.hv).0)?;
         }
         abi::CPUPOOL_OP_FREEINFO => {
@@ -43,24 +43,10 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> 
     Ok(())
 }
 
-fn domains<M: Machine>(call: &Call<'_, M>) -> u32 {
-    let mut count = 0;
-    let mut from = DomId(0);
-    while let Some(domain) = call.hv.domain_from(from) {
-        count += 1;
-        from = DomId(domain.id.0 + 1);
-    }
-    count
-}
-
 pub(super) fn scheduler_op(op: &mut SchedulerOp) -> Result<()> {
     if op.cpupool_id != 0 || op.sched_id != SCHEDULER {
-        refuse!(
-            EINVAL,
-            "scheduler {} in pool {}: {SCHEDULER} (credit) runs in pool 0",
-            op.sched_id,
-            op.cpupool_id
-        );
+        let (scheduler, pool) = (op.sched_id, op.cpupool_id);
+        refuse!(EINVAL, "scheduler {scheduler} in pool {pool}: {SCHEDULER} (credit) runs in pool 0");
     }
     match op.cmd {
         abi::SCHEDOP_GETINFO => {
