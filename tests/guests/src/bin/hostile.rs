@@ -7,7 +7,9 @@
 use core::arch::asm;
 
 use test_guests::abi::event_channel::{OP_SEND, Send};
+use test_guests::abi::hvm::VcpuHvm64;
 use test_guests::abi::sched::{self, OP_WATCHDOG, Watchdog};
+use test_guests::abi::vcpu::{OP_INITIALISE, OP_UP};
 use test_guests::abi::xen::{CONSOLEIO_WRITE, DOMID_SELF, HYPERCALL_CONSOLE_IO, HYPERCALL_XEN_VERSION};
 use test_guests::clock::{self, SECOND};
 use test_guests::paging::Page;
@@ -17,7 +19,7 @@ use test_guests::{apic, boot_info, call, cpu, events, guest_program, say, suite}
 const LONG: u64 = 2 * SECOND;
 
 /// What this guest can do, by the command line's word.
-const DEEDS: [(&str, fn()); 12] = [
+const DEEDS: [(&str, fn()); 16] = [
     ("triple-fault", triple_fault),
     ("nowhere", nowhere),
     ("no-page-tables", no_page_tables),
@@ -29,6 +31,10 @@ const DEEDS: [(&str, fn()); 12] = [
     ("ipi-storm", ipi_storm),
     ("watchdog", watchdog),
     ("halt", halt),
+    ("stack-in-hole", stack_in_hole),
+    ("handlers-in-hole", handlers_in_hole),
+    ("vectors-to-device", vectors_to_device),
+    ("impossible-vcpu", impossible_vcpu),
     ("memory-taken-away", memory_taken_away),
 ];
 
@@ -151,4 +157,44 @@ fn memory_taken_away() {
     cpu::cli();
     // SAFETY: as above.
     unsafe { asm!("jmp {}", in(reg) page.address(), options(noreturn)) }
+}
+
+/// An exception whose frame goes to where nothing is.
+fn stack_in_hole() {
+    // SAFETY: as above.
+    unsafe {
+        asm!("mov rsp, {}", "int3", in(reg) boot_info::hole(2).unwrap_or(0xd000_0000) + 4096, options(noreturn))
+    }
+}
+
+/// An exception whose handler is looked up where nothing is.
+fn handlers_in_hole() {
+    let mut table = [0_u16; 5];
+    let hole = boot_info::hole(2).unwrap_or(0xd000_0000);
+    table[0] = 0xfff;
+    (table[1], table[2]) = (hole as u16, (hole >> 16) as u16);
+    // SAFETY: as above.
+    unsafe { asm!("lidt [{}]", "ud2", in(reg) &table) }
+}
+
+/// An instruction that no driver uses on a device.
+fn vectors_to_device() {
+    // SAFETY: as above.
+    unsafe { asm!("movups [{}], xmm0", in(reg) 0xfee0_0000_u64) }
+}
+
+/// A second vCPU whose registers no processor can have: refused one by one, or the end.
+fn impossible_vcpu() {
+    for (cr0, cr4, efer) in
+        [(u64::MAX, 0x20, 0xd00), (cpu::cr0(), u64::MAX, 0xd00), (cpu::cr0(), cpu::cr4(), u64::MAX)]
+    {
+        let mut context = test_guests::smp::context64();
+        let mut regs: VcpuHvm64 = context.cpu_regs.get();
+        (regs.cr0, regs.cr4, regs.efer) = (cr0, cr4, efer);
+        context.cpu_regs.set(regs);
+        let given = call::vcpu(OP_INITIALISE, 1, &mut context);
+        say!("hostile: cr0 {cr0:#x}, cr4 {cr4:#x}, efer {efer:#x}: {given:?}");
+        let _ = call::vcpu_plain(OP_UP, 1);
+    }
+    clock::wait(LONG, || false);
 }

@@ -11,7 +11,7 @@ use crate::machine::Machine;
 const OTHERS: [&str; 5] = ["vmlinuz-", "initrd-", "figures", "idle", "hostile"];
 
 /// What the hostile guest does, and what is said of it in the end.
-const DEEDS: [(&str, &str); 12] = [
+const DEEDS: [(&str, &str); 16] = [
     ("triple-fault", "triple fault"),
     // The guest has a stack for double faults, and says so itself.
     ("nowhere", "unexpected exception 8"),
@@ -21,6 +21,10 @@ const DEEDS: [(&str, &str); 12] = [
     ("memory-taken-away", "instruction fetch from guest-physical"),
     ("watchdog", "let its watchdog run out"),
     ("halt", "halted with interrupts off"),
+    ("stack-in-hole", "access to guest-physical"),
+    ("handlers-in-hole", "access to guest-physical"),
+    ("vectors-to-device", "access to guest-physical 0xfee00000"),
+    ("impossible-vcpu", "the CPU refused its state"),
     ("event-flood", "event-flood is over"),
     ("log-flood", "log-flood is over"),
     ("call-loop", "call-loop is over"),
