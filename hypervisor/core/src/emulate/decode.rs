@@ -4,7 +4,8 @@
 use super::alu::{BitOp, Op, Unary};
 use super::modrm::ModRm;
 use super::prefix::{Prefixes, Reader};
-use super::{CodeSize, Gpr, Segment, Unsupported, Width};
+use super::{CodeSize, Segment, Unsupported, Width};
+use crate::guest_cpu::Gpr;
 
 /// A register operand; the byte registers AH to BH are bits 15:8 of the first four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Decoder<'_> {
             0xa0..=0xa3 => {
                 let address = self.prefixes.address_width(self.code);
                 self.reader.skip(address.bytes() as usize)?;
-                let register = Register { gpr: Gpr::RAX, high: false };
+                let register = Register { gpr: Gpr::Rax, high: false };
                 if opcode & 2 == 0 {
                     Kind::Load { register, to: width, signed: false }
                 } else {
@@ -197,7 +198,7 @@ impl Decoder<'_> {
         let field = self.memory(name)?.reg;
         let high = width == Width::Byte && !self.prefixes.has_rex() && field >= 4;
         let number = if high { field - 4 } else { field | self.prefixes.rex_r() };
-        Ok(Register { gpr: Gpr::new(number), high })
+        Ok(Register { gpr: Gpr::from_encoding(number), high })
     }
 
     /// An immediate: at most 4 bytes, extended by its sign.

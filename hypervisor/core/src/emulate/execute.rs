@@ -1,7 +1,8 @@
 //! Running a decoded instruction against the device.
 
 use super::decode::{Instruction, Kind, Register, Source};
-use super::{Gpr, Registers, Segment, Width};
+use super::{Segment, Width};
+use crate::guest_cpu::{Gpr, Gprs};
 
 const DIRECTION: u64 = 1 << 10;
 
@@ -38,7 +39,7 @@ pub trait Bus {
 /// What `bus` failed with. Registers, flags and RIP are then as before.
 pub fn execute<B: Bus>(
     instruction: &Instruction,
-    registers: &mut impl Registers,
+    registers: &mut Gprs,
     bus: &mut B,
     is_write: bool,
 ) -> Result<(), B::Error> {
@@ -52,32 +53,32 @@ pub fn execute<B: Bus>(
         Kind::Store(source) => bus.write(width, get(registers, source, width))?,
         Kind::Modify(op, source) => {
             let old = bus.read(width)?;
-            let (new, flags) = op.apply(old, get(registers, source, width), width, registers.rflags());
+            let (new, flags) = op.apply(old, get(registers, source, width), width, registers.rflags);
             if op.writes() {
                 bus.write(width, new)?;
             }
-            registers.set_rflags(flags);
+            registers.rflags = flags;
         }
         Kind::Combine(op, register) => {
             let own = get(registers, Source::Register(register), width);
-            let (new, flags) = op.apply(own, bus.read(width)?, width, registers.rflags());
+            let (new, flags) = op.apply(own, bus.read(width)?, width, registers.rflags);
             if op.writes() {
                 set(registers, register, width, new);
             }
-            registers.set_rflags(flags);
+            registers.rflags = flags;
         }
         Kind::Unary(op) => {
-            let (new, flags) = op.apply(bus.read(width)?, width, registers.rflags());
+            let (new, flags) = op.apply(bus.read(width)?, width, registers.rflags);
             bus.write(width, new)?;
-            registers.set_rflags(flags);
+            registers.rflags = flags;
         }
         Kind::Bit(op, source) => {
             let bit = get(registers, source, width);
-            let (new, flags) = op.apply(bus.read(width)? & width.mask(), bit, width, registers.rflags());
+            let (new, flags) = op.apply(bus.read(width)? & width.mask(), bit, width, registers.rflags);
             if let Some(new) = new {
                 bus.write(width, new)?;
             }
-            registers.set_rflags(flags);
+            registers.rflags = flags;
         }
         Kind::Exchange(register) => {
             let old = bus.read(width)?;
@@ -93,18 +94,18 @@ pub fn execute<B: Bus>(
 /// One element of MOVS, STOS or LODS.
 fn string<B: Bus>(
     instruction: &Instruction,
-    registers: &mut impl Registers,
+    registers: &mut Gprs,
     bus: &mut B,
     is_write: bool,
 ) -> Result<(), B::Error> {
     let Instruction { kind, width, address, repeat, .. } = *instruction;
-    let count = registers.gpr(Gpr::RCX) & address.mask();
+    let count = registers.get(Gpr::Rcx) & address.mask();
     if repeat && count == 0 {
         advance(instruction, registers);
         return Ok(());
     }
-    let step = if registers.rflags() & DIRECTION == 0 { width.bytes() } else { width.bytes().wrapping_neg() };
-    let accumulator = Register { gpr: Gpr::RAX, high: false };
+    let step = if registers.rflags & DIRECTION == 0 { width.bytes() } else { width.bytes().wrapping_neg() };
+    let accumulator = Register { gpr: Gpr::Rax, high: false };
     let (moves_source, moves_target) = match kind {
         Kind::Fill => {
             bus.write(width, get(registers, Source::Register(accumulator), width))?;
@@ -116,24 +117,24 @@ fn string<B: Bus>(
             (true, false)
         }
         Kind::Move(segment) if is_write => {
-            let value = bus.load(segment, registers.gpr(Gpr::RSI) & address.mask(), width)?;
+            let value = bus.load(segment, registers.get(Gpr::Rsi) & address.mask(), width)?;
             bus.write(width, value & width.mask())?;
             (true, true)
         }
         _ => {
             let value = bus.read(width)? & width.mask();
-            bus.store(Segment::Es, registers.gpr(Gpr::RDI) & address.mask(), width, value)?;
+            bus.store(Segment::Es, registers.get(Gpr::Rdi) & address.mask(), width, value)?;
             (true, true)
         }
     };
     if moves_source {
-        bump(registers, Gpr::RSI, step, address);
+        bump(registers, Gpr::Rsi, step, address);
     }
     if moves_target {
-        bump(registers, Gpr::RDI, step, address);
+        bump(registers, Gpr::Rdi, step, address);
     }
     if repeat {
-        bump(registers, Gpr::RCX, u64::MAX, address);
+        bump(registers, Gpr::Rcx, u64::MAX, address);
     }
     if !repeat || count == 1 {
         advance(instruction, registers);
@@ -141,32 +142,32 @@ fn string<B: Bus>(
     Ok(())
 }
 
-fn advance(instruction: &Instruction, registers: &mut impl Registers) {
-    registers.set_rip(registers.rip().wrapping_add(u64::from(instruction.length)));
+fn advance(instruction: &Instruction, registers: &mut Gprs) {
+    registers.rip = registers.rip.wrapping_add(u64::from(instruction.length));
 }
 
-fn bump(registers: &mut impl Registers, gpr: Gpr, by: u64, address: Width) {
-    let value = registers.gpr(gpr).wrapping_add(by);
+fn bump(registers: &mut Gprs, gpr: Gpr, by: u64, address: Width) {
+    let value = registers.get(gpr).wrapping_add(by);
     set(registers, Register { gpr, high: false }, address, value);
 }
 
-fn get(registers: &impl Registers, source: Source, width: Width) -> u64 {
+fn get(registers: &Gprs, source: Source, width: Width) -> u64 {
     let value = match source {
         Source::Immediate(value) => value,
-        Source::Register(Register { gpr, high: false }) => registers.gpr(gpr),
-        Source::Register(Register { gpr, high: true }) => registers.gpr(gpr) >> 8,
+        Source::Register(Register { gpr, high: false }) => registers.get(gpr),
+        Source::Register(Register { gpr, high: true }) => registers.get(gpr) >> 8,
     };
     value & width.mask()
 }
 
 /// Writes a register as the CPU does: 32-bit results clear the upper half, smaller ones leave the rest.
-fn set(registers: &mut impl Registers, register: Register, width: Width, value: u64) {
+fn set(registers: &mut Gprs, register: Register, width: Width, value: u64) {
     let Register { gpr, high } = register;
-    let old = registers.gpr(gpr);
+    let old = registers.get(gpr);
     let new = match (width, high) {
         (Width::Byte, true) => old & !0xff00 | (value & 0xff) << 8,
         (Width::Byte | Width::Word, _) => old & !width.mask() | value & width.mask(),
         (Width::Dword | Width::Qword, _) => value & width.mask(),
     };
-    registers.set_gpr(gpr, new);
+    registers.set(gpr, new);
 }

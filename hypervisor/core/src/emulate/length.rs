@@ -3,9 +3,10 @@
 //! CPUs without next-RIP save do not tell the length of an intercepted instruction. Nearly all are met in their
 //! plain encoding, for which [`length_of`] looks at two or three bytes; only prefixed ones are taken apart.
 
+use super::CodeSize;
 use super::modrm::ModRm;
 use super::prefix::{Prefixes, Reader};
-use super::{CodeSize, Gpr};
+use crate::guest_cpu::Gpr;
 
 /// An instruction that can cause an exit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,5 +122,5 @@ pub fn cr8_operand(bytes: &[u8], code: CodeSize) -> Option<(Gpr, u8)> {
         return None;
     }
     let register = reader.byte().ok()? & 7 | prefixes.rex_b();
-    Some((Gpr::new(register), reader.length()))
+    Some((Gpr::from_encoding(register), reader.length()))
 }

@@ -85,46 +85,6 @@ pub enum Segment {
     Gs,
 }
 
-/// A general register, 0 (RAX) to 15 (R15) in the order of the encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gpr(u8);
-
-impl Gpr {
-    /// RAX.
-    pub const RAX: Self = Self(0);
-    /// RCX.
-    pub const RCX: Self = Self(1);
-    /// RSI.
-    pub const RSI: Self = Self(6);
-    /// RDI.
-    pub const RDI: Self = Self(7);
-
-    const fn new(number: u8) -> Self {
-        Self(number & 15)
-    }
-
-    /// The number, below 16.
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// The registers of the vCPU that runs the instruction.
-pub trait Registers {
-    /// Reads a general register.
-    fn gpr(&self, register: Gpr) -> u64;
-    /// Writes a general register, all 64 bits.
-    fn set_gpr(&mut self, register: Gpr, value: u64);
-    /// The instruction pointer.
-    fn rip(&self) -> u64;
-    /// Moves the instruction pointer.
-    fn set_rip(&mut self, rip: u64);
-    /// The flags.
-    fn rflags(&self) -> u64;
-    /// Writes the flags.
-    fn set_rflags(&mut self, rflags: u64);
-}
-
 errors! {
     /// Why an instruction is not emulated. The vCPU's domain is told and crashed by this name.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,35 +1,8 @@
 use super::*;
+use crate::guest_cpu::Gprs as Cpu;
 use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
 use proptest::prelude::*;
 use std::vec::Vec;
-
-#[derive(Clone, Debug, PartialEq)]
-struct Cpu {
-    gpr: [u64; 16],
-    rip: u64,
-    rflags: u64,
-}
-
-impl Registers for Cpu {
-    fn gpr(&self, register: Gpr) -> u64 {
-        self.gpr[register.index()]
-    }
-    fn set_gpr(&mut self, register: Gpr, value: u64) {
-        self.gpr[register.index()] = value;
-    }
-    fn rip(&self) -> u64 {
-        self.rip
-    }
-    fn set_rip(&mut self, rip: u64) {
-        self.rip = rip;
-    }
-    fn rflags(&self) -> u64 {
-        self.rflags
-    }
-    fn set_rflags(&mut self, rflags: u64) {
-        self.rflags = rflags;
-    }
-}
 
 /// A device register, and memory that answers with its offset.
 #[derive(Default)]
@@ -302,7 +275,7 @@ prop_assert!(!ours.repeat || theirs.has_rep_prefix() || theirs.has_repne_prefix(
 
 #[test]
 fn registers_of_cr8_moves() {
-    let of = |bytes: &[u8], code| cr8_operand(bytes, code).map(|(gpr, len)| (gpr.index(), len));
+    let of = |bytes: &[u8], code| cr8_operand(bytes, code).map(|(gpr, len)| (gpr as usize, len));
     // MOV RAX, CR8; MOV CR8, R15; the mode bits do not count.
     assert_eq!(of(&[0x44, 0x0f, 0x20, 0xc0], CodeSize::Bits64), Some((0, 4)));
     assert_eq!(of(&[0x45, 0x0f, 0x22, 0xc7], CodeSize::Bits64), Some((15, 4)));

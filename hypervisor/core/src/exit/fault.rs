@@ -5,10 +5,10 @@
 //! writes, as an empty bus does. A write to a read-only page gets the guest a #GP.
 
 use crate::domain::{Context, MemoryFault, VcpuRef};
-use crate::emulate::{self, Bus, Registers, Segment, Width};
+use crate::emulate::{self, Bus, Segment, Width};
 use crate::exit::{GuestClock, code_size};
 use crate::frame::{Gaddr, PAGE_SIZE};
-use crate::guest_cpu::{Event, Gprs, GuestCpu, NestedFault};
+use crate::guest_cpu::{Event, GuestCpu, NestedFault};
 use crate::hypervisor::Hypervisor;
 use crate::linear;
 use crate::machine::Machine;
@@ -98,11 +98,12 @@ fn emulate_access<M: Machine>(
             return;
         }
     };
-    let mut registers = GuestRegisters(*context.guest.gprs());
+    // A copy, which takes effect only if the instruction succeeds.
+    let mut registers = *context.guest.gprs();
     let mut bus = DeviceBus { hv, vcpu, context, at: fault.address, device };
     match emulate::execute(&instruction, &mut registers, &mut bus, fault.write) {
         Ok(()) => {
-            *context.guest.gprs_mut() = registers.0;
+            *context.guest.gprs_mut() = registers;
             context.guest.skip(0);
         }
         Err(fault) => linear::inject(context, &fault),
@@ -127,30 +128,6 @@ pub fn fetch<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, into: &mut [u8
         return to_page_end;
     }
     15
-}
-
-/// The registers of the instruction being emulated: a copy, which takes effect only if it succeeds.
-struct GuestRegisters(Gprs);
-
-impl Registers for GuestRegisters {
-    fn gpr(&self, register: emulate::Gpr) -> u64 {
-        self.0.gpr[register.index() & 15]
-    }
-    fn set_gpr(&mut self, register: emulate::Gpr, value: u64) {
-        self.0.gpr[register.index() & 15] = value;
-    }
-    fn rip(&self) -> u64 {
-        self.0.rip
-    }
-    fn set_rip(&mut self, rip: u64) {
-        self.0.rip = rip;
-    }
-    fn rflags(&self) -> u64 {
-        self.0.rflags
-    }
-    fn set_rflags(&mut self, rflags: u64) {
-        self.0.rflags = rflags;
-    }
 }
 
 struct DeviceBus<'a, M: Machine> {

@@ -5,8 +5,8 @@
 
 use super::{code_size, crash, fault};
 use crate::domain::{Context, VcpuRef};
-use crate::emulate::{self, Gpr};
-use crate::guest_cpu::{Event, GuestCpu};
+use crate::emulate;
+use crate::guest_cpu::{Event, Gpr, GuestCpu};
 use crate::hypervisor::Hypervisor;
 use crate::machine::Machine;
 use crate::vlapic::Effect;
@@ -15,14 +15,14 @@ use crate::vlapic::Effect;
 pub fn read<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let Some((register, len)) = operand(hv, vcpu, context) else { return };
     let value = u64::from(context.apic.cr8());
-    context.guest.gprs_mut().gpr[register.index() & 15] = value;
+    context.guest.gprs_mut().set(register, value);
     context.guest.skip(len);
 }
 
 /// MOV to CR8.
 pub fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let Some((register, len)) = operand(hv, vcpu, context) else { return };
-    let value = context.guest.gprs().gpr[register.index() & 15];
+    let value = context.guest.gprs().get(register);
     if value > 0xf {
         context.guest.inject(Event::GENERAL_PROTECTION);
         return;

@@ -37,6 +37,15 @@ pub enum Gpr {
     R15 = 15,
 }
 
+impl Gpr {
+    /// The register that the low four bits of `number` encode.
+    pub const fn from_encoding(number: u8) -> Self {
+        use Gpr::*;
+        const ALL: [Gpr; 16] = [Rax, Rcx, Rdx, Rbx, Rsp, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15];
+        ALL[(number & 15) as usize]
+    }
+}
+
 impl Gprs {
     /// One register's 64 bits.
     pub const fn get(&self, reg: Gpr) -> u64 {
