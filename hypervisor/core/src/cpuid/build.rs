@@ -52,7 +52,7 @@ impl Policy {
         let [signature, brand, ecx, edx] = host.leaf(1, 0);
         let mut shown_c = ecx & f::LEAF1_ECX | f::HYPERVISOR | f::TSC_DEADLINE;
         let mut shown_d = edx & f::LEAF1_EDX;
-        if config.x2apic {
+        if config.offer.x2apic {
             shown_c |= f::X2APIC;
         }
         if self.topology.is_smp() {
@@ -82,8 +82,8 @@ impl Policy {
             return;
         }
         let [subleaves, ebx, ecx, edx] = host.leaf(7, 0);
-        let hidden = if config.tsc_aux { 0 } else { f::RDPID };
-        let speculation = if config.speculation_controls { f::LEAF7_EDX_SPECULATION } else { 0 };
+        let hidden = if config.offer.tsc_aux { 0 } else { f::RDPID };
+        let speculation = if config.offer.speculation_controls { f::LEAF7_EDX_SPECULATION } else { 0 };
         self.structured[0] = [
             subleaves.min(1),
             ebx & f::LEAF7_EBX,
@@ -107,7 +107,7 @@ impl Policy {
         self.extended[0] = [max, ebx, ecx, edx];
 
         let [signature, brand, ecx, edx] = host_leaf(1);
-        let tsc_aux = if config.tsc_aux { f::RDTSCP } else { 0 };
+        let tsc_aux = if config.offer.tsc_aux { f::RDTSCP } else { 0 };
         let mut shown_c = ecx & (f::EXT1_ECX | f::EXT1_ECX_NEEDS_AVX);
         let mut shown_d = edx & (f::EXT1_EDX | tsc_aux);
         if vendor == Vendor::Amd {
@@ -126,9 +126,9 @@ impl Policy {
         self.extended[7] = [0, 0, 0, host_leaf(7)[3] & invariant];
 
         let [sizes, ebx, _, _] = host_leaf(8);
-        let speculation = if config.speculation_controls { f::EXT8_EBX_SPECULATION } else { 0 };
+        let speculation = if config.offer.speculation_controls { f::EXT8_EBX_SPECULATION } else { 0 };
         let cores = if vendor == Vendor::Amd { self.topology.amd_cores() } else { 0 };
-        let physical = (sizes & 0xff).min(u32::from(config.physical_bits));
+        let physical = (sizes & 0xff).min(u32::from(config.offer.physical_bits));
         self.extended[8] = [sizes & 0xff00 | physical, ebx & (f::EXT8_EBX | speculation), cores, 0];
 
         if vendor == Vendor::Amd {
@@ -142,8 +142,8 @@ impl Policy {
     /// Leaf 0xd from what was shown so far, and away with what needs state that is not there.
     fn extended_state(&mut self, host: &impl HostCpuid, config: &Config) {
         if self.basic[1][2] & f::XSAVE != 0 && host.leaf(0, 0)[0] >= 0xd {
-            let wanted = config.xcr0_limit & (XCR0_LEGACY | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
-            let extras = f::XSAVE_EXTRAS | if config.xsaves { f::XSAVES } else { 0 };
+            let wanted = config.offer.xcr0_limit & (XCR0_LEGACY | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
+            let extras = f::XSAVE_EXTRAS | if config.offer.xsaves { f::XSAVES } else { 0 };
             self.xstate = XState::new(host, wanted, host.leaf(0xd, 1)[0] & extras);
         }
         self.settle();

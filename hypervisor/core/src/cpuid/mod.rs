@@ -48,22 +48,10 @@ pub struct Config {
     pub domain: DomId,
     /// The most vCPUs it can have.
     pub vcpus: u32,
-    /// XCR0 bits that may be offered: those whose state the vCPU switch saves.
-    pub xcr0_limit: u64,
-    /// Offer XSAVES (with no supervisor state): the backend lets it through.
-    pub xsaves: bool,
-    /// Offer x2APIC mode.
-    pub x2apic: bool,
-    /// TSC_AUX is switched with the vCPU, so RDTSCP and RDPID can be offered.
-    pub tsc_aux: bool,
+    /// What the machine can offer.
+    pub offer: Offer,
     /// The guest's TSC never changes its rate: no emulation, no migration.
     pub invariant_tsc: bool,
-    /// `SPEC_CTRL` and `PRED_CMD` are the guest's own.
-    pub speculation_controls: bool,
-    /// Foreign memory that the domain maps gets IOMMU mappings.
-    pub iommu_mappings: bool,
-    /// The most physical address bits to show.
-    pub physical_bits: u8,
     /// The time leaf.
     pub time: TimeLeaf,
 }

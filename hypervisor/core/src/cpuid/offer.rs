@@ -4,16 +4,22 @@ use super::{Config, HostCpuid, Policy, Regs, TimeLeaf};
 use crate::ids::DomId;
 use crate::machine::Machine;
 
-/// What CPUs and backend together can offer. See [`Config`] for what each means.
+/// What CPUs and backend together can offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields of `Config`")]
 pub struct Offer {
+    /// XCR0 bits that may be offered: those whose state the vCPU switch saves.
     pub xcr0_limit: u64,
+    /// Offer XSAVES (with no supervisor state): the backend lets it through.
     pub xsaves: bool,
+    /// Offer x2APIC mode.
     pub x2apic: bool,
+    /// TSC_AUX is switched with the vCPU, so RDTSCP and RDPID can be offered.
     pub tsc_aux: bool,
+    /// `SPEC_CTRL` and `PRED_CMD` are the guest's own.
     pub speculation_controls: bool,
+    /// Foreign memory that the domain maps gets IOMMU mappings.
     pub iommu_mappings: bool,
+    /// The most physical address bits to show.
     pub physical_bits: u8,
 }
 
@@ -30,20 +36,13 @@ impl<M: Machine> HostCpuid for OnHost<M> {
 impl Policy {
     /// What a domain of that number and size sees on this machine, before the tools take anything away.
     pub fn for_domain(machine: impl Machine, stable_tsc: bool, domain: DomId, vcpus: u32) -> Self {
-        let offer = machine.guest_features();
         let scale = machine.tsc_scale();
         let khz = (scale.hz / 1000) as u32;
         let config = Config {
             domain,
             vcpus,
-            xcr0_limit: offer.xcr0_limit,
-            xsaves: offer.xsaves,
-            x2apic: offer.x2apic,
-            tsc_aux: offer.tsc_aux,
+            offer: machine.guest_features(),
             invariant_tsc: stable_tsc,
-            speculation_controls: offer.speculation_controls,
-            iommu_mappings: offer.iommu_mappings,
-            physical_bits: offer.physical_bits,
             time: TimeLeaf {
                 reliable: stable_tsc,
                 guest_khz: khz,

@@ -39,18 +39,22 @@ impl HostCpuid for Everything {
 const AMD: Everything = Everything(b"AuthenticAMD");
 const INTEL: Everything = Everything(b"GenuineIntel");
 
+const OFFER: Offer = Offer {
+    xcr0_limit: u64::MAX,
+    xsaves: true,
+    x2apic: true,
+    tsc_aux: true,
+    speculation_controls: false,
+    iommu_mappings: false,
+    physical_bits: 40,
+};
+
 fn config(vcpus: u32) -> Config {
     Config {
         domain: DomId(7),
         vcpus,
-        xcr0_limit: u64::MAX,
-        xsaves: true,
-        x2apic: true,
-        tsc_aux: true,
+        offer: OFFER,
         invariant_tsc: false,
-        speculation_controls: false,
-        iommu_mappings: false,
-        physical_bits: 40,
         time: TimeLeaf {
             reliable: true,
             guest_khz: 2_000_000,
@@ -99,7 +103,7 @@ fn what_is_not_virtualized_is_hidden() {
 
 #[test]
 fn rdtscp_follows_tsc_aux() {
-    let policy = Policy::new(&AMD, &Config { tsc_aux: false, ..config(1) });
+    let policy = Policy::new(&AMD, &Config { offer: Offer { tsc_aux: false, ..OFFER }, ..config(1) });
     assert_eq!(policy.query(0x8000_0001, 0, &vcpu(0))[3] >> 27 & 1, 0);
     assert_eq!(policy.query(7, 0, &vcpu(0))[2] >> 22 & 1, 0);
     assert_eq!(policy.query(0x4000_0003, 0, &vcpu(0))[0], 0b010);
@@ -135,18 +139,18 @@ fn extended_state_sizes() {
 
 #[test]
 fn features_go_with_their_state() {
-    let policy = Policy::new(&INTEL, &Config { xcr0_limit: 0b111, ..config(1) });
+    let policy = Policy::new(&INTEL, &Config { offer: Offer { xcr0_limit: 0b111, ..OFFER }, ..config(1) });
     assert_eq!(policy.xstate.allowed(), 7);
     let [_, ebx, ecx, _] = policy.query(7, 0, &vcpu(0));
     assert_eq!((ebx >> 5 & 1, ebx >> 16 & 1, ecx >> 3 & 1), (1, 0, 0));
-    let policy = Policy::new(&INTEL, &Config { xcr0_limit: 0, ..config(1) });
+    let policy = Policy::new(&INTEL, &Config { offer: Offer { xcr0_limit: 0, ..OFFER }, ..config(1) });
     assert_eq!(policy.query(1, 0, &vcpu(0))[2] & (1 << 26 | 1 << 28), 0);
     assert_eq!(policy.query(0xd, 0, &vcpu(0)), [0; 4]);
 }
 
 #[test]
 fn xen_leaves() {
-    let policy = Policy::new(&AMD, &Config { iommu_mappings: true, ..config(2) });
+    let policy = Policy::new(&AMD, &Config { offer: Offer { iommu_mappings: true, ..OFFER }, ..config(2) });
     let [max, b, c, d] = policy.query(0x4000_0000, 0, &vcpu(1));
     let name: Vec<u8> = [b, c, d].iter().flat_map(|w| w.to_le_bytes()).collect();
     assert_eq!((max, name.as_slice()), (0x4000_0004, b"XenVMMXenVMM".as_slice()));

@@ -57,10 +57,10 @@ pub(super) struct XenLeaves {
 impl XenLeaves {
     pub(super) fn new(config: &Config, rdtscp: bool) -> Self {
         let mut features = VCPU_ID_PRESENT | DOMID_PRESENT | UPCALL_VECTOR;
-        if config.x2apic {
+        if config.offer.x2apic {
             features |= X2APIC_VIRT;
         }
-        if config.iommu_mappings {
+        if config.offer.iommu_mappings {
             features |= IOMMU_MAPPINGS;
         }
         Self { features, domain: config.domain, rdtscp, time: config.time }

@@ -11,7 +11,7 @@ mod exit;
 mod regs;
 
 pub use exit::{Event, Exit, IoAccess, IoDirection, IoOperand, NestedFault};
-pub use regs::{ControlRegs, CpuMode, DescriptorTable, Gpr, Gprs, Segment, Segments, SystemState};
+pub use regs::{ControlRegs, CpuMode, DescriptorTable, EntryMsrs, Gpr, Gprs, Segment, Segments, SystemState};
 
 use crate::frame::Mfn;
 

@@ -74,8 +74,9 @@ impl Gprs {
     }
 }
 
-/// A segment register with its hidden part.
+/// A segment register with its hidden part, laid out as in the VMCB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Segment {
     /// The selector.
     pub selector: u16,
@@ -138,6 +139,21 @@ pub enum CpuMode {
     Bits64,
 }
 
+/// The MSRs that lead from user mode into a kernel, in the order of the VMCB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the architecture's own names")]
+pub struct EntryMsrs {
+    pub star: u64,
+    pub lstar: u64,
+    pub cstar: u64,
+    pub sfmask: u64,
+    pub kernel_gs_base: u64,
+    pub sysenter_cs: u64,
+    pub sysenter_esp: u64,
+    pub sysenter_eip: u64,
+}
+
 /// The whole state of a vCPU apart from general registers and floating point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the architecture's own names")]
@@ -153,14 +169,8 @@ pub struct SystemState {
     pub dr6: u64,
     pub dr7: u64,
     pub pat: u64,
-    pub star: u64,
-    pub lstar: u64,
-    pub cstar: u64,
-    pub sfmask: u64,
-    pub kernel_gs_base: u64,
-    pub sysenter_cs: u64,
-    pub sysenter_esp: u64,
-    pub sysenter_eip: u64,
+    /// Where SYSCALL, SYSENTER and SWAPGS lead.
+    pub entry: EntryMsrs,
 }
 
 const DATA: u16 = 0x93;

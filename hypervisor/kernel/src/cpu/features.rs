@@ -22,8 +22,6 @@ pub struct Features {
     pub x2apic: bool,
     /// The local APIC timer takes TSC values.
     pub tsc_deadline: bool,
-    /// The TSC runs at one rate in all power states.
-    pub invariant_tsc: bool,
     /// XSAVE and XCR0.
     pub xsave: bool,
     /// AMD-V.
@@ -58,7 +56,6 @@ fn detect() -> Features {
         pat: basic(|f| f.has_pat()),
         x2apic: basic(|f| f.has_x2apic()),
         tsc_deadline: basic(|f| f.has_tsc_deadline()),
-        invariant_tsc: cpuid.get_advanced_power_mgmt_info().is_some_and(|f| f.has_invariant_tsc()),
         xsave: basic(|f| f.has_xsave()),
         svm: amd(|f| f.has_svm()),
         vmx: basic(|f| f.has_vmx()),

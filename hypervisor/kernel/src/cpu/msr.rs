@@ -3,18 +3,16 @@
 
 use core::arch::asm;
 
+use x86_64::registers::model_specific::Msr;
+
 /// Reads an MSR that exists on this CPU.
 ///
 /// # Safety
 /// It exists; reading it has no side effect that anybody minds.
 #[inline]
 pub unsafe fn read(msr: u32) -> u64 {
-    let (low, high): (u32, u32);
     // SAFETY: the caller's promise.
-    unsafe {
-        asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
-    }
-    u64::from(high) << 32 | u64::from(low)
+    unsafe { Msr::new(msr).read() }
 }
 
 /// Writes an MSR that exists on this CPU.
@@ -23,14 +21,8 @@ pub unsafe fn read(msr: u32) -> u64 {
 /// It exists, takes this value, and what that does to the CPU breaks nothing.
 #[inline]
 pub unsafe fn write(msr: u32, value: u64) {
-    // SAFETY: the caller's promise. Memory is clobbered: some MSRs start what others must see.
-    unsafe {
-        asm!(
-            "wrmsr",
-            in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
-            options(nostack, preserves_flags)
-        );
-    }
+    // SAFETY: the caller's promise.
+    unsafe { Msr::new(msr).write(value) };
 }
 
 /// Reads an MSR, or returns `None` where the CPU refuses.

@@ -1,7 +1,7 @@
 //! I/O ports.
 #![allow(unsafe_code, reason = "IN and OUT")]
 
-use core::arch::asm;
+use x86_64::structures::port::{PortRead, PortWrite};
 
 /// The width of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +25,14 @@ impl Port {
     /// What reading does to the device behind it breaks nothing of ours.
     #[inline]
     pub unsafe fn read(self, width: Width) -> u32 {
-        let value: u32;
         // SAFETY: the caller's promise.
         unsafe {
             match width {
-                Width::Byte => {
-                    let byte: u8;
-                    asm!("in al, dx", in("dx") self.0, out("al") byte, options(nostack, preserves_flags));
-                    value = u32::from(byte);
-                }
-                Width::Word => {
-                    let word: u16;
-                    asm!("in ax, dx", in("dx") self.0, out("ax") word, options(nostack, preserves_flags));
-                    value = u32::from(word);
-                }
-                Width::Dword => {
-                    asm!("in eax, dx", in("dx") self.0, out("eax") value, options(nostack, preserves_flags));
-                }
+                Width::Byte => u8::read_from_port(self.0).into(),
+                Width::Word => u16::read_from_port(self.0).into(),
+                Width::Dword => u32::read_from_port(self.0),
             }
         }
-        value
     }
 
     /// Writes the port; bits past the width are ignored.
@@ -56,15 +44,9 @@ impl Port {
         // SAFETY: the caller's promise.
         unsafe {
             match width {
-                Width::Byte => {
-                    asm!("out dx, al", in("dx") self.0, in("al") value as u8, options(nostack, preserves_flags));
-                }
-                Width::Word => {
-                    asm!("out dx, ax", in("dx") self.0, in("ax") value as u16, options(nostack, preserves_flags));
-                }
-                Width::Dword => {
-                    asm!("out dx, eax", in("dx") self.0, in("eax") value, options(nostack, preserves_flags));
-                }
+                Width::Byte => u8::write_to_port(self.0, value as u8),
+                Width::Word => u16::write_to_port(self.0, value as u16),
+                Width::Dword => u32::write_to_port(self.0, value),
             }
         }
     }

@@ -14,7 +14,7 @@ use core::fmt;
 
 use guest_image::{Image, ImageError, Layout, LayoutError, Request};
 use hypercall_abi::xen::StartFlags;
-use tenon_core::cpuid::{self, HostCpuid, TimeLeaf};
+use tenon_core::cpuid::Policy;
 use tenon_core::dom0_acpi::{Dom0Tables, HostTable, NoMadt};
 use tenon_core::dom0_map::{Dom0Map, Span, TooManyEntries};
 use tenon_core::domain::{BuildError, Domain, DomainConfig};
@@ -23,7 +23,6 @@ use tenon_core::guest_cpu::{Gpr, Gprs, GuestCpu, SystemState};
 use tenon_core::hardware::{HardwareDomain, IoApic};
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::DomId;
-use tenon_core::machine::Machine;
 use tenon_core::sync::Lock;
 use tenon_core::vioapic::{VirtualIoApic, WINDOW};
 use tenon_core::vlapic::APIC_PAGE;
@@ -31,8 +30,6 @@ use tenon_core::vlapic::APIC_PAGE;
 use crate::acpi::acpi;
 use crate::apic::io;
 use crate::boot::BootInfo;
-use crate::cpu::{self, features};
-use crate::guest;
 use crate::host::{self, Host};
 use load::Parts;
 use memory::Memory;
@@ -158,46 +155,6 @@ fn emulated_windows() -> Vec<Span> {
     windows
 }
 
-struct Cpuid;
-
-impl HostCpuid for Cpuid {
-    fn leaf(&self, leaf: u32, subleaf: u32) -> [u32; 4] {
-        cpu::cpuid(leaf, subleaf)
-    }
-}
-
-/// The CPUID policy of a domain on this machine, before the tools restrict it.
-pub fn policy(domain: DomId, vcpus: u32, offset: u64) -> cpuid::Policy {
-    let scale = Host.tsc_scale();
-    let khz = (scale.hz / 1000) as u32;
-    cpuid::Policy::new(
-        &Cpuid,
-        &cpuid::Config {
-            domain,
-            vcpus,
-            xcr0_limit: guest::xcr0_mask(),
-            xsaves: false,
-            x2apic: true,
-            tsc_aux: false,
-            invariant_tsc: features().invariant_tsc,
-            speculation_controls: false,
-            iommu_mappings: false,
-            physical_bits: features().phys_bits,
-            time: TimeLeaf {
-                reliable: features().invariant_tsc,
-                emulated: false,
-                mode: 0,
-                guest_khz: khz,
-                host_khz: khz,
-                incarnation: 1,
-                offset,
-                mul: scale.mul,
-                shift: scale.shift,
-            },
-        },
-    )
-}
-
 fn create(
     hv: &Hypervisor<Host>,
     vcpus: u32,
@@ -224,7 +181,7 @@ fn create(
         HardwareDomain::new(hv.machine, map, io_apics, config_space)
             .map_err(|_| Dom0Error::Build(BuildError::OutOfMemory))?,
     );
-    let policy = policy(DomId::ZERO, vcpus, 0);
+    let policy = Policy::for_domain(hv.machine, hv.stable_tsc, DomId::ZERO, vcpus);
     let domain =
         Domain::new(hv.machine, DomId::ZERO, config, policy, Some(hardware)).map_err(Dom0Error::Build)?;
     hv.add_domain(&domain).map_err(Dom0Error::Build)?;

@@ -49,6 +49,26 @@ pub fn backend() -> Backend {
     BACKEND.get().copied().unwrap_or(Backend::Svm)
 }
 
+/// Methods of a trait as the chosen backend has them.
+macro_rules! forward {
+    (&self => $(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        $(#[inline]
+        fn $name(&self $(, $arg: $type)*) $(-> $result)? {
+            match self {
+                Self::Svm(backend) => backend.$name($($arg),*),
+            }
+        })*
+    };
+    (&mut self => $(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        $(#[inline]
+        fn $name(&mut self $(, $arg: $type)*) $(-> $result)? {
+            match self {
+                Self::Svm(backend) => backend.$name($($arg),*),
+            }
+        })*
+    };
+}
+
 /// A vCPU of the machine's backend.
 pub enum AnyGuest {
     /// AMD-V.
@@ -62,91 +82,33 @@ impl AnyGuest {
             Backend::Svm => SvmVcpu::new().map(Self::Svm),
         }
     }
-
-    #[inline]
-    fn get(&self) -> &impl GuestCpu {
-        match self {
-            Self::Svm(vcpu) => vcpu,
-        }
-    }
-
-    #[inline]
-    fn get_mut(&mut self) -> &mut impl GuestCpu {
-        match self {
-            Self::Svm(vcpu) => vcpu,
-        }
-    }
 }
 
 impl GuestCpu for AnyGuest {
-    #[inline]
-    fn gprs(&self) -> &Gprs {
-        self.get().gprs()
+    forward! { &self =>
+        fn gprs() -> &Gprs;
+        fn can_take_interrupt() -> bool;
+        fn can_take_nmi() -> bool;
+        fn instruction_len() -> Option<u8>;
+        fn control() -> ControlRegs;
+        fn system() -> SystemState;
+        fn xcr0() -> u64;
+        fn hypercall_instruction() -> [u8; 3];
     }
-    #[inline]
-    fn gprs_mut(&mut self) -> &mut Gprs {
-        self.get_mut().gprs_mut()
-    }
-    fn switch_in(&mut self) {
-        self.get_mut().switch_in();
-    }
-    fn switch_out(&mut self) {
-        self.get_mut().switch_out();
-    }
-    #[inline]
-    fn enter(&mut self) -> Exit {
-        self.get_mut().enter()
-    }
-    fn can_take_interrupt(&self) -> bool {
-        self.get().can_take_interrupt()
-    }
-    fn can_take_nmi(&self) -> bool {
-        self.get().can_take_nmi()
-    }
-    fn inject(&mut self, event: Event) {
-        self.get_mut().inject(event);
-    }
-    fn request_interrupt_window(&mut self, wanted: bool) {
-        self.get_mut().request_interrupt_window(wanted);
-    }
-    #[inline]
-    fn instruction_len(&self) -> Option<u8> {
-        self.get().instruction_len()
-    }
-    #[inline]
-    fn skip(&mut self, len: u8) {
-        self.get_mut().skip(len);
-    }
-    #[inline]
-    fn control(&self) -> ControlRegs {
-        self.get().control()
-    }
-    fn system(&self) -> SystemState {
-        self.get().system()
-    }
-    fn set_system(&mut self, state: &SystemState) {
-        self.get_mut().set_system(state);
-    }
-    fn set_xcr0(&mut self, value: u64) -> bool {
-        self.get_mut().set_xcr0(value)
-    }
-    fn xcr0(&self) -> u64 {
-        self.get().xcr0()
-    }
-    fn set_tsc_offset(&mut self, offset: u64) {
-        self.get_mut().set_tsc_offset(offset);
-    }
-    fn flush_tlb(&mut self) {
-        self.get_mut().flush_tlb();
-    }
-    fn hypercall_instruction(&self) -> [u8; 3] {
-        self.get().hypercall_instruction()
-    }
-    fn set_nested_root(&mut self, root: Mfn) {
-        self.get_mut().set_nested_root(root);
-    }
-    fn allow_hardware_ports(&mut self) {
-        self.get_mut().allow_hardware_ports();
+    forward! { &mut self =>
+        fn gprs_mut() -> &mut Gprs;
+        fn switch_in();
+        fn switch_out();
+        fn enter() -> Exit;
+        fn inject(event: Event);
+        fn request_interrupt_window(wanted: bool);
+        fn skip(len: u8);
+        fn set_system(state: &SystemState);
+        fn set_xcr0(value: u64) -> bool;
+        fn set_tsc_offset(offset: u64);
+        fn flush_tlb();
+        fn set_nested_root(root: Mfn);
+        fn allow_hardware_ports();
     }
 }
 
@@ -154,40 +116,24 @@ impl GuestCpu for AnyGuest {
 #[derive(Clone, Copy, Debug)]
 pub enum AnyFormat {
     /// AMD's.
-    Npt(Npt),
+    Svm(Npt),
 }
 
 impl AnyFormat {
     /// The backend's format.
     pub fn of_backend() -> Self {
         match backend() {
-            Backend::Svm => Self::Npt(Npt { giant_pages: features().gib_pages }),
-        }
-    }
-
-    #[inline]
-    fn get(&self) -> &impl Format {
-        match self {
-            Self::Npt(format) => format,
+            Backend::Svm => Self::Svm(Npt { giant_pages: features().gib_pages }),
         }
     }
 }
 
 impl Format for AnyFormat {
-    fn root_level(&self) -> Level {
-        self.get().root_level()
-    }
-    fn max_leaf(&self) -> Level {
-        self.get().max_leaf()
-    }
-    fn table(&self, table: Mfn) -> u64 {
-        self.get().table(table)
-    }
-    fn leaf(&self, leaf: Leaf, level: Level) -> u64 {
-        self.get().leaf(leaf, level)
-    }
-    #[inline]
-    fn decode(&self, raw: u64, level: Level) -> Slot {
-        self.get().decode(raw, level)
+    forward! { &self =>
+        fn root_level() -> Level;
+        fn max_leaf() -> Level;
+        fn table(table: Mfn) -> u64;
+        fn leaf(leaf: Leaf, level: Level) -> u64;
+        fn decode(raw: u64, level: Level) -> Slot;
     }
 }

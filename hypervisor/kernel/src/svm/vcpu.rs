@@ -2,7 +2,7 @@
 
 use tenon_core::frame::Mfn;
 use tenon_core::guest_cpu::{
-    ControlRegs, CpuMode, DescriptorTable, Event, Exit, Gprs, GuestCpu, Segments, SystemState,
+    ControlRegs, CpuMode, DescriptorTable, Event, Exit, Gprs, GuestCpu, Segment, Segments, SystemState,
 };
 
 use super::asid::{Asid, Flush};
@@ -239,7 +239,7 @@ impl GuestCpu for SvmVcpu {
             CpuMode::Real
         } else if save.cs_is_64_bit() {
             CpuMode::Bits64
-        } else if save.cs.get().attributes & CS_D != 0 {
+        } else if save.cs.attributes & CS_D != 0 {
             CpuMode::Bits32
         } else {
             CpuMode::Bits16
@@ -257,20 +257,17 @@ impl GuestCpu for SvmVcpu {
 
     fn system(&self) -> SystemState {
         let s = &self.vmcb.save;
-        let table = |t: &super::vmcb::VmcbSegment| DescriptorTable {
-            base: t.get().base,
-            limit: t.get().limit as u16,
-        };
+        let table = |t: &Segment| DescriptorTable { base: t.base, limit: t.limit as u16 };
         SystemState {
             segments: Segments {
-                cs: s.cs.get(),
-                ds: s.ds.get(),
-                es: s.es.get(),
-                fs: s.fs.get(),
-                gs: s.gs.get(),
-                ss: s.ss.get(),
-                tr: s.tr.get(),
-                ldtr: s.ldtr.get(),
+                cs: s.cs,
+                ds: s.ds,
+                es: s.es,
+                fs: s.fs,
+                gs: s.gs,
+                ss: s.ss,
+                tr: s.tr,
+                ldtr: s.ldtr,
             },
             gdtr: table(&s.gdtr),
             idtr: table(&s.idtr),
@@ -282,30 +279,25 @@ impl GuestCpu for SvmVcpu {
             dr6: s.dr6,
             dr7: s.dr7,
             pat: s.g_pat,
-            star: s.star,
-            lstar: s.lstar,
-            cstar: s.cstar,
-            sfmask: s.sfmask,
-            kernel_gs_base: s.kernel_gs_base,
-            sysenter_cs: s.sysenter_cs,
-            sysenter_esp: s.sysenter_esp,
-            sysenter_eip: s.sysenter_eip,
+            entry: s.entry,
         }
     }
 
     fn set_system(&mut self, state: &SystemState) {
+        let table =
+            |t: &DescriptorTable| Segment { limit: t.limit.into(), base: t.base, ..Segment::default() };
         let s = &mut self.vmcb.save;
         let seg = &state.segments;
-        s.cs.set(&seg.cs);
-        s.ds.set(&seg.ds);
-        s.es.set(&seg.es);
-        s.fs.set(&seg.fs);
-        s.gs.set(&seg.gs);
-        s.ss.set(&seg.ss);
-        s.tr.set(&seg.tr);
-        s.ldtr.set(&seg.ldtr);
-        s.gdtr.set_table(&state.gdtr);
-        s.idtr.set_table(&state.idtr);
+        s.cs = seg.cs;
+        s.ds = seg.ds;
+        s.es = seg.es;
+        s.fs = seg.fs;
+        s.gs = seg.gs;
+        s.ss = seg.ss;
+        s.tr = seg.tr;
+        s.ldtr = seg.ldtr;
+        s.gdtr = table(&state.gdtr);
+        s.idtr = table(&state.idtr);
         s.cpl = (seg.ss.attributes >> 5 & 3) as u8;
         s.cr0 = state.cr0;
         s.cr2 = state.cr2;
@@ -315,14 +307,7 @@ impl GuestCpu for SvmVcpu {
         s.dr6 = state.dr6;
         s.dr7 = state.dr7;
         s.g_pat = state.pat;
-        s.star = state.star;
-        s.lstar = state.lstar;
-        s.cstar = state.cstar;
-        s.sfmask = state.sfmask;
-        s.kernel_gs_base = state.kernel_gs_base;
-        s.sysenter_cs = state.sysenter_cs;
-        s.sysenter_esp = state.sysenter_esp;
-        s.sysenter_eip = state.sysenter_eip;
+        s.entry = state.entry;
         self.flush_tlb();
     }
 
@@ -361,6 +346,6 @@ impl GuestCpu for SvmVcpu {
 
 impl super::vmcb::Save {
     fn cs_is_64_bit(&self) -> bool {
-        self.efer & EFER_LMA != 0 && self.cs.get().attributes & CS_L != 0
+        self.efer & EFER_LMA != 0 && self.cs.attributes & CS_L != 0
     }
 }

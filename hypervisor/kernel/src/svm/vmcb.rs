@@ -8,7 +8,7 @@
 
 use core::mem::offset_of;
 
-use tenon_core::guest_cpu::{DescriptorTable, Segment};
+use tenon_core::guest_cpu::{EntryMsrs, Segment};
 
 use crate::mm::page_box::ZeroValid;
 
@@ -75,30 +75,6 @@ pub const EVENT_NMI: u64 = 2 << EVENT_TYPE_SHIFT;
 pub const EVENT_EXCEPTION: u64 = 3 << EVENT_TYPE_SHIFT;
 pub const EVENT_SOFTWARE: u64 = 4 << EVENT_TYPE_SHIFT;
 
-/// A segment register as the VMCB keeps it.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct VmcbSegment {
-    selector: u16,
-    attributes: u16,
-    limit: u32,
-    base: u64,
-}
-
-impl VmcbSegment {
-    pub const fn get(&self) -> Segment {
-        Segment { selector: self.selector, attributes: self.attributes, limit: self.limit, base: self.base }
-    }
-
-    pub const fn set_table(&mut self, t: &DescriptorTable) {
-        *self = Self { selector: 0, attributes: 0, limit: t.limit as u32, base: t.base };
-    }
-
-    pub const fn set(&mut self, s: &Segment) {
-        *self = Self { selector: s.selector, attributes: s.attributes, limit: s.limit, base: s.base };
-    }
-}
-
 #[derive(Debug)]
 #[repr(C)]
 pub struct Control {
@@ -137,16 +113,16 @@ pub struct Control {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Save {
-    pub es: VmcbSegment,
-    pub cs: VmcbSegment,
-    pub ss: VmcbSegment,
-    pub ds: VmcbSegment,
-    pub fs: VmcbSegment,
-    pub gs: VmcbSegment,
-    pub gdtr: VmcbSegment,
-    pub ldtr: VmcbSegment,
-    pub idtr: VmcbSegment,
-    pub tr: VmcbSegment,
+    pub es: Segment,
+    pub cs: Segment,
+    pub ss: Segment,
+    pub ds: Segment,
+    pub fs: Segment,
+    pub gs: Segment,
+    pub gdtr: Segment,
+    pub ldtr: Segment,
+    pub idtr: Segment,
+    pub tr: Segment,
     _reserved1: [u8; 0xcb - 0xa0],
     pub cpl: u8,
     _reserved2: [u8; 4],
@@ -163,14 +139,7 @@ pub struct Save {
     pub rsp: u64,
     _reserved5: [u8; 0x1f8 - 0x1e0],
     pub rax: u64,
-    pub star: u64,
-    pub lstar: u64,
-    pub cstar: u64,
-    pub sfmask: u64,
-    pub kernel_gs_base: u64,
-    pub sysenter_cs: u64,
-    pub sysenter_esp: u64,
-    pub sysenter_eip: u64,
+    pub entry: EntryMsrs,
     pub cr2: u64,
     _reserved6: [u8; 0x268 - 0x248],
     pub g_pat: u64,

@@ -30,8 +30,9 @@ macro_rules! system_registers {
     ($with:ident) => {
         $with! {
             cr0: cr0, cr2: cr2, cr3: cr3, cr4: cr4, msr_efer: efer, dr6: dr6, dr7: dr7,
-            msr_star: star, msr_lstar: lstar, msr_cstar: cstar, msr_syscall_mask: sfmask,
-            shadow_gs: kernel_gs_base, sysenter_cs: sysenter_cs, sysenter_esp: sysenter_esp, sysenter_eip: sysenter_eip,
+            msr_star: entry.star, msr_lstar: entry.lstar, msr_cstar: entry.cstar, msr_syscall_mask: entry.sfmask,
+            shadow_gs: entry.kernel_gs_base, sysenter_cs: entry.sysenter_cs, sysenter_esp: entry.sysenter_esp,
+            sysenter_eip: entry.sysenter_eip,
         }
     };
 }
@@ -79,7 +80,7 @@ pub(super) fn save_cpu<M: Machine>(context: &Context<M>, tsc: u64) -> HwCpu {
     (record.gdtr_base, record.gdtr_limit) = (system.gdtr.base, system.gdtr.limit.into());
     (record.idtr_base, record.idtr_limit) = (system.idtr.base, system.idtr.limit.into());
     macro_rules! save_system {
-        ($($field:ident: $reg:ident,)*) => { $(record.$field = system.$reg;)* };
+        ($($field:ident: $($reg:ident).+,)*) => { $(record.$field = system.$($reg).+;)* };
     }
     system_registers!(save_system);
     record.tsc = tsc;
@@ -102,7 +103,7 @@ pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState)> 
         ..SystemState::default()
     };
     macro_rules! load_system {
-        ($($field:ident: $reg:ident,)*) => { $(system.$reg = record.$field;)* };
+        ($($field:ident: $($reg:ident).+,)*) => { $(system.$($reg).+ = record.$field;)* };
     }
     system_registers!(load_system);
     macro_rules! load_segments {

@@ -52,7 +52,7 @@ fn write<M: Machine>(
     call.write(place(offset_of!(Guest, ctrlreg)), &ctrlreg)?;
     call.write(place(offset_of!(Guest, debugreg)), &debugreg)?;
     call.write(place(offset_of!(Guest, fs_base)), &system.segments.fs.base)?;
-    call.write(place(offset_of!(Guest, gs_base_kernel)), &system.kernel_gs_base)?;
+    call.write(place(offset_of!(Guest, gs_base_kernel)), &system.entry.kernel_gs_base)?;
     call.write(place(offset_of!(Guest, gs_base_user)), &system.segments.gs.base)
 }
 
