@@ -46,21 +46,14 @@ pub fn reboot() -> ! {
     }
 }
 
-/// Why the machine could not be switched off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PowerOffError {
-    /// The ACPI tables name no PM1 control register.
-    NoRegister,
-    /// The registers were written, and the machine is still on.
-    StillOn,
-}
-
-impl core::fmt::Display for PowerOffError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::NoRegister => "the ACPI tables name no PM1 control register",
-            Self::StillOn => "the machine is still on after the S5 registers were written",
-        })
+tenon_core::errors! {
+    /// Why the machine could not be switched off.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PowerOffError {
+        /// The ACPI tables name no PM1 control register.
+        NoRegister => "the ACPI tables name no PM1 control register";
+        /// The registers were written, and the machine is still on.
+        StillOn => "the machine is still on after the S5 registers were written";
     }
 }
 

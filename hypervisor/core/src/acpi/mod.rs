@@ -8,7 +8,7 @@ mod madt;
 mod mcfg;
 mod sleep;
 
-use core::fmt;
+use crate::errors;
 
 pub use fadt::{AddressSpace, Fadt, GenericAddress};
 pub use hpet::Hpet;
@@ -19,27 +19,16 @@ pub use sleep::soft_off;
 /// Bytes of the header that every table starts with.
 pub const HEADER_LEN: usize = 36;
 
-/// What is wrong with a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableError {
-    /// Shorter than its kind must be.
-    Short {
-        /// Bytes there are.
-        len: usize,
-    },
-    /// The bytes do not add up to zero.
-    Checksum,
-    /// Another table than expected.
-    Signature([u8; 4]),
-}
-
-impl fmt::Display for TableError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Short { len } => write!(f, "the table has only {len} bytes"),
-            Self::Checksum => f.write_str("the table's checksum is wrong"),
-            Self::Signature(name) => write!(f, "the table is {}", name.escape_ascii()),
-        }
+errors! {
+    /// What is wrong with a table.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TableError {
+        /// Shorter than its kind must be.
+        Short { len: usize } => "the table has only {len} bytes";
+        /// The bytes do not add up to zero.
+        Checksum => "the table's checksum is wrong";
+        /// Another table than expected.
+        Signature(name: [u8; 4]) => "the table is {}", name.escape_ascii();
     }
 }
 

@@ -3,8 +3,7 @@
 //! The tables are the guest's and may change under the walk; each entry is read once and believed. Accessed and
 //! dirty bits are not set. Protection keys are not looked at.
 
-use core::fmt;
-
+use crate::errors;
 use crate::frame::Gaddr;
 
 mod levels;
@@ -68,24 +67,16 @@ pub enum Privilege {
     },
 }
 
-/// Why a linear address has no translation for an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// #PF with this error code; CR2 is the linear address.
-    Page(u32),
-    /// #GP (or #SS): not canonical.
-    NotCanonical,
-    /// A page table lies where the guest has no memory.
-    NoTable(Gaddr),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Page(code) => write!(f, "page fault, error code {code:#x}"),
-            Self::NotCanonical => write!(f, "linear address not canonical"),
-            Self::NoTable(at) => write!(f, "page table at {at:?}, where the guest has no memory"),
-        }
+errors! {
+    /// Why a linear address has no translation for an access.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// #PF with this error code; CR2 is the linear address.
+        Page(code: u32) => "page fault, error code {code:#x}";
+        /// #GP (or #SS): not canonical.
+        NotCanonical => "linear address not canonical";
+        /// A page table lies where the guest has no memory.
+        NoTable(at: Gaddr) => "page table at {at:?}, where the guest has no memory";
     }
 }
 

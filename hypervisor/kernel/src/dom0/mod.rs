@@ -10,7 +10,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use guest_image::{Image, ImageError, Layout, LayoutError, Request};
 use hypercall_abi::xen::StartFlags;
@@ -37,37 +36,26 @@ use memory::Memory;
 /// The most event channel ports that domain 0 may open: what the FIFO ABI has.
 const MAX_PORTS: u32 = (1 << 17) - 1;
 
-/// Why domain 0 cannot be built.
-#[derive(Debug)]
-pub enum Dom0Error {
-    /// The boot loader passed no module.
-    NoKernel,
-    /// The kernel image.
-    Image(ImageError),
-    /// The kernel does not fit its memory.
-    Layout(LayoutError),
-    /// The machine has too little memory, or it is too scattered.
-    Memory(String),
-    /// The memory map is too long to be told.
-    Map(TooManyEntries),
-    /// The machine's ACPI tables.
-    Acpi(NoMadt),
-    /// The domain itself.
-    Build(BuildError),
-}
-
-impl fmt::Display for Dom0Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("domain 0: ")?;
-        match self {
-            Self::NoKernel => f.write_str("the boot loader passed no kernel: name it as the first module"),
-            Self::Image(e) => write!(f, "kernel: {e}"),
-            Self::Layout(e) => write!(f, "kernel: {e}"),
-            Self::Memory(what) => f.write_str(what),
-            Self::Map(e) => e.fmt(f),
-            Self::Acpi(e) => e.fmt(f),
-            Self::Build(e) => e.fmt(f),
-        }
+tenon_core::errors! {
+    /// Why domain 0 cannot be built.
+    #[derive(Debug)]
+    pub enum Dom0Error {
+        /// The boot loader passed no module.
+        NoKernel => "domain 0: the boot loader passed no kernel: name it as the first module";
+        /// The kernel image.
+        Image(why: ImageError) => "domain 0: kernel: {why}";
+        /// The kernel does not fit its memory.
+        Layout(why: LayoutError) => "domain 0: kernel: {why}";
+        /// The machine has too little memory, or it is too scattered.
+        Memory(what: String) => "domain 0: {what}";
+        /// The domain itself.
+        Build(why: BuildError) => "domain 0: {why}";
+    }
+    passes on {
+        /// The memory map is too long to be told.
+        Map(TooManyEntries);
+        /// The machine's ACPI tables.
+        Acpi(NoMadt);
     }
 }
 
@@ -83,12 +71,11 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
     let tables = Dom0Tables::new(&host_tables, vcpus, true, |name, passed| {
         let name = String::from_utf8_lossy(&name).into_owned();
         log::debug!("ACPI table {name}: {}", if passed { "passed to domain 0" } else { "kept" });
-    })
-    .map_err(Dom0Error::Acpi)?;
+    })?;
 
     let memory = Memory::claim(hv.machine, info, tables.size() as u64).map_err(Dom0Error::Memory)?;
     let map = Dom0Map::new(&info.firmware_map, memory.spans(), memory.acpi, emulated_windows());
-    let entries = map.entries().map_err(Dom0Error::Map)?;
+    let entries = map.entries()?;
     let line = command_line(&parts.command_line);
     let request = Request {
         memory_map: &entries,

@@ -1,7 +1,5 @@
 //! The choice of backend, made once at boot: everything above sees [`AnyGuest`] and [`AnyFormat`].
 
-use core::fmt;
-
 use spin::Once;
 use tenon_core::frame::Mfn;
 use tenon_core::guest_cpu::{ControlRegs, Event, Exit, Gprs, GuestCpu, SystemState};
@@ -18,18 +16,13 @@ pub enum Backend {
     Svm,
 }
 
-/// Why this machine cannot run guests.
-#[derive(Clone, Copy, Debug)]
-pub enum NoBackend {
-    /// AMD-V is there or should be, but not usable.
-    Svm(svm::Unusable),
-}
-
-impl fmt::Display for NoBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Svm(why) => why.fmt(f),
-        }
+tenon_core::errors! {
+    /// Why this machine cannot run guests.
+    #[derive(Clone, Copy, Debug)]
+    pub enum NoBackend {}
+    passes on {
+        /// AMD-V is there or should be, but not usable.
+        Svm(svm::Unusable);
     }
 }
 
@@ -40,7 +33,7 @@ static BACKEND: Once<Backend> = Once::new();
 /// # Errors
 /// Why they cannot.
 pub fn choose_backend() -> Result<Backend, NoBackend> {
-    svm::probe().map_err(NoBackend::Svm)?;
+    svm::probe()?;
     Ok(*BACKEND.call_once(|| Backend::Svm))
 }
 

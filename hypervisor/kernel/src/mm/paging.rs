@@ -32,24 +32,16 @@ static TABLES: Lock<Option<OffsetPageTable<'static>>> = Lock::new(None);
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
-/// Why a mapping was not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
-    /// No frame for a page table.
-    OutOfFrames,
-    /// Something is mapped there already.
-    AlreadyMapped,
-    /// The tables do not exist yet, or the address cannot be one.
-    Invalid,
-}
-
-impl core::fmt::Display for MapError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::OutOfFrames => "no frame for a page table",
-            Self::AlreadyMapped => "the address is mapped already",
-            Self::Invalid => "not an address that can be mapped",
-        })
+tenon_core::errors! {
+    /// Why a mapping was not made.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum MapError {
+        /// No frame for a page table.
+        OutOfFrames => "no frame for a page table";
+        /// Something is mapped there already.
+        AlreadyMapped => "the address is mapped already";
+        /// The tables do not exist yet, or the address cannot be one.
+        Invalid => "not an address that can be mapped";
     }
 }
 

@@ -6,7 +6,6 @@
 #![allow(unsafe_code, reason = "turns SVM on")]
 
 use core::arch::asm;
-use core::fmt;
 
 use spin::{Mutex, Once};
 use tenon_core::frame::Maddr;
@@ -44,27 +43,18 @@ impl SvmCpu {
 
 static CPUS: [Once<SvmCpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 
-/// Why a CPU cannot run guests.
-#[derive(Clone, Copy, Debug)]
-pub enum Unusable {
-    /// No AMD-V.
-    NotThere,
-    /// The firmware has turned it off.
-    Locked,
-    /// No nested paging.
-    NoNestedPaging,
-    /// No memory for this CPU's state.
-    OutOfMemory,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotThere => "this CPU has no AMD-V (CPUID 8000_0001h ecx bit 2)",
-            Self::Locked => "AMD-V is turned off by the firmware (VM_CR.SVMDIS): enable SVM in its set-up",
-            Self::NoNestedPaging => "this CPU has AMD-V but no nested paging (CPUID 8000_000Ah edx bit 0)",
-            Self::OutOfMemory => "out of memory for a CPU's AMD-V state",
-        })
+tenon_core::errors! {
+    /// Why a CPU cannot run guests.
+    #[derive(Clone, Copy, Debug)]
+    pub enum Unusable {
+        /// No AMD-V.
+        NotThere => "this CPU has no AMD-V (CPUID 8000_0001h ecx bit 2)";
+        /// The firmware has turned it off.
+        Locked => "AMD-V is turned off by the firmware (VM_CR.SVMDIS): enable SVM in its set-up";
+        /// No nested paging.
+        NoNestedPaging => "this CPU has AMD-V but no nested paging (CPUID 8000_000Ah edx bit 0)";
+        /// No memory for this CPU's state.
+        OutOfMemory => "out of memory for a CPU's AMD-V state";
     }
 }
 
