@@ -1,6 +1,6 @@
 //! FADT: fixed hardware (ACPI 6.5, 5.2.9).
 
-use super::{Table, TableError, bytes_at, u8_at, u16_at, u32_at, u64_at};
+use super::{Table, TableError, bytes_at, u8_at, u32_at, u64_at};
 use crate::frame::Maddr;
 
 /// As much as ACPI 1.0 has.
@@ -77,32 +77,12 @@ impl<'a> Fadt<'a> {
         Maddr(wide.unwrap_or(u64::from(self.word(40))))
     }
 
-    /// The FACS, if there is one.
-    pub fn facs(&self) -> Option<Maddr> {
-        let wide = u64_at(self.0, 132).filter(|at| *at != 0);
-        wide.or(Some(u64::from(self.word(36)))).filter(|at| *at != 0).map(Maddr)
-    }
-
-    /// The system control interrupt, a GSI.
-    pub fn sci(&self) -> u32 {
-        u32::from(u16_at(self.0, 46).unwrap_or(9))
-    }
-
     /// The PM1 control registers: PM1a, and PM1b where there is one.
     pub fn pm1_control(&self) -> [Option<GenericAddress>; 2] {
         let len = u8_at(self.0, 89).unwrap_or(2);
         [(172, 64), (184, 68)].map(|(wide, narrow)| {
             GenericAddress::parse(self.0, wide).or_else(|| GenericAddress::io(self.word(narrow), len))
         })
-    }
-
-    /// The PM1 event blocks (status in the lower half, enable in the upper), and the length of each in bytes.
-    pub fn pm1_event(&self) -> ([Option<GenericAddress>; 2], u8) {
-        let len = u8_at(self.0, 88).unwrap_or(4);
-        let blocks = [(148, 56), (160, 60)].map(|(wide, narrow)| {
-            GenericAddress::parse(self.0, wide).or_else(|| GenericAddress::io(self.word(narrow), len))
-        });
-        (blocks, len)
     }
 
     /// The power management timer (3.579545 MHz), and whether it has 32 bits instead of 24.

@@ -92,11 +92,6 @@ impl<'a> Madt<'a> {
         Maddr(u64::from(u32_at(self.0, 36).unwrap_or(0xfee0_0000)))
     }
 
-    /// Whether there are 8259 interrupt controllers to be masked.
-    pub fn has_8259(&self) -> bool {
-        u32_at(self.0, 40).is_some_and(|flags| flags & 1 != 0)
-    }
-
     /// The entries; a malformed one ends them.
     pub fn entries(&self) -> impl Iterator<Item = MadtEntry> + use<'a> {
         let mut rest = self.0.get(FIXED_LEN..).unwrap_or_default();

@@ -19,14 +19,6 @@ pub struct ConfigSpace {
     pub last_bus: u8,
 }
 
-impl ConfigSpace {
-    /// The run's first byte and its length.
-    pub fn range(&self) -> (Maddr, u64) {
-        let buses = u64::from(self.last_bus).saturating_sub(u64::from(self.first_bus)) + 1;
-        (Maddr(self.base.0.saturating_add(u64::from(self.first_bus) << 20)), buses << 20)
-    }
-}
-
 /// The table.
 #[derive(Clone, Copy, Debug)]
 pub struct Mcfg<'a>(&'a [u8]);

@@ -36,7 +36,6 @@ fn madt_entries() {
     body.extend([4, 6, 0xff, 0, 0, 1]);
     let bytes = table(b"APIC", &body);
     let madt = Madt::new(Table::new(&bytes).unwrap()).unwrap();
-    assert!(madt.has_8259());
     let entries: Vec<_> = madt.entries().collect();
     assert_eq!(
         entries,
@@ -61,7 +60,6 @@ fn fadt_prefers_the_wide_fields() {
     let mut put = |offset: usize, bytes: &[u8]| {
         body[offset - HEADER_LEN..offset - HEADER_LEN + bytes.len()].copy_from_slice(bytes);
     };
-    put(46, &[9, 0]);
     put(64, &[4, 6, 0, 0]);
     put(89, &[2]);
     put(76, &[8, 6, 0, 0]);
@@ -72,7 +70,6 @@ fn fadt_prefers_the_wide_fields() {
     const FLAGS: u32 = 1 << 8 | 1 << 10;
     let bytes = table(b"FACP", &body);
     let fadt = Fadt::new(Table::new(&bytes).unwrap()).unwrap();
-    assert_eq!(fadt.sci(), 9);
     let [a, b] = fadt.pm1_control();
     assert_eq!(a, Some(GenericAddress { space: AddressSpace::Io, bit_width: 16, address: 0x704 }));
     assert_eq!(b, None);
@@ -99,11 +96,11 @@ proptest! {
             prop_assert!(madt.entries().count() <= body.len());
         }
         if let Ok(fadt) = Fadt::new(table) {
-            let _ = (fadt.pm1_control(), fadt.pm1_event(), fadt.pm_timer(), fadt.reset(), fadt.dsdt(), fadt.facs());
+            let _ = (fadt.pm1_control(), fadt.pm_timer(), fadt.reset(), fadt.dsdt());
         }
         let _ = Hpet::new(table);
         if let Ok(mcfg) = Mcfg::new(table) {
-            let _ = mcfg.entries().map(|e| e.range().1).max();
+            let _ = mcfg.entries().count();
         }
     }
 }
