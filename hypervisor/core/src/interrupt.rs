@@ -190,11 +190,11 @@ pub fn send_ipi<M: Machine>(hv: &Hypervisor<M>, from: &VcpuRef<M>, context: &mut
                 lowest_taken = true;
                 post(hv, &to, vector, Trigger::Edge);
             }
-            Delivery::Nmi => signal(hv, &to, Requests::NMI),
+            Delivery::Nmi => hv.sched.signal(&to, Requests::NMI),
             Delivery::Init => {
                 // A vCPU that is down has nothing running to reset: it waits for start-up already.
                 if to.is_online() && !is_self {
-                    signal(hv, &to, Requests::INIT);
+                    hv.sched.signal(&to, Requests::INIT);
                 }
             }
             Delivery::Startup(page) => start_up(hv, &to, page),
@@ -208,11 +208,6 @@ pub fn post<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, vector: Vector, tri
     if to.posted.post(vector, trigger) {
         hv.sched.wake(to);
     }
-}
-
-fn signal<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, what: Requests) {
-    to.request(what);
-    hv.sched.wake(to);
 }
 
 /// A start-up IPI switches on a vCPU that is down. One that runs ignores it.

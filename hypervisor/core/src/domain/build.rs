@@ -9,12 +9,13 @@ use super::{Domain, DomainMemory, Life, PARAMS, Teardown, Vcpu, Watchdogs, grant
 use crate::console::Line;
 use crate::cpuid;
 use crate::evtchn::{self, EventChannels, EvtchnError, Layout};
+use crate::fallible::NoMemory;
 use crate::frames::{FrameRef, OutOfFrames};
 use crate::gnttab::GrantError;
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HardwareDomain;
 use crate::ids::{DomId, Port, VcpuId};
-use crate::machine::{Machine, OutOfMemory};
+use crate::machine::Machine;
 use crate::p2m::P2mError;
 use crate::refusals;
 use crate::sync::{Lock, RwLock};
@@ -62,8 +63,8 @@ refusals! {
     }
 }
 
-impl From<OutOfMemory> for BuildError {
-    fn from(_: OutOfMemory) -> Self {
+impl From<NoMemory> for BuildError {
+    fn from(_: NoMemory) -> Self {
         Self::OutOfMemory
     }
 }

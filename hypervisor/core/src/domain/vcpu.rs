@@ -10,10 +10,11 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::Domain;
+use crate::fallible::NoMemory;
 use crate::frames::FrameRef;
 use crate::guest_cpu::GuestCpu;
 use crate::ids::{VcpuId, Vector};
-use crate::machine::{Machine, OutOfMemory};
+use crate::machine::Machine;
 use crate::sched::SchedNode;
 use crate::sync::Lock;
 use crate::time::Nanos;
@@ -155,7 +156,7 @@ impl<M: Machine> Vcpu<M> {
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, id: VcpuId) -> Result<Self, OutOfMemory> {
+    pub fn new(machine: M, id: VcpuId) -> Result<Self, NoMemory> {
         let apic = Vlapic::new(id);
         Ok(Self {
             id,

@@ -107,11 +107,7 @@ fn halt<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context
     skip(vcpu, context, Exiting::Hlt);
     if context.guest.gprs().rflags & RFLAGS_IF == 0 {
         hv_log_down(hv, vcpu, context);
-        hv.take_down(vcpu);
-        let domain = vcpu.domain();
-        if domain.vcpus.iter().all(|v| !v.is_online()) {
-            hv.shutdown_domain(domain, hypercall_abi::sched::SHUTDOWN_POWEROFF);
-        }
+        hv.switch_off(vcpu);
         return;
     }
     context.irq_check = true;

@@ -21,10 +21,7 @@ pub(super) fn deliver<M: Machine>(Owner { hv, domain }: Owner<'_, M>, message: &
                 interrupt::post(hv, &vcpu, vector, message.trigger);
             }
         }
-        Delivery::Nmi => targets.for_each(|vcpu| {
-            vcpu.request(Requests::NMI);
-            hv.sched.wake(&vcpu);
-        }),
+        Delivery::Nmi => targets.for_each(|vcpu| hv.sched.signal(&vcpu, Requests::NMI)),
         Delivery::Init | Delivery::Startup(_) | Delivery::ExtInt => {}
     }
 }

@@ -23,10 +23,11 @@ use pci::Pci;
 
 use crate::dom0_map::{Dom0Map, Place};
 use crate::domain::{Domain, VcpuRef};
+use crate::fallible::NoMemory;
 use crate::frame::{Gaddr, Gfn, Maddr};
 use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, DomId, Vector};
-use crate::machine::{Machine, OutOfMemory};
+use crate::machine::Machine;
 use crate::p2m::{Access, P2mError};
 use crate::sync::Lock;
 use crate::vioapic::{Route, VirtualIoApic, WINDOW};
@@ -124,7 +125,7 @@ impl<M: Machine> HardwareDomain<M> {
         map: Dom0Map<'static>,
         io_apics: Vec<IoApic>,
         config: Vec<Ecam>,
-    ) -> Result<Self, OutOfMemory> {
+    ) -> Result<Self, NoMemory> {
         Ok(Self {
             machine,
             map,

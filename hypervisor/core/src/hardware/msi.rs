@@ -12,11 +12,12 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::pci::Hardware;
 use super::{HardwareDomain, Owner, deliver};
+use crate::fallible::{self, NoMemory};
 use crate::frame::Maddr;
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, Vector};
-use crate::machine::{Machine, OutOfMemory};
+use crate::machine::Machine;
 use crate::vlapic::Message;
 use crate::vpci::{Bdf, Location};
 
@@ -40,11 +41,8 @@ struct Slot {
 impl Messages {
     /// # Errors
     /// No memory.
-    pub(super) fn new() -> Result<Self, OutOfMemory> {
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(VECTORS).map_err(|_| OutOfMemory)?;
-        slots.resize_with(VECTORS, Slot::default);
-        Ok(Self(slots.into_boxed_slice()))
+    pub(super) fn new() -> Result<Self, NoMemory> {
+        Ok(Self(fallible::filled(VECTORS, Slot::default)?.into_boxed_slice()))
     }
 
     fn set(&self, vector: Vector, address: u64, data: u32) {

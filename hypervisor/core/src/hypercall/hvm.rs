@@ -35,8 +35,7 @@ pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
                 refuse!(EINVAL, "vector {} is reserved for exceptions", set.vector);
             }
             vcpu.upcall_vector.store(set.vector.into(), Ordering::Relaxed);
-            vcpu.request(Requests::UPCALL);
-            call.hv.sched.wake(&vcpu);
+            call.hv.sched.signal(&vcpu, Requests::UPCALL);
         }
         abi::OP_GET_TIME => call.write(arg, &abi::GetTime { now: call.hv.machine.now().0 })?,
         // Nested paging keeps no shadows of a dying page table, and a guest flushes its own TLB.
@@ -66,10 +65,7 @@ fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<()> {
                 domain.events.lock().set_layout(if compat { Layout::X32 } else { Layout::X64 });
                 shared::publish_wall_clock(call.hv, &domain);
             }
-            for vcpu in domain.vcpu_refs() {
-                vcpu.request(Requests::UPCALL);
-                call.hv.sched.wake(&vcpu);
-            }
+            domain.vcpu_refs().for_each(|vcpu| call.hv.sched.signal(&vcpu, Requests::UPCALL));
         }
         // The toolstack's, not the guest's.
         abi::PARAM_STORE_PFN

@@ -81,8 +81,7 @@ fn watchdog<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result {
     let domain = call.domain();
     let set = domain.watchdogs.set(arg.id, deadline);
     if let (Some(_), Some(first)) = (set, domain.vcpu(VcpuId(0))) {
-        first.request(Requests::TIMER);
-        call.hv.sched.wake(&first);
+        call.hv.sched.signal(&first, Requests::TIMER);
     }
     match set {
         Some(id) => Ok(Outcome::Done(i64::from(if arg.id == 0 { id } else { 0 }))),

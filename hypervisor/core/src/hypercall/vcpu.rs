@@ -54,12 +54,7 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
             }
             call.hv.bring_up(&vcpu);
         }
-        abi::OP_DOWN => {
-            call.hv.take_down(&vcpu);
-            if call.domain().vcpus.iter().all(|v| !v.is_online()) {
-                call.hv.shutdown_domain(call.domain(), hypercall_abi::sched::SHUTDOWN_POWEROFF);
-            }
-        }
+        abi::OP_DOWN => call.hv.switch_off(&vcpu),
         abi::OP_INITIALISE => super::vcpu_init::initialise(call, &vcpu, arg)?,
         abi::OP_GET_RUNSTATE_INFO => {
             let times = vcpu.sched.times(call.hv.machine.now());
@@ -79,10 +74,7 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
             shared::publish_time(call.hv, call.vcpu, call.context);
         }
         abi::OP_REGISTER_VCPU_INFO => register_info(call, &vcpu, arg)?,
-        abi::OP_SEND_NMI => {
-            vcpu.request(Requests::NMI);
-            call.hv.sched.wake(&vcpu);
-        }
+        abi::OP_SEND_NMI => call.hv.sched.signal(&vcpu, Requests::NMI),
         abi::OP_GET_PHYSID => refuse!(EINVAL, "vCPUs of {} are not tied to CPUs", call.domain().id),
         op => refuse!(ENOSYS, "vcpu_op {op} is not known"),
     }

@@ -60,8 +60,7 @@ impl<M: Machine> Hypervisor<M> {
                 Some((vcpu, Woken::Upcall)) => self.upcall(domain, vcpu),
                 Some((vcpu, Woken::Poll)) => {
                     if let Some(vcpu) = domain.vcpu(vcpu) {
-                        vcpu.request(Requests::POLL_DONE);
-                        self.sched.wake(&vcpu);
+                        self.sched.signal(&vcpu, Requests::POLL_DONE);
                     }
                 }
                 None => break,
@@ -72,8 +71,7 @@ impl<M: Machine> Hypervisor<M> {
     #[inline]
     fn upcall(&self, domain: &Arc<Domain<M>>, vcpu: VcpuId) {
         if let Some(vcpu) = domain.vcpu(vcpu) {
-            vcpu.request(Requests::UPCALL);
-            self.sched.wake(&vcpu);
+            self.sched.signal(&vcpu, Requests::UPCALL);
         }
     }
 

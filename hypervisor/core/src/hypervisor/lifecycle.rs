@@ -67,6 +67,15 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// The guest switches a vCPU off. With the last one it has shut down.
+    pub fn switch_off(&self, vcpu: &VcpuRef<M>) {
+        self.take_down(vcpu);
+        let domain = vcpu.domain();
+        if domain.vcpus.iter().all(|v| !v.is_online()) {
+            self.shutdown_domain(domain, hypercall_abi::sched::SHUTDOWN_POWEROFF);
+        }
+    }
+
     /// The domain has ended, by its own will or by a crash: stops its vCPUs and tells the control domain.
     ///
     /// If it is the control domain, that ends the machine's run.

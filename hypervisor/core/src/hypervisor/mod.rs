@@ -15,9 +15,10 @@ use core::sync::atomic::AtomicU64;
 
 use crate::domain::{BuildError, Domain, VcpuRef};
 use crate::entries::Entries;
+use crate::fallible::NoMemory;
 use crate::ids::DomId;
 use crate::log::Level;
-use crate::machine::{CpuMask, Machine, OutOfMemory};
+use crate::machine::{CpuMask, Machine};
 use crate::sched::Scheduler;
 use crate::sync::{Lock, RwLock};
 
@@ -52,7 +53,7 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, stable_tsc: bool, isolated: CpuMask) -> Result<Self, OutOfMemory> {
+    pub fn new(machine: M, stable_tsc: bool, isolated: CpuMask) -> Result<Self, NoMemory> {
         Ok(Self {
             machine,
             sched: Scheduler::new(machine, isolated)?,

@@ -10,6 +10,7 @@ use core::fmt;
 use hypercall_abi::memory::E820Entry;
 
 use crate::cpuid;
+use crate::fallible::NoMemory;
 use crate::frames::Frames;
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HostDevices;
@@ -20,10 +21,6 @@ use crate::time::{Nanos, Tsc, TscScale};
 
 /// The most physical CPUs that Tenon uses.
 pub const MAX_CPUS: usize = 64;
-
-/// Tenon has no memory left for something of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfMemory;
 
 /// How the machine goes down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +50,7 @@ pub trait Machine: Frames + HostDevices {
     type Tables: TableMemory + Copy + Send + Sync;
 
     /// A vCPU in the state after INIT.
-    fn new_guest(self) -> Result<Self::Guest, OutOfMemory>;
+    fn new_guest(self) -> Result<Self::Guest, NoMemory>;
 
     /// The format of nested page tables.
     fn p2m_format(self) -> Self::Format;

@@ -20,15 +20,15 @@ mod node;
 mod queue;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
 
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
 use queue::{CpuQueue, Queue};
 
 use crate::domain::{Requests, VcpuRef};
+use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
-use crate::machine::{CpuMask, Machine, OutOfMemory};
+use crate::machine::{CpuMask, Machine};
 use crate::time::Nanos;
 
 /// How long a vCPU runs while another waits for the same CPU.
@@ -53,10 +53,8 @@ impl<M: Machine> Scheduler<M> {
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, isolated: CpuMask) -> Result<Self, OutOfMemory> {
-        let mut cpus = Vec::new();
-        cpus.try_reserve_exact(machine.cpus() as usize).map_err(|_| OutOfMemory)?;
-        cpus.extend((0..machine.cpus()).map(|_| CpuQueue::default()));
+    pub fn new(machine: M, isolated: CpuMask) -> Result<Self, NoMemory> {
+        let cpus = fallible::filled(machine.cpus() as usize, CpuQueue::default)?;
         let all = CpuMask::first(machine.cpus());
         let pool = CpuMask(all.0 & !isolated.0);
         let pool = if pool.0 == 0 { all } else { pool };
@@ -77,7 +75,7 @@ impl<M: Machine> Scheduler<M> {
     ///
     /// # Errors
     /// No memory.
-    pub fn reserve(&self, vcpus: usize) -> Result<(), OutOfMemory> {
+    pub fn reserve(&self, vcpus: usize) -> Result<(), NoMemory> {
         self.cpus.iter().try_for_each(|cpu| cpu.with(|queue| queue.reserve(vcpus)))
     }
 
@@ -126,6 +124,12 @@ impl<M: Machine> Scheduler<M> {
             Ok(true) => self.enqueue(vcpu.clone()),
             Ok(false) => {}
         }
+    }
+
+    /// Posts a request to a vCPU and makes it look.
+    pub fn signal(&self, vcpu: &VcpuRef<M>, what: Requests) {
+        vcpu.request(what);
+        self.wake(vcpu);
     }
 
     /// Adds a reason not to run. On return the vCPU may still be running: see
@@ -276,8 +280,7 @@ impl<M: Machine> Scheduler<M> {
     pub fn timer(&self) {
         let Some(cpu) = self.cpus.get(self.machine.this_cpu().index()) else { return };
         while let Some(vcpu) = cpu.with(|queue| queue.take_due(self.machine.now())) {
-            vcpu.request(Requests::TIMER);
-            self.wake(&vcpu);
+            self.signal(&vcpu, Requests::TIMER);
         }
         if cpu.ready.load(Ordering::Relaxed) != 0 {
             cpu.resched.store(true, Ordering::Relaxed);

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use super::node::State;
 use crate::domain::VcpuRef;
-use crate::machine::{Machine, OutOfMemory};
+use crate::fallible::NoMemory;
+use crate::machine::Machine;
 use crate::sync::{Lock, LockGuard};
 use crate::time::Nanos;
 
@@ -75,11 +76,11 @@ impl<M: Machine> CpuQueue<M> {
 }
 
 impl<M: Machine> Queue<M> {
-    pub fn reserve(&mut self, vcpus: usize) -> Result<(), OutOfMemory> {
+    pub fn reserve(&mut self, vcpus: usize) -> Result<(), NoMemory> {
         let ready = vcpus.saturating_sub(self.ready.len());
         let timers = vcpus.saturating_sub(self.timers.len());
-        self.ready.try_reserve(ready).map_err(|_| OutOfMemory)?;
-        self.timers.try_reserve(timers).map_err(|_| OutOfMemory)
+        self.ready.try_reserve(ready).map_err(|_| NoMemory)?;
+        self.timers.try_reserve(timers).map_err(|_| NoMemory)
     }
 
     pub fn min_vtime(&self) -> u64 {

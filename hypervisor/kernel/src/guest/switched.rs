@@ -7,8 +7,10 @@
 use core::arch::asm;
 use core::arch::x86_64::{_fxrstor64, _fxsave64, _xgetbv, _xrstor64, _xsave64, _xsetbv};
 
+use tenon_core::fallible::NoMemory;
+
 use crate::cpu;
-use crate::mm::page_box::{OutOfMemory, PageBox, Pages};
+use crate::mm::page_box::{PageBox, Pages};
 
 const AREA_BYTES: usize = 3 * 4096;
 const XCR0_X87: u64 = 1;
@@ -68,7 +70,7 @@ impl Method {
 
 impl SwitchedState {
     /// The state after a reset.
-    pub fn new() -> Result<Self, OutOfMemory> {
+    pub fn new() -> Result<Self, NoMemory> {
         let mut area = PageBox::<Area>::zeroed()?;
         area.0[0..2].copy_from_slice(&FCW_RESET.to_le_bytes());
         area.0[24..28].copy_from_slice(&MXCSR_RESET.to_le_bytes());

@@ -1,12 +1,12 @@
 //! The choice of backend, made once at boot: everything above sees [`AnyGuest`] and [`AnyFormat`].
 
 use spin::Once;
+use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Mfn;
 use tenon_core::guest_cpu::{ControlRegs, Event, Exit, Gprs, GuestCpu, SystemState};
 use tenon_core::p2m::{Format, Leaf, Level, Npt, Slot};
 
 use crate::cpu::features;
-use crate::mm::page_box::OutOfMemory;
 use crate::svm::{self, SvmVcpu};
 
 /// How guests are run on this machine.
@@ -70,7 +70,7 @@ pub enum AnyGuest {
 
 impl AnyGuest {
     /// A vCPU in the state after INIT.
-    pub fn new() -> Result<Self, OutOfMemory> {
+    pub fn new() -> Result<Self, NoMemory> {
         match backend() {
             Backend::Svm => SvmVcpu::new().map(Self::Svm),
         }

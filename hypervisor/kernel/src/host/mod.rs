@@ -12,11 +12,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hypercall_abi::memory::E820Entry;
 use spin::Once;
 use tenon_core::cpuid;
+use tenon_core::fallible::NoMemory;
 use tenon_core::frames::{FrameRef, FrameTable, Frames};
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
-use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd, OutOfMemory};
+use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd};
 use tenon_core::time::{Nanos, Tsc, TscScale};
 
 pub use devices::init as init_devices;
@@ -102,8 +103,8 @@ impl Machine for Host {
     type Format = AnyFormat;
     type Tables = HostTables;
 
-    fn new_guest(self) -> Result<AnyGuest, OutOfMemory> {
-        AnyGuest::new().map_err(|_| OutOfMemory)
+    fn new_guest(self) -> Result<AnyGuest, NoMemory> {
+        AnyGuest::new()
     }
 
     fn p2m_format(self) -> AnyFormat {

@@ -5,14 +5,11 @@
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+use tenon_core::fallible::NoMemory;
 use tenon_core::frame::{Maddr, Mfn, PAGE_SIZE};
 use tenon_core::frames::Zone;
 
 use super::{direct, phys};
-
-/// The hypervisor has no memory left for something of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfMemory;
 
 /// A `T` that starts on a page and fills whole frames, which go back when it is dropped.
 ///
@@ -45,9 +42,9 @@ impl<T: ZeroValid> PageBox<T> {
     const ORDER: u32 = size_of::<T>().div_ceil(PAGE_SIZE).next_power_of_two().trailing_zeros();
 
     /// Allocates the value with all bytes zero.
-    pub fn zeroed() -> Result<Self, OutOfMemory> {
-        let mfn = phys::alloc(Self::ORDER, Zone::Any).ok_or(OutOfMemory)?;
-        let ptr = NonNull::new(direct::pointer(mfn.addr()).cast::<T>()).ok_or(OutOfMemory)?;
+    pub fn zeroed() -> Result<Self, NoMemory> {
+        let mfn = phys::alloc(Self::ORDER, Zone::Any).ok_or(NoMemory)?;
+        let ptr = NonNull::new(direct::pointer(mfn.addr()).cast::<T>()).ok_or(NoMemory)?;
         // SAFETY: the frames were just allocated for Tenon and are mapped writable in the direct map; nobody else
         // has a pointer to them.
         unsafe { ptr.cast::<u8>().write_bytes(0, PAGE_SIZE << Self::ORDER) };

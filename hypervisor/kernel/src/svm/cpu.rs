@@ -8,12 +8,13 @@
 use core::arch::asm;
 
 use spin::{Mutex, Once};
+use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
 
 use super::asid::Asids;
 use super::vmcb::Vmcb;
 use crate::cpu::{self, msr};
-use crate::mm::page_box::{OutOfMemory, PageBox, Pages};
+use crate::mm::page_box::{PageBox, Pages};
 use tenon_core::machine::MAX_CPUS;
 
 const EFER: u32 = 0xc000_0080;
@@ -58,8 +59,8 @@ tenon_core::errors! {
     }
 }
 
-impl From<OutOfMemory> for Unusable {
-    fn from(_: OutOfMemory) -> Self {
+impl From<NoMemory> for Unusable {
+    fn from(_: NoMemory) -> Self {
         Self::OutOfMemory
     }
 }

@@ -4,9 +4,10 @@
 //! and the other is for domain 0, which owns the machine's devices.
 
 use spin::Once;
+use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
 
-use crate::mm::page_box::{OutOfMemory, PageBox, Pages};
+use crate::mm::page_box::{PageBox, Pages};
 
 const IOPM_BYTES: usize = 3 * 4096;
 const MSRPM_BYTES: usize = 2 * 4096;
@@ -49,7 +50,7 @@ const VIRTUAL_PORTS: [core::ops::RangeInclusive<u16>; 6] = [
 ];
 
 /// Builds the maps, once, at boot. `console_port` is the serial port that Tenon uses itself.
-pub fn init(console_ports: &[u16]) -> Result<(), OutOfMemory> {
+pub fn init(console_ports: &[u16]) -> Result<(), NoMemory> {
     let mut no_ports = PageBox::<IoMap>::zeroed()?;
     no_ports.0.fill(0xff);
 

@@ -1,5 +1,6 @@
 //! A vCPU on AMD-V.
 
+use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Mfn;
 use tenon_core::guest_cpu::{
     ControlRegs, CpuMode, DescriptorTable, Event, Exit, Gprs, GuestCpu, Segment, Segments, SystemState,
@@ -13,7 +14,7 @@ use super::vmcb::{
 };
 use super::{cpu, entry, exits, permissions};
 use crate::guest::SwitchedState;
-use crate::mm::page_box::{OutOfMemory, PageBox};
+use crate::mm::page_box::PageBox;
 
 const RFLAGS_IF: u64 = 1 << 9;
 const RFLAGS_VM: u64 = 1 << 17;
@@ -36,7 +37,7 @@ pub struct SvmVcpu {
 
 impl SvmVcpu {
     /// A vCPU in the state after INIT, with no ports and no nested page table yet.
-    pub fn new() -> Result<Self, OutOfMemory> {
+    pub fn new() -> Result<Self, NoMemory> {
         let mut vmcb = PageBox::<Vmcb>::zeroed()?;
         let control = &mut vmcb.control;
         control.intercept_cr = exits::INTERCEPTED_CONTROL_REGISTERS;
@@ -55,8 +56,8 @@ impl SvmVcpu {
             | Intercepts1::TASK_SWITCH
             | Intercepts1::SHUTDOWN;
         control.intercepts2 = Intercepts2::all();
-        control.iopm_base = permissions::no_ports().ok_or(OutOfMemory)?.0;
-        control.msrpm_base = permissions::msr_map().ok_or(OutOfMemory)?.0;
+        control.iopm_base = permissions::no_ports().ok_or(NoMemory)?.0;
+        control.msrpm_base = permissions::msr_map().ok_or(NoMemory)?.0;
         control.v_intr = V_INTR_MASKING;
         control.np_enable = 1;
         let mut vcpu = Self {

@@ -48,8 +48,7 @@ pub(super) fn trigger<M: Machine>(on: &On<'_, M>, send: abi::SendTrigger) -> Res
     let vcpu = on.vcpu(send.vcpu)?;
     match send.trigger {
         abi::SENDTRIGGER_NMI => {
-            vcpu.request(Requests::NMI);
-            on.call.hv.sched.wake(&vcpu);
+            on.call.hv.sched.signal(&vcpu, Requests::NMI);
             Ok(())
         }
         abi::SENDTRIGGER_POWER | abi::SENDTRIGGER_SLEEP => {

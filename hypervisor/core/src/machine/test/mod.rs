@@ -22,9 +22,10 @@ use std::vec::Vec;
 
 use hypercall_abi::memory::E820Entry;
 
-use super::{CpuIds, Machine, MachineEnd, OutOfMemory};
+use super::{CpuIds, Machine, MachineEnd};
 use crate::console_ring::ConsoleRing;
 use crate::cpuid;
+use crate::fallible::NoMemory;
 use crate::frame::{Maddr, Mfn, PAGE_SIZE};
 use crate::frames::{FrameRef, FrameSlot, FrameTable, Frames};
 use crate::hardware::HostDevices;
@@ -193,7 +194,7 @@ impl Machine for TestMachine {
     type Format = Npt;
     type Tables = TestTables;
 
-    fn new_guest(self) -> Result<TestGuest, OutOfMemory> {
+    fn new_guest(self) -> Result<TestGuest, NoMemory> {
         Ok(TestGuest::new())
     }
 
