@@ -28,10 +28,10 @@ pub trait GuestPage: Send + Sync {
     fn write(&self, offset: usize, from: &[u8]);
 }
 
-#[cfg(any(test, feature = "std"))]
+#[cfg(test)]
 pub use host::TestPage;
 
-#[cfg(any(test, feature = "std"))]
+#[cfg(test)]
 mod host {
     use super::GuestPage;
     use crate::frame::PAGE_SIZE;

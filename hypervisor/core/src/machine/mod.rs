@@ -2,7 +2,7 @@
 //!
 //! The kernel implements [`Machine`] on a zero-sized handle; host tests on a pointer to a simulated machine.
 
-#[cfg(any(test, feature = "std"))]
+#[cfg(test)]
 pub mod test;
 
 use core::fmt;
