@@ -7,7 +7,7 @@ use hypercall_abi::hvm as abi;
 use super::{Call, Result};
 use crate::domain::VcpuRef;
 use crate::guest_cpu::bits::{CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
-use crate::guest_cpu::{Gpr, Gprs, GuestCpu, Segment, SystemState};
+use crate::guest_cpu::{Gprs, GuestCpu, Segment, SystemState};
 use crate::machine::Machine;
 use crate::refuse;
 
@@ -35,17 +35,8 @@ fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState)> {
         refuse!(EINVAL, "long mode in a 32-bit vCPU context");
     }
     let mut gprs = Gprs { rip: regs.eip.into(), rflags: u64::from(regs.eflags) | 2, ..Gprs::default() };
-    let values = [
-        (Gpr::Rax, regs.eax),
-        (Gpr::Rcx, regs.ecx),
-        (Gpr::Rdx, regs.edx),
-        (Gpr::Rbx, regs.ebx),
-        (Gpr::Rsp, regs.esp),
-        (Gpr::Rbp, regs.ebp),
-        (Gpr::Rsi, regs.esi),
-        (Gpr::Rdi, regs.edi),
-    ];
-    values.into_iter().for_each(|(reg, value)| gprs.set(reg, value.into()));
+    let first = [regs.eax, regs.ecx, regs.edx, regs.ebx, regs.esp, regs.ebp, regs.esi, regs.edi];
+    gprs.gpr.iter_mut().zip(first).for_each(|(to, value)| *to = value.into());
     let mut system = SystemState::after_init(0);
     let data = |base: u32, limit: u32, attributes: u16| Segment {
         selector: 0,
@@ -72,17 +63,8 @@ fn state_64(regs: &abi::VcpuHvm64) -> Result<(Gprs, SystemState)> {
         refuse!(EINVAL, "a 64-bit vCPU context without long mode set up");
     }
     let mut gprs = Gprs { rip: regs.rip, rflags: regs.rflags | 2, ..Gprs::default() };
-    let values = [
-        (Gpr::Rax, regs.rax),
-        (Gpr::Rcx, regs.rcx),
-        (Gpr::Rdx, regs.rdx),
-        (Gpr::Rbx, regs.rbx),
-        (Gpr::Rsp, regs.rsp),
-        (Gpr::Rbp, regs.rbp),
-        (Gpr::Rsi, regs.rsi),
-        (Gpr::Rdi, regs.rdi),
-    ];
-    values.into_iter().for_each(|(reg, value)| gprs.set(reg, value));
+    let first = [regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi];
+    gprs.gpr.iter_mut().zip(first).for_each(|(to, value)| *to = value);
     let mut system = SystemState::pvh_entry();
     system.segments.cs.attributes = 0xa9b;
     system.cr0 = regs.cr0;

@@ -16,7 +16,7 @@ use super::vectors::VectorSet;
 use crate::ids::Vector;
 
 /// Interrupts on their way to one local APIC.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PostedInterrupts {
     requested: [AtomicU64; 4],
     /// Vectors whose latest poster said "level"; read only together with a bit in `requested`.
@@ -31,16 +31,6 @@ pub struct Drained {
     pub vectors: VectorSet,
     /// Those of them that are level-triggered.
     pub level: VectorSet,
-}
-
-impl Default for PostedInterrupts {
-    fn default() -> Self {
-        Self {
-            requested: core::array::from_fn(|_| AtomicU64::new(0)),
-            level: core::array::from_fn(|_| AtomicU64::new(0)),
-            pending: AtomicBool::new(false),
-        }
-    }
 }
 
 impl PostedInterrupts {

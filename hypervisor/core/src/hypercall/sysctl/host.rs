@@ -55,11 +55,6 @@ pub(super) fn feature_words(leaf: impl Fn(u32, u32) -> Regs) -> [u32; WORDS] {
     let extended = |number| if number <= max_extended { leaf(number, 0) } else { [0; 4] };
     let structured = |subleaf| if subleaf <= basic(7, 0)[0] { basic(7, subleaf) } else { [0; 4] };
     let mut set = [0; WORDS];
-    let word = |set: &mut [u32; WORDS], index: usize, value| {
-        if let Some(word) = set.get_mut(index) {
-            *word = value;
-        }
-    };
     for (index, value) in [
         (words::FEATURESET_1D, basic(1, 0)[3]),
         (words::FEATURESET_1C, basic(1, 0)[2]),
@@ -78,7 +73,7 @@ pub(super) fn feature_words(leaf: impl Fn(u32, u32) -> Regs) -> [u32; WORDS] {
         (words::FEATURESET_7D1, structured(1)[3]),
         (words::FEATURESET_E21C, extended(0x8000_0021)[2]),
     ] {
-        word(&mut set, index, value);
+        set[index] = value;
     }
     set
 }
