@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use hypercall_abi::event_channel as abi;
+use hypercall_abi::plain::Plain;
 
 use super::{Call, Outcome, Result};
 use crate::domain::Domain;
@@ -89,12 +90,7 @@ fn own_page<M: Machine>(call: &Call<'_, M>, gfn: u64) -> Result<FrameRef<M>> {
 }
 
 /// Writes the argument back with its new port; if that fails the port is closed again.
-fn return_port<M: Machine, T: hypercall_abi::plain::Plain>(
-    call: &Call<'_, M>,
-    arg: u64,
-    value: &T,
-    port: u32,
-) -> Result<()> {
+fn return_port<M: Machine, T: Plain>(call: &Call<'_, M>, arg: u64, value: &T, port: u32) -> Result<()> {
     call.write(arg, value).inspect_err(|_| {
         // It was opened a moment ago; if the guest has closed it meanwhile, so much the better.
         let _ = close_port(call, call.domain(), Port(port));

@@ -21,29 +21,19 @@ use crate::refuse;
 const DESCRIPTOR: u32 = size_of::<SaveDescriptor>() as u32;
 
 /// Where a stream is written, or only measured.
-struct Stream {
+struct Stream<'a, M: Machine> {
+    call: &'a Call<'a, M>,
     buffer: Option<u64>,
     room: u32,
     len: u32,
 }
 
-impl Stream {
-    fn put<M: Machine, R: SaveRecord>(
-        &mut self,
-        call: &Call<'_, M>,
-        instance: u32,
-        record: &R,
-    ) -> Result<()> {
-        self.put_bytes(call, R::CODE, instance, record.as_bytes())
+impl<M: Machine> Stream<'_, M> {
+    fn put<R: SaveRecord>(&mut self, instance: u32, record: &R) -> Result<()> {
+        self.put_bytes(R::CODE, instance, record.as_bytes())
     }
 
-    fn put_bytes<M: Machine>(
-        &mut self,
-        call: &Call<'_, M>,
-        code: u16,
-        instance: u32,
-        bytes: &[u8],
-    ) -> Result<()> {
+    fn put_bytes(&mut self, code: u16, instance: u32, bytes: &[u8]) -> Result<()> {
         let descriptor =
             SaveDescriptor { typecode: code, instance: instance as u16, length: bytes.len() as u32 };
         let end = self.len + DESCRIPTOR + bytes.len() as u32;
@@ -52,8 +42,8 @@ impl Stream {
                 refuse!(ENOSPC, "{} bytes are too few for the domain's state", self.room);
             }
             let at = buffer.wrapping_add(self.len.into());
-            call.write(at, &descriptor)?;
-            call.write_bytes(at.wrapping_add(DESCRIPTOR.into()), bytes)?;
+            self.call.write(at, &descriptor)?;
+            self.call.write_bytes(at.wrapping_add(DESCRIPTOR.into()), bytes)?;
         }
         self.len = end;
         Ok(())
@@ -63,23 +53,22 @@ impl Stream {
 pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &mut HvmContext) -> Result<()> {
     on.not_oneself()?;
     let buffer = (!op.buffer.is_null()).then(|| op.buffer.get());
-    let mut stream = Stream { buffer, room: op.size, len: 0 };
+    let mut stream = Stream { call: on.call, buffer, room: op.size, len: 0 };
     on.call.hv.while_stopped(&on.domain, || save(on, &mut stream))?;
     op.size = stream.len;
     Ok(())
 }
 
-fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream) -> Result<()> {
-    let call = on.call;
-    stream.put(call, 0, &header(on))?;
+fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream<'_, M>) -> Result<()> {
+    stream.put(0, &header(on))?;
     for vcpu in on.domain.vcpu_refs() {
-        if let Some(record) = cpu(call, &vcpu) {
-            stream.put(call, vcpu.id.0, &record)?;
+        if let Some(record) = cpu(on.call, &vcpu) {
+            stream.put(vcpu.id.0, &record)?;
         }
         let record = records::save_mtrr(&vcpu.context.lock());
-        stream.put(call, vcpu.id.0, &record)?;
+        stream.put(vcpu.id.0, &record)?;
     }
-    stream.put_bytes(call, abi::SAVE_CODE_END, 0, &[])
+    stream.put_bytes(abi::SAVE_CODE_END, 0, &[])
 }
 
 fn header<M: Machine>(on: &On<'_, M>) -> SaveHeader {
@@ -135,29 +124,29 @@ pub(super) fn set<M: Machine>(on: &On<'_, M>, op: HvmContext) -> Result<()> {
     if !on.domain.life.is_alive() {
         refuse!(ESRCH, "{} is dying", on.domain.id);
     }
-    on.call
-        .hv
-        .while_stopped(&on.domain, || load(on, Source { buffer: op.buffer.get(), size: op.size, at: 0 }))
+    on.call.hv.while_stopped(&on.domain, || {
+        load(on, Source { call: on.call, buffer: op.buffer.get(), size: op.size, at: 0 })
+    })
 }
 
-fn load<M: Machine>(on: &On<'_, M>, mut source: Source) -> Result<()> {
+fn load<M: Machine>(on: &On<'_, M>, mut source: Source<'_, M>) -> Result<()> {
     let On { call, domain } = on;
-    let header: SaveHeader = source.next(call)?;
+    let header: SaveHeader = source.next()?;
     if header.magic != abi::SAVE_MAGIC || header.version != abi::SAVE_VERSION {
         refuse!(EINVAL, "domain state with magic {:#x}, version {}", header.magic, header.version);
     }
     domain.vcpu_refs().for_each(|vcpu| call.hv.take_down(&vcpu));
     // One record of each kind for each vCPU, and the end.
     for _ in 0..=2 * domain.vcpus.len() {
-        let descriptor = source.peek(call)?;
+        let descriptor = source.peek()?;
         if descriptor.typecode == abi::SAVE_CODE_END {
             return Ok(());
         }
         let vcpu = on.vcpu(descriptor.instance.into())?;
         match descriptor.typecode {
-            abi::SAVE_CODE_CPU => load_cpu(call, &vcpu, &source.next(call)?)?,
+            abi::SAVE_CODE_CPU => load_cpu(call, &vcpu, &source.next()?)?,
             abi::SAVE_CODE_MTRR => {
-                let record: HwMtrr = source.next(call)?;
+                let record: HwMtrr = source.next()?;
                 records::load_mtrr(&mut vcpu.context.lock(), &record)?;
             }
             code => refuse!(EOPNOTSUPP, "records of type {code} are for domains that move"),
@@ -186,17 +175,18 @@ fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -
 }
 
 /// Where a stream is read.
-struct Source {
+struct Source<'a, M: Machine> {
+    call: &'a Call<'a, M>,
     buffer: u64,
     size: u32,
     at: u32,
 }
 
-impl Source {
+impl<M: Machine> Source<'_, M> {
     /// Copies the next record in, descriptor and all, and moves on past it. One that is shorter than ours, from an older
     /// version, is filled up with zeros.
-    fn next<M: Machine, R: SaveRecord>(&mut self, call: &Call<'_, M>) -> Result<R> {
-        let SaveDescriptor { typecode, length, .. } = self.peek(call)?;
+    fn next<R: SaveRecord>(&mut self) -> Result<R> {
+        let SaveDescriptor { typecode, length, .. } = self.peek()?;
         let start = self.at + DESCRIPTOR;
         let end = start.checked_add(length).filter(|end| *end <= self.size);
         let mut record = R::zeroed();
@@ -206,16 +196,16 @@ impl Source {
         if typecode != R::CODE {
             refuse!(EINVAL, "a record of type {typecode} where type {} belongs", R::CODE);
         }
-        call.read_bytes(self.buffer.wrapping_add(start.into()), bytes)?;
+        self.call.read_bytes(self.buffer.wrapping_add(start.into()), bytes)?;
         self.at = end;
         Ok(record)
     }
 
     /// The next record's descriptor.
-    fn peek<M: Machine>(&self, call: &Call<'_, M>) -> Result<SaveDescriptor> {
+    fn peek(&self) -> Result<SaveDescriptor> {
         if self.at.checked_add(DESCRIPTOR).is_none_or(|end| end > self.size) {
             refuse!(ENODATA, "domain state of {} bytes that has no end record", self.size);
         }
-        call.read(self.buffer.wrapping_add(self.at.into()))
+        self.call.read(self.buffer.wrapping_add(self.at.into()))
     }
 }

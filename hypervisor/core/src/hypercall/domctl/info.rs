@@ -1,7 +1,5 @@
 //! What a domain is and has.
 
-use alloc::sync::Arc;
-
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
 
@@ -28,10 +26,7 @@ pub(super) fn get<M: Machine>(call: &Call<'_, M>, ctl: &mut Domctl) -> Result {
 }
 
 /// Everything that the tools show of a domain.
-pub(in crate::hypercall) fn describe<M: Machine>(
-    hv: &Hypervisor<M>,
-    domain: &Arc<Domain<M>>,
-) -> GetDomainInfo {
+pub(in crate::hypercall) fn describe<M: Machine>(hv: &Hypervisor<M>, domain: &Domain<M>) -> GetDomainInfo {
     let now = hv.machine.now();
     let mut flags = DomInf::HVM_GUEST | DomInf::HAP;
     let mut info = GetDomainInfo::default();

@@ -42,11 +42,9 @@ pub(super) fn paging_pool<M: Machine>(on: &On<'_, M>) -> PagingMempool {
     PagingMempool { size: u64::from(on.domain.memory.max_tables()) << PAGE_SHIFT }
 }
 
-pub(super) fn set_paging_pool<M: Machine>(
-    on: &On<'_, M>,
-    PagingMempool { size }: PagingMempool,
-) -> Result<()> {
-    if size % PAGE_SIZE as u64 != 0 {
+pub(super) fn set_paging_pool<M: Machine>(on: &On<'_, M>, op: PagingMempool) -> Result<()> {
+    let size = op.size;
+    if !size.is_multiple_of(PAGE_SIZE as u64) {
         refuse!(EINVAL, "a page table pool of {size} bytes is not whole pages");
     }
     match u32::try_from(size >> PAGE_SHIFT) {
