@@ -13,7 +13,7 @@ pub enum Need {
     Images,
     /// Running machines under QEMU.
     Qemu,
-    /// Running machines under Bochs (VT-x).
+    /// Running machines under Bochs.
     Bochs,
     /// Comparing `hypercall-abi` with Debian's headers.
     AbiHeaders,

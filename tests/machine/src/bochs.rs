@@ -1,4 +1,4 @@
-//! Starting a machine under Bochs, which emulates VT-x. One CPU, one serial line.
+//! Starting a machine under Bochs: a CPU with AMD-V, emulated by others than QEMU's. One CPU, one serial line.
 
 use std::fs;
 use std::fs::File;
@@ -64,7 +64,7 @@ fn configuration(config: &Config, iso: &Path, port: u16, logs: &Path) -> String 
          romimage: file=/usr/share/seabios/bios-256k.bin\n\
          vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n\
          memory: guest={memory}, host={memory}\n\
-         cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1\n\
+         cpu: model=ryzen, count=1, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1\n\
          clock: sync=none, time0=utc\n\
          ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14\n\
          ata0-master: type=cdrom, path={iso}, status=inserted\n\
