@@ -90,7 +90,7 @@ pub fn all() -> Vec<Scenario> {
             long: true,
             ..qemu("soak-6.1-2cpus", Config::new(2), &[("rounds", lifecycle::linux_rounds)])
         },
-        // Another AMD-V, by other people, with next-RIP save and a local APIC of its own.
+        // AMD-V as other people understand it.
         bochs("bochs-6.1-1cpu", &[("guest", boot::guest_by_scenario)]),
     ]);
     all
