@@ -24,20 +24,6 @@ pub(super) enum Op {
 }
 
 impl Op {
-    /// The order of the opcode map and of group 1.
-    pub(super) const fn from_field(field: u8) -> Self {
-        match field & 7 {
-            0 => Self::Add,
-            1 => Self::Or,
-            2 => Self::Adc,
-            3 => Self::Sbb,
-            4 => Self::And,
-            5 => Self::Sub,
-            6 => Self::Xor,
-            _ => Self::Cmp,
-        }
-    }
-
     pub(super) const fn writes(self) -> bool {
         !matches!(self, Self::Cmp | Self::Test)
     }
@@ -87,16 +73,6 @@ pub(super) enum BitOp {
 }
 
 impl BitOp {
-    /// The order of group 8, which the opcodes 0xa3, 0xab, 0xb3, 0xbb follow too.
-    pub(super) const fn from_field(field: u8) -> Self {
-        match field & 3 {
-            0 => Self::Test,
-            1 => Self::Set,
-            2 => Self::Reset,
-            _ => Self::Complement,
-        }
-    }
-
     /// The new value, or `None` where nothing is written, and the flags. The CPU has already moved the address
     /// by the part of the bit number that lies beyond the operand.
     pub(super) const fn apply(self, a: u64, bit: u64, width: Width, flags: u64) -> (Option<u64>, u64) {

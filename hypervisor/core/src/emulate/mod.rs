@@ -6,14 +6,14 @@
 //!
 //! A `rep` instruction does one element per call and leaves RIP where it is until the count is used up.
 
+use iced_x86::Mnemonic;
+
 use crate::errors;
 
 mod alu;
 mod decode;
 mod execute;
 mod length;
-mod modrm;
-mod prefix;
 #[cfg(test)]
 mod tests;
 
@@ -21,15 +21,21 @@ pub use decode::{Instruction, decode};
 pub use execute::{Bus, execute};
 pub use length::{Exiting, cr8_operand, identify, length_of};
 
+/// Has `iced-x86` build its tables, so that no guest's exit allocates them. Decoding works without, but is then the
+/// first time that a failing allocation shows.
+pub(crate) fn prepare() {
+    let _ = identify(&[], CodeSize::Bits64);
+}
+
 /// The default operand and address size of the code segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeSize {
     /// Real mode and 16-bit segments.
-    Bits16,
+    Bits16 = 16,
     /// 32-bit segments, also in compatibility mode.
-    Bits32,
+    Bits32 = 32,
     /// 64-bit mode.
-    Bits64,
+    Bits64 = 64,
 }
 
 /// Bytes of an operand.
@@ -91,11 +97,11 @@ errors! {
     pub enum Unsupported {
         /// The bytes at hand end before the instruction does.
         Truncated => "instruction bytes end early";
-        /// More than 15 bytes.
-        TooLong => "instruction longer than 15 bytes";
-        /// No instruction that is emulated on device registers (two-byte opcodes as 0x0fNN).
-        Opcode(opcode: u16) => "opcode {opcode:#x} is not emulated on device registers";
-        /// Both operands are registers, so nothing of it can have touched the device.
-        NoMemoryOperand(opcode: u16) => "opcode {opcode:#x} has no memory operand";
+        /// Undefined, too long, or with a LOCK prefix that it must not have.
+        Invalid => "no valid instruction of at most 15 bytes";
+        /// None that is emulated on device registers.
+        Instruction(mnemonic: Mnemonic) => "{mnemonic:?} is not emulated on device registers";
+        /// All operands are registers, so nothing of it can have touched the device.
+        NoMemoryOperand(mnemonic: Mnemonic) => "{mnemonic:?} without a memory operand";
     }
 }

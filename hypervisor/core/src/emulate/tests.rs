@@ -1,6 +1,6 @@
 use super::*;
 use crate::guest_cpu::Gprs as Cpu;
-use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
+use iced_x86::Mnemonic;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -150,10 +150,105 @@ const DIRECTION_FLAG: u64 = 1 << 10;
 fn refusals_have_names() {
     assert_eq!(decode(&[0x8b], Bits64), Err(Unsupported::Truncated));
     assert_eq!(decode(&[], Bits64), Err(Unsupported::Truncated));
-    assert_eq!(decode(&[0x66; 20], Bits64), Err(Unsupported::TooLong));
-    assert_eq!(decode(&[0x8b, 0xc0], Bits64), Err(Unsupported::NoMemoryOperand(0x8b)));
-    assert_eq!(decode(&[0x0f, 0x10, 0x00], Bits64), Err(Unsupported::Opcode(0x0f10)));
-    assert_eq!(decode(&[0xff, 0x30], Bits64), Err(Unsupported::Opcode(0xff)));
+    assert_eq!(decode(&[0x66; 14], Bits64), Err(Unsupported::Truncated));
+    assert_eq!(decode(&[0x66; 15], Bits64), Err(Unsupported::Invalid));
+    assert_eq!(decode(&[0x66; 20], Bits64), Err(Unsupported::Invalid));
+    assert_eq!(decode(&[0x8b, 0xc0], Bits64), Err(Unsupported::NoMemoryOperand(Mnemonic::Mov)));
+    for (bytes, mnemonic) in [
+        (&[0x0f, 0x10, 0x00][..], Mnemonic::Movups),
+        (&[0xff, 0x30], Mnemonic::Push),
+        (&[0x8c, 0x18], Mnemonic::Mov), // mov [rax],ds
+        (&[0x8e, 0x18], Mnemonic::Mov), // mov ds,[rax]
+        (&[0xf2, 0x0f, 0x10, 0x00], Mnemonic::Movsd),
+        (&[0x0f, 0xb1, 0x08], Mnemonic::Cmpxchg),
+        (&[0xf3, 0x6d], Mnemonic::Insd),
+        (&[0xf3, 0xa6], Mnemonic::Cmpsb),
+        (&[0x0f, 0x01, 0x38], Mnemonic::Invlpg),
+        (&[0x0f, 0x01, 0x10], Mnemonic::Lgdt),
+    ] {
+        assert_eq!(decode(bytes, Bits64), Err(Unsupported::Instruction(mnemonic)));
+    }
+    for bytes in [
+        &[0x82, 0x08, 0x01][..],               // or byte [rax],1, but for 64-bit mode
+        &[0xc6, 0x08, 0x01],                   // group 11 has one member
+        &[0xf0, 0x89, 0x08],                   // lock mov [rax],ecx
+        &[0xf0, 0x83, 0x38, 0x01],             // lock cmp dword [rax],1
+        &[0x66, 0x0f, 0xc3, 0x08],             // movnti with a prefix
+        &[0x0f, 0xba, 0x00, 0x01],             // group 8 starts with its fifth
+        &[0xc5, 0xf8, 0x10, 0x00],             // vmovups xmm0,[rax]
+        &[0x62, 0xf1, 0x7c, 0x48, 0x10, 0x00], // vmovups zmm0,[rax]
+    ] {
+        assert_eq!(decode(bytes, Bits64), Err(Unsupported::Invalid), "{bytes:x?}");
+    }
+    assert!(decode(&[0x82, 0x08, 0x01], Bits32).is_ok());
+    let message = std::format!("{}", Unsupported::Instruction(Mnemonic::Movups));
+    assert_eq!(message, "Movups is not emulated on device registers");
+}
+
+#[test]
+fn prefixes_and_code_sizes() {
+    // (bytes, code, operand bytes, address bytes, repeats)
+    for (bytes, code, width, address, repeat) in [
+        (&[0xf3, 0xa5][..], Bits64, Dword, Qword, true),
+        (&[0xf2, 0xa4], Bits64, Byte, Qword, true),
+        (&[0x67, 0xf3, 0xa5], Bits64, Dword, Dword, true),
+        (&[0xf3, 0x48, 0xab], Bits64, Qword, Qword, true),
+        (&[0x48, 0xf3, 0xab], Bits64, Dword, Qword, true), // REX in front of a prefix has no effect
+        (&[0x66, 0xad], Bits64, Word, Qword, false),
+        (&[0xab], Bits32, Dword, Dword, false),
+        (&[0x67, 0xab], Bits32, Dword, Word, false),
+        (&[0xa5], Bits16, Word, Word, false),
+        (&[0x66, 0x67, 0xf3, 0xad], Bits16, Dword, Dword, true),
+    ] {
+        let found = decode(bytes, code).unwrap();
+        assert_eq!((found.width, found.address, found.repeat), (width, address, repeat), "{bytes:x?}");
+        assert_eq!(usize::from(found.length), bytes.len());
+    }
+    // (bytes, code, operand bytes)
+    for (bytes, code, width) in [
+        (&[0x67, 0xa1, 1, 2, 3, 4][..], Bits64, Dword),
+        (&[0x48, 0xa3, 1, 2, 3, 4, 5, 6, 7, 8], Bits64, Qword),
+        (&[0xa0, 1, 2], Bits16, Byte),
+        (&[0x66, 0x67, 0xa1, 1, 2, 3, 4], Bits16, Dword),
+        (&[0x67, 0x89, 0x0e, 1, 2], Bits32, Dword),
+        (&[0x66, 0x63, 0x08], Bits64, Word),        // movsxd cx,word [rax]
+        (&[0x48, 0x0f, 0xc3, 0x08], Bits64, Qword), // movnti [rax],rcx
+        (&[0xf0, 0x48, 0x0f, 0xab, 0x08], Bits64, Qword), // lock bts [rax],rcx
+        (&[0xf3, 0x89, 0x08], Bits64, Dword),       // no XRELEASE: just a prefix
+        (&[0x66, 0xf7, 0x40, 1, 2, 3], Bits64, Word), // test word [rax+1],0x302
+    ] {
+        let found = decode(bytes, code).unwrap();
+        assert_eq!((usize::from(found.length), found.width), (bytes.len(), width), "{bytes:x?}");
+        assert!(!found.repeat);
+    }
+    // (prefix, code, segment that MOVS reads)
+    for (prefix, code, segment) in [
+        (0x2e, Bits32, Segment::Cs),
+        (0x26, Bits32, Segment::Es),
+        (0x36, Bits16, Segment::Ss),
+        (0x3e, Bits16, Segment::Ds),
+        (0x64, Bits64, Segment::Fs),
+        (0x65, Bits64, Segment::Gs),
+        (0x2e, Bits64, Segment::Cs),
+    ] {
+        let device = run(&[prefix, 0xa4], code, 0, true).1;
+        assert_eq!(device.loaded_from, Some(segment), "{prefix:#x}");
+    }
+}
+
+#[test]
+fn byte_registers() {
+    // mov [rax],r8 without REX: AL, CL, DL, BL, AH, CH, DH, BH; with it: SPL to DIL.
+    for (register, expected) in [(0, 0), (1, 0x11), (3, 0x33), (4, 0), (5, 0x11), (7, 0x33)] {
+        let bytes = [0x88, register << 3];
+        assert_eq!(run(&bytes, Bits64, 0, true).1.writes, [(Byte, expected)]);
+    }
+    for (register, expected) in [(1, 0x11), (4, 0x44), (5, 0x55), (7, 0x77)] {
+        let bytes = [0x40, 0x88, register << 3];
+        assert_eq!(run(&bytes, Bits64, 0, true).1.writes, [(Byte, expected)]);
+    }
+    assert_eq!(run(&[0x8a, 0x38], Bits64, 0xff, false).0.gpr[3], 0x3333_3333_3333_ff33); // mov bh,[rax]
+    assert_eq!(run(&[0x44, 0x8a, 0x38], Bits64, 0xf0, false).0.gpr[15], 0xffff_ffff_ffff_fff0); // mov r15b,[rax]
 }
 
 #[test]
@@ -162,7 +257,16 @@ fn lengths() {
         (&[0x0f, 0xa2, 0xff][..], Exiting::Cpuid, 2),
         (&[0x66, 0x48, 0x0f, 0xa2], Exiting::Cpuid, 4),
         (&[0x0f, 0x01, 0xd9], Exiting::Vmmcall, 3),
+        (&[0xf3, 0x0f, 0x01, 0xd9], Exiting::Vmmcall, 4),
         (&[0x0f, 0x01, 0xc1], Exiting::Vmcall, 3),
+        (&[0x0f, 0x09], Exiting::Wbinvd, 2),
+        (&[0xf3, 0x0f, 0x09], Exiting::Wbinvd, 3),
+        (&[0xf2, 0x0f, 0x30], Exiting::Wrmsr, 3),
+        (&[0x0f, 0x06], Exiting::ControlRegister, 2),
+        (&[0x0f, 0x01, 0x20], Exiting::ControlRegister, 3),
+        (&[0x0f, 0x33], Exiting::Rdpmc, 2),
+        (&[0x0f, 0x01, 0xc8], Exiting::Monitor, 3),
+        (&[0x0f, 0x01, 0xc9], Exiting::Mwait, 3),
         (&[0xf4], Exiting::Hlt, 1),
         (&[0x0f, 0x32], Exiting::Rdmsr, 2),
         (&[0x3e, 0x0f, 0x30], Exiting::Wrmsr, 3),
@@ -222,50 +326,22 @@ fn likely() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(many())]
 
-    /// What we accept, an independent decoder accepts too, with the same length and the same memory operand.
     #[test]
-    #[cfg_attr(miri, ignore = "iced-x86 has unsafe code of its own, which Miri objects to")]
-    fn agrees_with_iced(bytes in likely(), code in code_size()) {
-        let bits = match code { Bits16 => 16, Bits32 => 32, Bits64 => 64 };
-        let theirs = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
-        // LOCK on an instruction that forbids it is #UD before the access, so its emulation is never reached.
-        if theirs.is_invalid() && bytes.contains(&0xf0) {
-            return Ok(());
+    fn any_bytes_are_safe(bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..20), likely()],
+                          code in code_size(), value: u64, gpr: [u64; 16], rflags: u64, is_write: bool) {
+        if let Some((what, length)) = identify(&bytes, code) {
+            prop_assert!((1..=bytes.len().min(15)).contains(&usize::from(length)));
+            prop_assert_eq!(length_of(what, &bytes, code), Some(length));
         }
-        if let Ok(ours) = decode(&bytes, code) {
-            prop_assert!(!theirs.is_invalid(), "{bytes:x?}: we say {ours:?}");
-            prop_assert_eq!(usize::from(ours.length), theirs.len(), "{:x?}", bytes);
-            prop_assert_eq!(ours.width.bytes() as usize, theirs.memory_size().size(), "{:x?} {:?}", bytes, theirs);
-prop_assert!(!ours.repeat || theirs.has_rep_prefix() || theirs.has_repne_prefix());
+        if let Some((_, length)) = cr8_operand(&bytes, code) {
+            prop_assert_eq!(length_of(Exiting::ControlRegister, &bytes, code), Some(length));
         }
-        if let Some((what, length)) = identify(&bytes, code) && !theirs.is_invalid() {
-            prop_assert_eq!(usize::from(length), theirs.len(), "{:?} {:x?}", what, bytes);
-            prop_assert_eq!(what == Exiting::Cpuid, theirs.mnemonic() == Mnemonic::Cpuid);
-            prop_assert_eq!(what == Exiting::Rdtscp, theirs.mnemonic() == Mnemonic::Rdtscp);
-            prop_assert_eq!(what == Exiting::Invlpg, theirs.mnemonic() == Mnemonic::Invlpg);
-        }
-    }
-
-    /// Every plain move from and to memory that iced knows, we know.
-    #[test]
-    #[cfg_attr(miri, ignore = "iced-x86 has unsafe code of its own, which Miri objects to")]
-    fn no_plain_move_is_refused(bytes in likely(), code in code_size()) {
-        let bits = match code { Bits16 => 16, Bits32 => 32, Bits64 => 64 };
-        let theirs = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
-        let wanted = matches!(theirs.mnemonic(), Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::And
-            | Mnemonic::Or | Mnemonic::Xor | Mnemonic::Add | Mnemonic::Sub | Mnemonic::Cmp | Mnemonic::Test);
-        let kinds = [theirs.op0_kind(), theirs.op1_kind()];
-        let segment = [theirs.op0_register(), theirs.op1_register()].iter().any(|r| r.is_segment_register());
-        if wanted && kinds.contains(&OpKind::Memory) && !segment {
-            prop_assert!(decode(&bytes, code).is_ok(), "{theirs:?} {bytes:x?}");
-        }
-    }
-
-    #[test]
-    fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..20), code in code_size(), value: u64,
-                          gpr: [u64; 16], rflags: u64, is_write: bool) {
-        let _ = identify(&bytes, code);
         if let Ok(instruction) = decode(&bytes, code) {
+            let length = usize::from(instruction.length);
+            prop_assert!((1..=bytes.len().min(15)).contains(&length));
+            // All of it was looked at, and nothing behind it.
+            prop_assert_eq!(decode(&bytes[..length], code), Ok(instruction));
+            prop_assert_eq!(decode(&bytes[..length - 1], code), Err(Unsupported::Truncated));
             let mut cpu = Cpu { gpr, rip: u64::MAX, rflags };
             let mut device = Device { value, ..Device::default() };
             let _ = execute(&instruction, &mut cpu, &mut device, is_write);

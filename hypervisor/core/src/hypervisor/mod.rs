@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 
 use crate::domain::{BuildError, Domain, VcpuRef};
+use crate::emulate;
 use crate::entries::Entries;
 use crate::fallible::NoMemory;
 use crate::ids::DomId;
@@ -54,6 +55,7 @@ impl<M: Machine> Hypervisor<M> {
     /// # Errors
     /// No memory.
     pub fn new(machine: M, stable_tsc: bool, isolated: CpuMask) -> Result<Self, NoMemory> {
+        emulate::prepare();
         Ok(Self {
             machine,
             sched: Scheduler::new(machine, isolated)?,
