@@ -3,7 +3,7 @@
 use crate::domain::{Context, Requests, VcpuRef};
 use crate::evtchn::Virq;
 use crate::exit::GuestClock;
-use crate::guest_cpu::{Event, GuestCpu, SystemState};
+use crate::guest_cpu::{Event, Gprs, GuestCpu, SystemState};
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{VcpuId, Vector};
@@ -32,8 +32,11 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
         if context.guest.can_take_nmi() {
             context.nmi_waiting = false;
             context.guest.inject(Event::Nmi);
+        } else {
+            // It is looked at again after every exit: the end of an NMI handler is one, and what is in the way otherwise
+            // is over after one instruction.
+            hv.machine.kick(hv.machine.this_cpu());
         }
-        // Otherwise the end of the NMI handler, or of what is being injected, is an interrupt window.
     }
     context.irq_check = false;
     deliver(vcpu, context);
@@ -157,19 +160,23 @@ fn start_or_reset<M: Machine>(
     requests: Requests,
 ) {
     if requests.contains(Requests::INIT) {
-        context.apic.init();
-        vcpu.identity.publish(context.apic.identity());
-        context.wait_for_startup = true;
-        context.guest.set_system(&SystemState::after_init(0));
+        reset(vcpu, context, 0);
         hv.take_down(vcpu);
     }
-    if requests.contains(Requests::STARTUP) && context.wait_for_startup {
-        context.wait_for_startup = false;
+    // It came while the vCPU was down, however it went down.
+    if requests.contains(Requests::STARTUP) {
         let page = vcpu.startup_vector.load(core::sync::atomic::Ordering::Relaxed) as u16;
-        context.guest.set_system(&SystemState::after_init(page << 8));
-        let gprs = context.guest.gprs_mut();
-        *gprs = crate::guest_cpu::Gprs { rflags: 2, ..Default::default() };
+        reset(vcpu, context, page << 8);
     }
+}
+
+/// The state after INIT, with this code segment.
+fn reset<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, cs: u16) {
+    context.apic.init();
+    vcpu.identity.publish(context.apic.identity());
+    context.guest.forget_events();
+    context.guest.set_system(&SystemState::after_init(cs));
+    *context.guest.gprs_mut() = Gprs { rflags: 2, ..Gprs::default() };
 }
 
 /// Sends an inter-processor interrupt to the vCPUs that it names.

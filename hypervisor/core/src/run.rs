@@ -55,7 +55,7 @@ fn attention<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
     }
     if vcpu.sched.is_held() || hv.sched.should_reschedule() {
         Attention::Stop
-    } else if vcpu.has_work() || context.irq_check {
+    } else if vcpu.has_work() || context.irq_check || context.nmi_waiting && context.guest.can_take_nmi() {
         Attention::Work
     } else if vcpu.sched.is_blocked() {
         Attention::Stop

@@ -116,8 +116,6 @@ pub struct Context<M: Machine> {
     pub timers: Timers,
     /// The guest's TSC minus the host's.
     pub tsc_offset: u64,
-    /// An INIT has come and no start-up IPI yet.
-    pub wait_for_startup: bool,
     /// An interrupt waits for the guest to be able to take it, or may: look before entering.
     pub irq_check: bool,
     /// An event upcall has been asked for and not been delivered.
@@ -173,7 +171,6 @@ impl<M: Machine> Vcpu<M> {
                 apic,
                 timers: Timers::default(),
                 tsc_offset: 0,
-                wait_for_startup: id.0 != 0,
                 irq_check: false,
                 upcall_waiting: false,
                 nmi_waiting: false,

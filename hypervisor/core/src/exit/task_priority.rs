@@ -6,7 +6,7 @@
 use super::{code_size, crash, fault};
 use crate::domain::{Context, VcpuRef};
 use crate::emulate;
-use crate::guest_cpu::{Event, Gpr, GuestCpu};
+use crate::guest_cpu::{CpuMode, Event, Gpr, GuestCpu};
 use crate::hypervisor::Hypervisor;
 use crate::machine::Machine;
 use crate::vlapic::Effect;
@@ -22,7 +22,11 @@ pub fn read<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
 /// MOV to CR8.
 pub fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let Some((register, len)) = operand(hv, vcpu, context) else { return };
-    let value = context.guest.gprs().get(register);
+    let gprs = context.guest.gprs();
+    let value = match context.guest.control().mode {
+        CpuMode::Bits64 => gprs.get(register),
+        _ => gprs.get32(register).into(),
+    };
     if value > 0xf {
         context.guest.inject(Event::GENERAL_PROTECTION);
         return;

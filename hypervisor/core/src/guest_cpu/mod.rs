@@ -38,8 +38,11 @@ pub trait GuestCpu: Send {
     /// Whether the guest could take an NMI right now and nothing else waits to be injected.
     fn can_take_nmi(&self) -> bool;
 
-    /// Sets the event that the next entry delivers.
+    /// Sets the event that the next entry delivers. An interrupt may be set beside an NMI, which goes first.
     fn inject(&mut self, event: Event);
+
+    /// Forgets what waits to be injected and that an NMI is being handled: the vCPU is reset.
+    fn forget_events(&mut self);
 
     /// Asks for [`Exit::InterruptWindow`] as soon as the guest can take an interrupt, or takes that back.
     fn request_interrupt_window(&mut self, wanted: bool);

@@ -13,7 +13,7 @@ use crate::domain::Domain;
 use crate::frame::{Gfn, Mfn};
 use crate::frames::FrameRef;
 use crate::machine::Machine;
-use crate::p2m::{Access, PageType};
+use crate::p2m::{Access, Entry, PageType};
 use crate::{hv_log, refuse};
 
 /// Extents of one frame that one step handles; larger extents count for more.
@@ -43,7 +43,7 @@ pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Ou
             let remove: abi::RemoveFromPhysmap<A> = call.read(arg)?;
             let domain = call.target(remove.domid)?;
             let flush = || call.hv.flush_guest_tlbs(&domain);
-            let removable = |e: &crate::p2m::Entry| !matches!(e.kind, PageType::GrantMapped { .. });
+            let removable = |e: &Entry| !matches!(e.kind, PageType::GrantMapped { .. });
             domain.memory.unmap(Gfn(remove.gpfn.get()), removable, flush)?;
             Ok(Outcome::OK)
         }
@@ -211,7 +211,12 @@ fn add_to_physmap<M: Machine>(
                 },
             )?;
             if Gfn(place.idx) != gfn {
-                domain.memory.unmap(Gfn(place.idx), |entry| entry.mfn == frame.mfn(), flush)?;
+                let moved = |entry: &Entry| entry.mfn == frame.mfn();
+                domain.memory.unmap(Gfn(place.idx), moved, flush).or_else(|error| {
+                    // It is in one place only. What was at the new one is gone.
+                    domain.memory.unmap(gfn, moved, flush)?;
+                    Err(error)
+                })?;
             }
             return Ok(());
         }

@@ -21,11 +21,11 @@ pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg:
         abi::VCPU_MODE_64B => state_64(&context.cpu_regs.get())?,
         mode => refuse!(EINVAL, "vCPU mode {mode} is not known"),
     };
-    // The vCPU is not online, so nobody runs it and the lock is free or soon will be.
-    let mut target = vcpu.context.lock();
+    // The vCPU is not online, but the CPU that ran it may still be at it: it may even be this one, or wait for this one.
+    let Some(mut target) = vcpu.context.try_lock() else { refuse!(EBUSY, "{vcpu} has not stopped yet") };
+    target.guest.forget_events();
     target.guest.set_system(&system);
     *target.guest.gprs_mut() = gprs;
-    target.wait_for_startup = false;
     vcpu.initialised.store(true, Ordering::Release);
     Ok(())
 }

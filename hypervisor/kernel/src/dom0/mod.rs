@@ -183,7 +183,6 @@ fn start(hv: &Hypervisor<Host>, domain: &Arc<Domain<Host>>, layout: &Layout) {
     let mut gprs = Gprs { rip: layout.entry, rflags: 2, ..Gprs::default() };
     gprs.set(Gpr::Rbx, layout.start_info.start);
     *context.guest.gprs_mut() = gprs;
-    context.wait_for_startup = false;
     drop(context);
     tenon_core::shared::publish_wall_clock(hv, domain);
     hv.bring_up(&vcpu);

@@ -94,6 +94,7 @@ impl GuestCpu for AnyGuest {
         fn switch_out();
         fn enter() -> Exit;
         fn inject(event: Event);
+        fn forget_events();
         fn request_interrupt_window(wanted: bool);
         fn skip(len: u8);
         fn set_system(state: &SystemState);

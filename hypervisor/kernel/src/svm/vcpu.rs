@@ -16,6 +16,8 @@ use super::{cpu, entry, exits, permissions};
 use crate::guest::SwitchedState;
 use crate::mm::page_box::PageBox;
 
+/// The vectors below are exceptions.
+const FIRST_INTERRUPT: u64 = 32;
 const RFLAGS_IF: u64 = 1 << 9;
 const RFLAGS_VM: u64 = 1 << 17;
 const CR0_PE: u64 = 1;
@@ -30,6 +32,8 @@ pub struct SvmVcpu {
     gprs: Gprs,
     switched: SwitchedState,
     asid: Option<Asid>,
+    /// The vector of an external interrupt that the guest has not taken yet.
+    interrupt: Option<u8>,
     /// An NMI was delivered and its IRET has not been seen.
     in_nmi: bool,
     has_next_rip: bool,
@@ -65,6 +69,7 @@ impl SvmVcpu {
             gprs: Gprs::default(),
             switched: SwitchedState::new()?,
             asid: None,
+            interrupt: None,
             in_nmi: false,
             has_next_rip: crate::cpu::cpuid(0x8000_000a, 0)[3] & 1 << 3 != 0,
         };
@@ -90,55 +95,62 @@ impl SvmVcpu {
         self.asid = Some(asid);
     }
 
-    /// Has an interrupt that can be taken at once delivered as a virtual interrupt instead of an injected event, unless
-    /// V_IRQ is in use for the interrupt window.
+    /// Hands the interrupt that waits to the CPU, as a virtual interrupt. If V_IRQ is in use for the interrupt window, it is
+    /// injected as an event instead, as soon as the guest can take it.
     ///
-    /// To the guest it is the same. QEMU 7.2 needs it: it forgets that it has delivered an injected interrupt, and
-    /// delivers it again, if something makes it leave its inner loop before the next exit.
+    /// To the guest it is the same. QEMU 7.2 needs the first way: it forgets that it has delivered an injected interrupt,
+    /// and delivers it again, if something makes it leave its inner loop before the next exit.
     #[inline]
     fn offer_interrupt(&mut self) {
-        let control = &mut self.vmcb.control;
-        let event = control.event_inj;
-        if event & (EVENT_VALID | EVENT_TYPE_MASK) == EVENT_VALID | EVENT_INTERRUPT
-            && control.v_intr & V_IRQ == 0
-        {
-            control.event_inj = 0;
-            control.v_intr = V_INTR_MASKING
+        let Some(vector) = self.interrupt else { return };
+        if self.vmcb.control.v_intr & V_IRQ == 0 {
+            self.vmcb.control.v_intr = V_INTR_MASKING
                 | V_IRQ
                 | V_IGN_TPR
                 | V_INTR_PRIORITY
-                | (event & EVENT_VECTOR_MASK) << V_INTR_VECTOR_SHIFT;
+                | u64::from(vector) << V_INTR_VECTOR_SHIFT;
+        } else if self.is_open() {
+            self.vmcb.control.event_inj = EVENT_VALID | EVENT_INTERRUPT | u64::from(vector);
+            self.interrupt = None;
         }
     }
 
-    #[inline]
-    fn interrupt_offered(&self) -> bool {
-        let control = &self.vmcb.control;
-        control.v_intr & V_IRQ != 0 && !control.intercepts1.contains(Intercepts1::VINTR)
-    }
-
-    /// Takes back what [`offer_interrupt`](Self::offer_interrupt) offered if the guest has not got as far.
+    /// Finds out whether the guest has taken the interrupt that it was offered.
     #[inline]
     fn withdraw_interrupt(&mut self) {
-        let offered = self.interrupt_offered();
         let control = &mut self.vmcb.control;
-        if offered && control.event_inj & EVENT_VALID == 0 {
-            control.event_inj =
-                EVENT_VALID | EVENT_INTERRUPT | control.v_intr >> V_INTR_VECTOR_SHIFT & EVENT_VECTOR_MASK;
+        if self.interrupt.is_some() && !control.intercepts1.contains(Intercepts1::VINTR) {
+            if control.v_intr & V_IRQ == 0 {
+                self.interrupt = None;
+            }
             control.v_intr = V_INTR_MASKING;
         }
     }
 
     /// Keeps an event whose delivery the exit interrupted, so that the next entry repeats it. A software interrupt is
-    /// not kept: its instruction runs again.
+    /// not kept: its instruction runs again. QEMU calls an external interrupt an exception.
     #[inline]
     fn keep_interrupted_event(&mut self) {
         let control = &mut self.vmcb.control;
         let info = control.exit_int_info;
         control.event_inj = 0;
-        if info & EVENT_VALID != 0 && info & EVENT_TYPE_MASK != EVENT_SOFTWARE {
+        if info & EVENT_VALID == 0 || info & EVENT_TYPE_MASK == EVENT_SOFTWARE {
+            return;
+        }
+        let vector = info & EVENT_VECTOR_MASK;
+        if info & EVENT_TYPE_MASK == EVENT_INTERRUPT || vector >= FIRST_INTERRUPT {
+            self.interrupt = Some(vector as u8);
+        } else {
             control.event_inj = info;
         }
+    }
+
+    /// Interrupts are let in, and nothing else is being injected.
+    fn is_open(&self) -> bool {
+        let control = &self.vmcb.control;
+        self.gprs.rflags & RFLAGS_IF != 0
+            && control.interrupt_shadow & 1 == 0
+            && control.event_inj & EVENT_VALID == 0
     }
 }
 
@@ -163,25 +175,21 @@ impl GuestCpu for SvmVcpu {
     fn enter(&mut self) -> Exit {
         let Some(cpu) = cpu::this() else { return Exit::InvalidState(0) };
         self.tag(cpu);
-        loop {
-            self.offer_interrupt();
-            entry::enter(&mut self.vmcb, cpu.host_vmcb(), &mut self.gprs);
-            self.keep_interrupted_event();
-            self.withdraw_interrupt();
-            if self.vmcb.control.exit_code != exits::IRET {
-                return exits::decode(&self.vmcb.control, self.gprs.rip);
-            }
+        self.offer_interrupt();
+        entry::enter(&mut self.vmcb, cpu.host_vmcb(), &mut self.gprs);
+        self.withdraw_interrupt();
+        self.keep_interrupted_event();
+        if self.vmcb.control.exit_code == exits::IRET {
             self.in_nmi = false;
             self.vmcb.control.intercepts1.remove(Intercepts1::IRET);
+            // Another NMI may wait for this.
+            return Exit::InterruptWindow;
         }
+        exits::decode(&self.vmcb.control, self.gprs.rip)
     }
 
     fn can_take_interrupt(&self) -> bool {
-        let control = &self.vmcb.control;
-        self.gprs.rflags & RFLAGS_IF != 0
-            && control.interrupt_shadow & 1 == 0
-            && control.event_inj & EVENT_VALID == 0
-            && !self.interrupt_offered()
+        self.interrupt.is_none() && self.is_open()
     }
 
     fn can_take_nmi(&self) -> bool {
@@ -193,7 +201,10 @@ impl GuestCpu for SvmVcpu {
         let control = &mut self.vmcb.control;
         control.event_inj = EVENT_VALID
             | match event {
-                Event::Interrupt(vector) => EVENT_INTERRUPT | u64::from(vector.0),
+                Event::Interrupt(vector) => {
+                    self.interrupt = Some(vector.0);
+                    return;
+                }
                 Event::Nmi => {
                     self.in_nmi = true;
                     control.intercepts1.insert(Intercepts1::IRET);
@@ -206,10 +217,17 @@ impl GuestCpu for SvmVcpu {
             };
     }
 
+    fn forget_events(&mut self) {
+        self.interrupt = None;
+        self.in_nmi = false;
+        let control = &mut self.vmcb.control;
+        control.event_inj = 0;
+        control.interrupt_shadow = 0;
+        control.v_intr = V_INTR_MASKING;
+        control.intercepts1.remove(Intercepts1::VINTR | Intercepts1::IRET);
+    }
+
     fn request_interrupt_window(&mut self, wanted: bool) {
-        if self.interrupt_offered() {
-            return;
-        }
         let control = &mut self.vmcb.control;
         if wanted {
             control.v_intr |= V_IRQ | V_IGN_TPR;

@@ -159,9 +159,9 @@ fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -
     let mut context = vcpu.context.lock();
     let pat = context.guest.system().pat;
     let (gprs, system) = records::load_cpu(record, pat)?;
+    context.guest.forget_events();
     context.guest.set_system(&system);
     *context.guest.gprs_mut() = gprs;
-    context.wait_for_startup = false;
     // Builders leave the TSC at zero: then it goes with the machine's, as that of the other vCPUs does.
     if record.tsc != 0 {
         let offset = record.tsc.wrapping_sub(call.hv.machine.tsc().0);

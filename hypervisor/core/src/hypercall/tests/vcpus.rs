@@ -43,6 +43,10 @@ fn a_second_vcpu_comes_up() {
     assert_eq!(guest.domain().life.shutdown(), Some(sched::SHUTDOWN_POWEROFF), "the last one went down");
 
     let other = rig.guest(2);
+    let unstarted = other.domain().vcpu(VcpuId(1)).unwrap();
+    let at_it = unstarted.context.lock();
+    assert_eq!(vcpu_op(&rig, &other, OP_INITIALISE, 1, &context), no(Errno::EBUSY), "a CPU is still at it");
+    drop(at_it);
     context.mode = 9;
     assert_eq!(vcpu_op(&rig, &other, OP_INITIALISE, 1, &context), no(Errno::EINVAL));
     let regs = hvm::VcpuHvm64 { cr0: 0x11, ..hvm::VcpuHvm64::default() };

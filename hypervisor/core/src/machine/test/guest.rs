@@ -84,6 +84,11 @@ impl GuestCpu for TestGuest {
         self.injected = Some(event);
     }
 
+    fn forget_events(&mut self) {
+        self.injected = None;
+        self.window = false;
+    }
+
     fn request_interrupt_window(&mut self, wanted: bool) {
         self.window = wanted;
     }
