@@ -81,6 +81,7 @@ impl fmt::Display for HypercallError {
 ///
 /// # Errors
 /// The error that the hypercall returned.
+#[inline]
 pub fn check(raw: i64) -> Result<u64, HypercallError> {
     match raw {
         -4095..=-1 => Err(i32::try_from(-raw)
@@ -103,6 +104,7 @@ pub fn cpuid_base() -> Option<u32> {
 
 /// The address of the hypercall page, as linked.
 #[must_use]
+#[inline]
 pub fn hypercall_page() -> usize {
     (&raw const tenon_hypercall_page).addr()
 }
@@ -132,6 +134,7 @@ macro_rules! hypercalls {
             ///
             /// # Safety
             /// The page was installed, and what the call does to the guest's memory and devices is in order.
+            #[inline]
             pub unsafe fn $name(call: u32, $($arg: u64),*) -> i64 {
                 let target = hypercall_page() + call as usize % (4096 / ENTRY_SIZE) * ENTRY_SIZE;
                 let result: i64;

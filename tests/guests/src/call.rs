@@ -22,12 +22,14 @@ pub fn no_domain(answer: Answer) -> bool {
 }
 
 /// Any hypercall with any arguments. The caller knows what they do to its memory.
+#[inline]
 pub fn raw(call: u32, args: [u64; 5]) -> i64 {
     // SAFETY: the page is installed, and tests pass addresses of memory that is meant for it.
     unsafe { guest::hypercall5(call, args[0], args[1], args[2], args[3], args[4]) }
 }
 
 /// Any hypercall; its result told from errors.
+#[inline]
 pub fn any(call: u32, args: &[u64]) -> Answer {
     let mut all = [0; 5];
     all[..args.len()].copy_from_slice(args);
@@ -35,6 +37,7 @@ pub fn any(call: u32, args: &[u64]) -> Answer {
 }
 
 /// The address of a value, as hypercalls take it.
+#[inline]
 pub fn address<T>(value: &mut T) -> u64 {
     (&raw mut *value).expose_provenance() as u64
 }
