@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};

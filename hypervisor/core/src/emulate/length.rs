@@ -8,61 +8,31 @@ use super::CodeSize;
 use super::decode::{disassemble, register};
 use crate::guest_cpu::Gpr;
 
-/// An instruction that can cause an exit of its own.
+/// An instruction that exits and is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the instructions' own names")]
 pub enum Exiting {
     Cpuid,
     Vmmcall,
-    Vmcall,
     Hlt,
     Rdmsr,
     Wrmsr,
-    Invd,
     Wbinvd,
-    /// IN, OUT, INS, OUTS.
-    PortIo,
     Xsetbv,
-    Rdtsc,
-    Rdtscp,
-    Rdpmc,
-    Monitor,
-    Mwait,
-    Pause,
-    Invlpg,
-    /// MOV to or from a control register, CLTS, SMSW, LMSW.
-    ControlRegister,
-    /// MOV to or from a debug register.
-    DebugRegister,
 }
 
 /// The instruction at the start of `bytes` and its length, or `None` if it is none of [`Exiting`] or incomplete.
 pub fn identify(bytes: &[u8], code: CodeSize) -> Option<(Exiting, u8)> {
     let found = disassemble(bytes, code).ok()?;
-    let registers = [found.op0_register(), found.op1_register()];
     let what = match found.mnemonic() {
         Mnemonic::Cpuid => Exiting::Cpuid,
         // A CPU or guest without encrypted state takes VMGEXIT for VMMCALL.
         Mnemonic::Vmmcall | Mnemonic::Vmgexit => Exiting::Vmmcall,
-        Mnemonic::Vmcall => Exiting::Vmcall,
         Mnemonic::Hlt => Exiting::Hlt,
         Mnemonic::Rdmsr => Exiting::Rdmsr,
         Mnemonic::Wrmsr => Exiting::Wrmsr,
-        Mnemonic::Invd => Exiting::Invd,
         Mnemonic::Wbinvd | Mnemonic::Wbnoinvd => Exiting::Wbinvd,
-        Mnemonic::In | Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => Exiting::PortIo,
-        Mnemonic::Out | Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => Exiting::PortIo,
         Mnemonic::Xsetbv => Exiting::Xsetbv,
-        Mnemonic::Rdtsc => Exiting::Rdtsc,
-        Mnemonic::Rdtscp => Exiting::Rdtscp,
-        Mnemonic::Rdpmc => Exiting::Rdpmc,
-        Mnemonic::Monitor => Exiting::Monitor,
-        Mnemonic::Mwait => Exiting::Mwait,
-        Mnemonic::Pause => Exiting::Pause,
-        Mnemonic::Invlpg => Exiting::Invlpg,
-        Mnemonic::Clts | Mnemonic::Smsw | Mnemonic::Lmsw => Exiting::ControlRegister,
-        Mnemonic::Mov if registers.iter().any(|r| r.is_cr()) => Exiting::ControlRegister,
-        Mnemonic::Mov if registers.iter().any(|r| r.is_dr()) => Exiting::DebugRegister,
         _ => return None,
     };
     Some((what, found.len() as u8))

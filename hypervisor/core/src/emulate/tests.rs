@@ -258,37 +258,42 @@ fn lengths() {
         (&[0x66, 0x48, 0x0f, 0xa2], Exiting::Cpuid, 4),
         (&[0x0f, 0x01, 0xd9], Exiting::Vmmcall, 3),
         (&[0xf3, 0x0f, 0x01, 0xd9], Exiting::Vmmcall, 4),
-        (&[0x0f, 0x01, 0xc1], Exiting::Vmcall, 3),
         (&[0x0f, 0x09], Exiting::Wbinvd, 2),
         (&[0xf3, 0x0f, 0x09], Exiting::Wbinvd, 3),
         (&[0xf2, 0x0f, 0x30], Exiting::Wrmsr, 3),
-        (&[0x0f, 0x06], Exiting::ControlRegister, 2),
-        (&[0x0f, 0x01, 0x20], Exiting::ControlRegister, 3),
-        (&[0x0f, 0x33], Exiting::Rdpmc, 2),
-        (&[0x0f, 0x01, 0xc8], Exiting::Monitor, 3),
-        (&[0x0f, 0x01, 0xc9], Exiting::Mwait, 3),
         (&[0xf4], Exiting::Hlt, 1),
         (&[0x0f, 0x32], Exiting::Rdmsr, 2),
         (&[0x3e, 0x0f, 0x30], Exiting::Wrmsr, 3),
-        (&[0x0f, 0x08], Exiting::Invd, 2),
-        (&[0xe6, 0x80], Exiting::PortIo, 2),
-        (&[0x66, 0xef], Exiting::PortIo, 2),
-        (&[0xf3, 0x6e], Exiting::PortIo, 2),
         (&[0x0f, 0x01, 0xd1], Exiting::Xsetbv, 3),
-        (&[0x0f, 0x31], Exiting::Rdtsc, 2),
-        (&[0x0f, 0x01, 0xf9], Exiting::Rdtscp, 3),
-        (&[0xf3, 0x90], Exiting::Pause, 2),
-        (&[0x0f, 0x01, 0x7c, 0x24, 0x08], Exiting::Invlpg, 5),
-        (&[0x44, 0x0f, 0x22, 0xc0], Exiting::ControlRegister, 4),
-        (&[0x0f, 0x23, 0xf8], Exiting::DebugRegister, 3),
     ] {
         assert_eq!(identify(bytes, Bits64), Some((what, length)), "{bytes:x?}");
         assert_eq!(length_of(what, bytes, Bits64), Some(length), "{bytes:x?}");
-        let other = if what == Exiting::Hlt { Exiting::Invd } else { Exiting::Hlt };
+        let other = if what == Exiting::Hlt { Exiting::Cpuid } else { Exiting::Hlt };
         assert_eq!(length_of(other, bytes, Bits64), None);
     }
-    assert_eq!(identify(&[0x90], Bits64), None);
-    assert_eq!(identify(&[0x0f], Bits64), None);
+    let others: [&[u8]; 18] = [
+        &[0x90],
+        &[0x0f],
+        &[0x0f, 0x01, 0xc1],
+        &[0x0f, 0x06],
+        &[0x0f, 0x01, 0x20],
+        &[0x0f, 0x33],
+        &[0x0f, 0x01, 0xc8],
+        &[0x0f, 0x01, 0xc9],
+        &[0x0f, 0x08],
+        &[0xe6, 0x80],
+        &[0x66, 0xef],
+        &[0xf3, 0x6e],
+        &[0x0f, 0x31],
+        &[0x0f, 0x01, 0xf9],
+        &[0xf3, 0x90],
+        &[0x0f, 0x01, 0x7c, 0x24, 0x08],
+        &[0x44, 0x0f, 0x22, 0xc0],
+        &[0x0f, 0x23, 0xf8],
+    ];
+    for bytes in others {
+        assert_eq!(identify(bytes, Bits64), None, "{bytes:x?}");
+    }
 }
 
 #[test]
@@ -334,7 +339,7 @@ proptest! {
             prop_assert_eq!(length_of(what, &bytes, code), Some(length));
         }
         if let Some((_, length)) = cr8_operand(&bytes, code) {
-            prop_assert_eq!(length_of(Exiting::ControlRegister, &bytes, code), Some(length));
+            prop_assert!((1..=bytes.len().min(15)).contains(&usize::from(length)));
         }
         if let Ok(instruction) = decode(&bytes, code) {
             let length = usize::from(instruction.length);

@@ -81,7 +81,7 @@ pub(crate) fn skip<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, expe
 fn length<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, expected: Exiting) -> u8 {
     // Nearly always the instruction has no prefix, and then its length is known; but a guest may put one there.
     let usual = match expected {
-        Exiting::Vmmcall | Exiting::Vmcall | Exiting::Xsetbv => 3,
+        Exiting::Vmmcall | Exiting::Xsetbv => 3,
         Exiting::Hlt => 1,
         _ => 2,
     };
@@ -111,7 +111,10 @@ fn halt<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context
         return;
     }
     context.irq_check = true;
-    vcpu.sched.block();
+    // Nor does it wait if an interrupt is on its way in already.
+    if context.guest.can_take_interrupt() {
+        vcpu.sched.block();
+    }
 }
 
 fn hv_log_down<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {

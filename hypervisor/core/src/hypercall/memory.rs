@@ -202,24 +202,7 @@ fn add_to_physmap<M: Machine>(
     let (frame, kind) = match place.space {
         abi::MAPSPACE_SHARED_INFO if place.idx == 0 => (domain.shared_info.clone(), PageType::Ram),
         abi::MAPSPACE_GRANT_TABLE => return resource::map_grant_frame(call, domain, place.idx, gfn),
-        abi::MAPSPACE_GMFN => {
-            let frame = domain.memory.own_page(Gfn(place.idx))?;
-            domain.memory.map(gfn, frame.clone(), PageType::Ram, Access::ALL, flush).map_err(
-                |(error, frame)| {
-                    drop(frame);
-                    error
-                },
-            )?;
-            if Gfn(place.idx) != gfn {
-                let moved = |entry: &Entry| entry.mfn == frame.mfn();
-                domain.memory.unmap(Gfn(place.idx), moved, flush).or_else(|error| {
-                    // It is in one place only. What was at the new one is gone.
-                    domain.memory.unmap(gfn, moved, flush)?;
-                    Err(error)
-                })?;
-            }
-            return Ok(());
-        }
+        abi::MAPSPACE_GMFN => (domain.memory.own_page(Gfn(place.idx))?, PageType::Ram),
         abi::MAPSPACE_GMFN_FOREIGN => {
             let foreign = foreign_domain(call, place.foreign)?;
             (foreign.memory.own_page(Gfn(place.idx))?, PageType::Foreign)
@@ -228,10 +211,19 @@ fn add_to_physmap<M: Machine>(
         space => refuse!(EINVAL, "map space {space}, index {} does not exist", place.idx),
     };
     let access = if kind == PageType::Foreign { Access::READ_WRITE } else { Access::ALL };
+    let mfn = frame.mfn();
     domain.memory.map(gfn, frame, kind, access, flush).map_err(|(error, frame)| {
         drop(frame);
         error
     })?;
+    if place.space == abi::MAPSPACE_GMFN && Gfn(place.idx) != gfn {
+        let moved = |entry: &Entry| entry.mfn == mfn;
+        domain.memory.unmap(Gfn(place.idx), moved, flush).or_else(|error| {
+            // It is in one place only. What was at the new one is gone.
+            domain.memory.unmap(gfn, moved, flush)?;
+            Err(error)
+        })?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Domains that are created, paused, talked to, ballooned, mapped and ended, in any order: in the end all is free again,
 //! and the control domain knows each channel that is left.
 
+use super::few_cases;
 use hypercall_abi::abi::{Handle64, X64};
 use hypercall_abi::domctl;
 use hypercall_abi::event_channel as evt;
@@ -255,11 +256,7 @@ impl Scene {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: if cfg!(miri) { 2 } else { ProptestConfig::default().cases.min(64) },
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(few_cases())]
 
     #[test]
     fn everything_comes_back(deeds in prop::collection::vec((0..3usize, deed()), 1..120)) {

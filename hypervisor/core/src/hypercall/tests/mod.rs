@@ -11,3 +11,13 @@ mod noise;
 mod rig;
 mod sysctl;
 mod vcpus;
+
+/// Whole domains take their time.
+fn few_cases() -> proptest::prelude::ProptestConfig {
+    use proptest::prelude::ProptestConfig;
+    ProptestConfig {
+        failure_persistence: None,
+        cases: if cfg!(miri) { 2 } else { ProptestConfig::default().cases.min(64) },
+        ..ProptestConfig::default()
+    }
+}

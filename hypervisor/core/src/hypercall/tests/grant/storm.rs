@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::{End, copy, destroy, grant, guest, id, in_use};
 use crate::gnttab::Handle;
+use crate::hypercall::tests::few_cases;
 use crate::hypercall::tests::rig::{Caller, Rig};
 
 /// Where there is nothing at first.
@@ -109,11 +110,7 @@ impl Scene {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: if cfg!(miri) { 2 } else { ProptestConfig::default().cases.min(64) },
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(few_cases())]
 
     #[test]
     fn every_frame_comes_back(steps in prop::collection::vec(step(), 1..80)) {
