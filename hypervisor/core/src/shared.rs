@@ -105,6 +105,8 @@ pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
 
 /// Writes the wall clock into the shared page: the time of day at [`Nanos`](crate::time::Nanos) zero.
 pub fn publish_wall_clock<M: Machine>(hv: &Hypervisor<M>, domain: &Domain<M>) {
+    // Each of the domain's vCPUs and the control domain may write it.
+    let _one_writer = domain.events.lock();
     let offset = domain.time_offset.load(Ordering::Relaxed).saturating_mul(1_000_000_000);
     let base = hv.machine.wall_clock_base().saturating_add_signed(offset);
     let (seconds, nanoseconds) = (base / 1_000_000_000, (base % 1_000_000_000) as u32);

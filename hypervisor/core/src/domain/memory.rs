@@ -11,14 +11,14 @@ mod grants;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::{MemoryView, NestedTlb, VcpuView};
+use super::{MAX_ENDING, MemoryView, NestedTlb, VcpuView};
 use crate::frame::{Gaddr, Gfn, Mfn};
 use crate::frames::FrameRef;
 use crate::ids::DomId;
 use crate::machine::Machine;
-use crate::p2m::{Access, Drain, Entry, Extent, Flush, P2m, P2mError, PageType};
+use crate::p2m::{Access, Entry, Extent, Flush, P2m, P2mError, PageType};
 use crate::refusals;
-use crate::sync::{Lock, RwLock};
+use crate::sync::RwLock;
 
 refusals! {
     /// Guest memory that is not there, or not to be used that way.
@@ -42,8 +42,6 @@ pub struct DomainMemory<M: Machine> {
     /// Counts flushes, under the p2m's write lock; each vCPU compares it with what it has acted on before it enters.
     pub(crate) tlb_epoch: AtomicU64,
     highest: AtomicU64,
-    /// How far the destruction has emptied the p2m.
-    pub(crate) drain: Lock<Drain>,
     /// The most RAM frames that the domain may own.
     pub max_frames: AtomicU32,
 }
@@ -60,7 +58,6 @@ impl<M: Machine> DomainMemory<M> {
             p2m: RwLock::new(P2m::new(machine.p2m_format(), machine.tables())?),
             tlb_epoch: AtomicU64::new(0),
             highest: AtomicU64::new(0),
-            drain: Lock::new(Drain::default()),
             max_frames: AtomicU32::new(max_frames),
         })
     }
@@ -173,7 +170,7 @@ impl<M: Machine> DomainMemory<M> {
             Ok(token) => {
                 let _owned_by_p2m = frame.into_mfn();
                 self.highest.fetch_max(gfn.0, Ordering::Relaxed);
-                self.finish(&p2m, token, flush);
+                self.finish(&p2m, [Some(token)], flush);
                 Ok(())
             }
             Err(error) => Err((error, frame)),
@@ -188,7 +185,7 @@ impl<M: Machine> DomainMemory<M> {
         let mut p2m = self.p2m.write();
         let token = p2m.map(gfn, mfn, order, PageType::Ram, Access::ALL)?;
         self.highest.fetch_max(gfn.0 + (1 << order) - 1, Ordering::Relaxed);
-        self.finish(&p2m, token, flush);
+        self.finish(&p2m, [Some(token)], flush);
         Ok(())
     }
 
@@ -205,7 +202,7 @@ impl<M: Machine> DomainMemory<M> {
             Extent::Hole { .. } | Extent::Leaf(_) => return Err(P2mError::Finer { gfn: first, order }),
         }
         let token = p2m.map(first, Mfn(first.0), order, PageType::MmioDirect, access)?;
-        self.finish(&p2m, token, || ());
+        self.finish(&p2m, [Some(token)], || ());
         Ok(())
     }
 
@@ -222,24 +219,59 @@ impl<M: Machine> DomainMemory<M> {
         let mut p2m = self.p2m.write();
         let entry = p2m.lookup(gfn).filter(expect).ok_or(P2mError::NotMapped { gfn })?;
         let token = p2m.unmap(gfn, 0)?;
-        self.finish(&p2m, token, flush);
+        self.finish(&p2m, [Some(token)], flush);
         Ok(entry)
     }
 
-    /// Flushes if there is need, then lets go of the frames that the change removed.
-    fn finish(&self, p2m: &P2m<M::Format, M::Tables>, token: Flush, flush: impl FnOnce()) {
-        self.flush_if(token.is_needed(), flush);
-        if let Some(old) = p2m.flushed(token) {
-            self.release(&old);
+    /// Withdraws the domain's RAM from `1 << order` guest frames, from the first on.
+    ///
+    /// # Errors
+    /// [`P2mError::NotMapped`] names the first that is not RAM: those before it are gone. Others as for any change.
+    pub fn unmap_ram(&self, gfn: Gfn, order: u32, flush: impl Fn()) -> Result<(), P2mError> {
+        let mut gfns = gfn.0..gfn.0 + (1 << order);
+        let mut result = Ok(());
+        while !gfns.is_empty() && result.is_ok() {
+            self.change_batch(&flush, |p2m| {
+                let gfn = Gfn(gfns.next()?);
+                let is_ram = p2m.lookup(gfn).is_some_and(|entry| entry.kind == PageType::Ram);
+                let change = if is_ram { p2m.unmap(gfn, 0) } else { Err(P2mError::NotMapped { gfn }) };
+                change.map_err(|error| result = Err(error)).ok()
+            });
         }
+        result
     }
 
-    /// Makes every vCPU forget its cached translations, if there is need.
-    fn flush_if(&self, needed: bool, flush: impl FnOnce()) {
-        if needed {
+    /// Makes changes of the p2m until there is none or the batch is full, with one flush for all.
+    fn change_batch(
+        &self,
+        flush: impl FnOnce(),
+        mut change: impl FnMut(&mut P2m<M::Format, M::Tables>) -> Option<Flush>,
+    ) {
+        let mut p2m = self.p2m.write();
+        let mut changes = [const { None }; MAX_ENDING];
+        for place in &mut changes {
+            *place = change(&mut p2m);
+            if place.is_none() {
+                break;
+            }
+        }
+        self.finish(&p2m, changes, flush);
+    }
+
+    /// Makes every vCPU forget its cached translations, if there is need; then lets go of the frames that the changes
+    /// removed.
+    fn finish<const N: usize>(
+        &self,
+        p2m: &P2m<M::Format, M::Tables>,
+        changes: [Option<Flush>; N],
+        flush: impl FnOnce(),
+    ) {
+        if changes.iter().flatten().any(Flush::is_needed) {
             self.tlb_epoch.fetch_add(1, Ordering::SeqCst);
             flush();
         }
+        let old = changes.into_iter().flatten().filter_map(|change| p2m.flushed(change));
+        old.for_each(|old| self.release(&old));
     }
 
     /// Drops the references that a withdrawn mapping owned.

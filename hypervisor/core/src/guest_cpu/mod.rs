@@ -7,9 +7,11 @@
 //! A `GuestCpu` is owned by its vCPU's context lock, which the CPU that runs the vCPU holds.
 
 pub mod bits;
+mod check;
 mod exit;
 mod regs;
 
+pub use check::ImpossibleState;
 pub use exit::{Event, Exit, IoAccess, IoDirection, IoOperand, NestedFault};
 pub use regs::{ControlRegs, CpuMode, DescriptorTable, EntryMsrs, Gpr, Gprs, Segment, Segments, SystemState};
 

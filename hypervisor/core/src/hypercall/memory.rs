@@ -178,9 +178,11 @@ fn decrease<M: Machine>(
     if gfn.checked_add(1 << order).is_none() {
         refuse!(EINVAL, "guest frame {gfn} is past the address space");
     }
-    for i in 0..1 << order {
-        let flush = || call.hv.flush_guest_tlbs(domain);
-        domain.memory.unmap(Gfn(gfn.0 + i), |entry| entry.kind == PageType::Ram, flush)?;
+    let flush = || call.hv.flush_guest_tlbs(domain);
+    if order == 0 {
+        domain.memory.unmap(gfn, |entry| entry.kind == PageType::Ram, flush)?;
+    } else {
+        domain.memory.unmap_ram(gfn, order, flush)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use hypercall_abi::hvm as abi;
 
 use super::{Call, Result};
 use crate::domain::VcpuRef;
-use crate::guest_cpu::bits::{CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
+use crate::guest_cpu::bits::{CR0_ET, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
 use crate::guest_cpu::{Gprs, GuestCpu, Segment, SystemState};
 use crate::machine::Machine;
 use crate::refuse;
@@ -21,6 +21,7 @@ pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg:
         abi::VCPU_MODE_64B => state_64(&context.cpu_regs.get())?,
         mode => refuse!(EINVAL, "vCPU mode {mode} is not known"),
     };
+    system.check()?;
     // The vCPU is not online, but the CPU that ran it may still be at it: it may even be this one, or wait for this one.
     let Some(mut target) = vcpu.context.try_lock() else { refuse!(EBUSY, "{vcpu} has not stopped yet") };
     target.guest.forget_events();
@@ -50,7 +51,7 @@ fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState)> {
     s.ss = data(regs.ss_base, regs.ss_limit, regs.ss_ar);
     s.es = data(regs.es_base, regs.es_limit, regs.es_ar);
     s.tr = data(regs.tr_base, regs.tr_limit, regs.tr_ar);
-    system.cr0 = regs.cr0.into();
+    system.cr0 = u64::from(regs.cr0) | CR0_ET;
     system.cr3 = regs.cr3.into();
     system.cr4 = regs.cr4.into();
     system.efer = regs.efer;
@@ -67,7 +68,7 @@ fn state_64(regs: &abi::VcpuHvm64) -> Result<(Gprs, SystemState)> {
     gprs.gpr.iter_mut().zip(first).for_each(|(to, value)| *to = value);
     let mut system = SystemState::pvh_entry();
     system.segments.cs.attributes = 0xa9b;
-    system.cr0 = regs.cr0;
+    system.cr0 = regs.cr0 | CR0_ET;
     system.cr3 = regs.cr3;
     system.cr4 = regs.cr4;
     system.efer = regs.efer | EFER_LMA;

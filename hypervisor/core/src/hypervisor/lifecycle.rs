@@ -140,11 +140,10 @@ impl<M: Machine> Hypervisor<M> {
         }
         let progress = {
             let memory = &domain.memory;
-            let mut cursor = memory.drain.lock();
             let mut p2m = memory.p2m.write();
             // Nobody is left whose TLB counts; what the vCPUs remember of it is as stale.
             memory.tlb_epoch.fetch_add(1, Ordering::SeqCst);
-            p2m.drain(&mut cursor, TEARDOWN_BUDGET, |_, entry| memory.release(&entry))
+            p2m.drain(TEARDOWN_BUDGET, |_, entry| memory.release(&entry))
         };
         if progress == Progress::More {
             return Destruction::Unfinished;

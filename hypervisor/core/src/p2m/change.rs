@@ -21,8 +21,8 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     /// `access` is limited to what `kind` allows.
     ///
     /// # Errors
-    /// [`P2mError::Finer`] if the run holds smaller mappings, [`P2mError::NoTable`] if a table is missing, others if
-    /// the arguments don't fit. Nothing is changed then.
+    /// [`P2mError::Finer`] if the run holds smaller mappings, [`P2mError::NoTable`] if a table is missing,
+    /// [`P2mError::Closed`] if it is being drained, others if the arguments don't fit. Nothing is changed then.
     pub fn map(
         &mut self,
         gfn: Gfn,
@@ -31,6 +31,9 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         kind: PageType,
         access: Access,
     ) -> Result<Flush, P2mError> {
+        if self.drained.is_some() {
+            return Err(P2mError::Closed);
+        }
         let target = self.target(gfn, order)?;
         if !mfn.is_aligned(order) {
             return Err(P2mError::Misaligned { gfn, order });

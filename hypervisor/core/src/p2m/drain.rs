@@ -9,12 +9,6 @@ use super::memory::TableMemory;
 use super::{ENTRIES, P2m};
 use crate::frame::Gfn;
 
-/// How far a drain has come. Start with `Drain::default()`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drain {
-    next: u64,
-}
-
 /// Whether a drain is through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -28,16 +22,11 @@ pub enum Progress {
 impl<F: Format, T: TableMemory> P2m<F, T> {
     /// Removes mappings in ascending order and gives each to `on_leaf` with its first guest frame.
     ///
-    /// Looks at `budget` entries (holes count too) and goes on from there with the next call. Mappings that were added
-    /// behind the cursor meanwhile are not seen: the owner stops adding before it drains.
-    pub fn drain(
-        &mut self,
-        cursor: &mut Drain,
-        budget: usize,
-        mut on_leaf: impl FnMut(Gfn, Entry),
-    ) -> Progress {
+    /// Looks at `budget` entries (holes count too) and goes on from there with the next call. From the first call on
+    /// nothing can be mapped any more, so nothing is missed.
+    pub fn drain(&mut self, budget: usize, mut on_leaf: impl FnMut(Gfn, Entry)) -> Progress {
         for _ in 0..budget {
-            let gfn = Gfn(cursor.next);
+            let gfn = *self.drained.get_or_insert(Gfn(0));
             if !self.in_range(gfn, 0) {
                 return Progress::Done;
             }
@@ -53,7 +42,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
                     self.memory.free(table);
                 }
             }
-            cursor.next = ((gfn.0 >> order) + 1) << order;
+            self.drained = Some(Gfn(((gfn.0 >> order) + 1) << order));
         }
         Progress::More
     }

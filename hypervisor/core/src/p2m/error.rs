@@ -21,6 +21,8 @@ refusals! {
         Finer { gfn: Gfn, order: u32 } => EBUSY, "guest frame {gfn} order {order} holds smaller mappings";
         /// Nothing is mapped there.
         NotMapped { gfn: Gfn } => ENOENT, "guest frame {gfn} is not mapped";
+        /// It is being emptied for good.
+        Closed => ESRCH, "the domain's memory is being given back";
         /// No page is left for a page table.
         NoTable => ENOMEM, "no memory for a nested page table";
         /// The domain has as many page tables as it may have.

@@ -20,6 +20,7 @@
 //! - Every change concerns one leaf at most, so it is a bounded amount of work and accounts for one frame owner.
 //! - A change either happens or leaves the tree as it was: all tables it needs are allocated before it starts.
 //! - Below the root no table is empty.
+//! - Once it is being drained, nothing is mapped any more.
 
 mod change;
 mod drain;
@@ -33,7 +34,7 @@ mod npt;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drain, Progress};
+pub use drain::Progress;
 pub use ept::Ept;
 pub use error::P2mError;
 pub use flush::{Flush, Scope};
@@ -57,6 +58,8 @@ pub struct P2m<F: Format, T: TableMemory> {
     tables: usize,
     /// The most of them.
     max_tables: usize,
+    /// Up to where it has been emptied, once its domain is torn down.
+    drained: Option<Gfn>,
 }
 
 /// What a run of guest frames holds.
@@ -86,7 +89,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     /// [`P2mError::NoTable`] if there is no page for the root.
     pub fn new(format: F, memory: T) -> Result<Self, P2mError> {
         let root = memory.alloc().ok_or(P2mError::NoTable)?;
-        Ok(Self { format, memory, root, tables: 1, max_tables: usize::MAX })
+        Ok(Self { format, memory, root, tables: 1, max_tables: usize::MAX, drained: None })
     }
 
     /// The root table, for the hardware's root register.

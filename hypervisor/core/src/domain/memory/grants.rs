@@ -1,11 +1,11 @@
 //! Grants and the p2m: which pages may be granted, and how granted pages leave the address space.
 
 use super::DomainMemory;
-use crate::domain::{Ending, MAX_ENDING};
+use crate::domain::Ending;
 use crate::frame::Gfn;
 use crate::frames::{FrameKind, FrameRef};
 use crate::machine::Machine;
-use crate::p2m::{Entry, Flush, PageType};
+use crate::p2m::{Entry, PageType};
 
 impl<M: Machine> DomainMemory<M> {
     /// The page behind a guest frame that the domain may grant: RAM that it owns. Its shared pages are Tenon's, and a
@@ -21,27 +21,23 @@ impl<M: Machine> DomainMemory<M> {
     /// Takes ending mappings out of the p2m, with one flush for all. Where the guest has mapped something else over one
     /// there is nothing to do for it.
     pub(crate) fn unmap_grants(&self, ending: &mut Ending<M>, flush: impl FnOnce()) {
-        let mut tokens = [const { None::<Flush> }; MAX_ENDING];
-        let mut p2m = self.p2m.write();
-        for (place, token) in ending.iter_mut().zip(&mut tokens) {
-            let Some(mapping) = place else { continue };
-            let mfn = mapping.pin.frame().mfn();
-            let is_it = |e: Entry| e.mfn == mfn && matches!(e.kind, PageType::GrantMapped { .. });
-            if !p2m.lookup(mapping.at).is_some_and(is_it) {
-                continue;
-            }
-            match p2m.unmap(mapping.at, 0) {
-                Ok(change) => *token = Some(change),
-                Err(error) => {
+        let mut places = ending.iter_mut().filter(|place| place.is_some());
+        self.change_batch(flush, |p2m| {
+            places.find_map(|place| {
+                let mapping = place.as_ref()?;
+                let mfn = mapping.pin.frame().mfn();
+                let is_it = |e: Entry| e.mfn == mfn && matches!(e.kind, PageType::GrantMapped { .. });
+                if !p2m.lookup(mapping.at).is_some_and(is_it) {
+                    return None;
+                }
+                let change = p2m.unmap(mapping.at, 0);
+                if let Err(error) = &change {
                     // The guest still reaches the page, so its grant must stay in use.
                     debug_assert!(false, "a page that is mapped by itself: {error}");
                     *place = None;
                 }
-            }
-        }
-        self.flush_if(tokens.iter().flatten().any(Flush::is_needed), flush);
-        for old in tokens.into_iter().flatten().filter_map(|token| p2m.flushed(token)) {
-            self.release(&old);
-        }
+                change.ok()
+            })
+        });
     }
 }

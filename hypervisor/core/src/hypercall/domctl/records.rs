@@ -4,18 +4,11 @@ use hypercall_abi::hvm::{HwCpu, HwCpuFlags, HwMtrr};
 use hypercall_abi::plain::Plain;
 
 use crate::domain::Context;
-use crate::guest_cpu::bits::{CR0_ET, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
 use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
 use crate::hypercall::Result;
 use crate::machine::Machine;
 use crate::refuse;
 
-/// PE MP EM TS ET NE WP AM NW CD PG.
-const CR0_KNOWN: u64 = 0xe005_003f;
-/// VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE.
-const CR4_KNOWN: u64 = 0x0077_0fff;
-/// SCE LME LMA NXE FFXSR.
-const EFER_KNOWN: u64 = 0x4d01;
 const RFLAGS_SET: u64 = 2;
 const RFLAGS_KNOWN: u64 = 0x3f_7fd7;
 const ATTRIBUTES: u32 = 0xfff;
@@ -117,29 +110,12 @@ pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState)> 
         };
     }
     segments!(load_segments);
+    system.check()?;
     Ok((gprs, system))
 }
 
-/// Refuses what the CPU would refuse, and state that this record can carry and a vCPU here cannot.
+/// Refuses state that this record can carry and a vCPU here cannot.
 fn check_cpu(record: &HwCpu) -> Result<()> {
-    let HwCpu { cr0, cr4, msr_efer: efer, .. } = *record;
-    let paging = cr0 & CR0_PG != 0;
-    if cr0 & !CR0_KNOWN != 0 || cr0 & CR0_ET == 0 || paging && cr0 & CR0_PE == 0 {
-        refuse!(EINVAL, "CR0 = {cr0:#x} in a CPU record");
-    }
-    if cr4 & !CR4_KNOWN != 0 || paging && efer & EFER_LME != 0 && cr4 & CR4_PAE == 0 {
-        refuse!(EINVAL, "CR4 = {cr4:#x} in a CPU record");
-    }
-    let long_active = paging && efer & EFER_LME != 0;
-    if efer & !EFER_KNOWN != 0 || (efer & EFER_LMA != 0) != long_active {
-        refuse!(EINVAL, "EFER = {efer:#x} in a CPU record");
-    }
-    if record.cr3 >> crate::frame::PHYS_BITS_MAX != 0 {
-        refuse!(EINVAL, "CR3 = {:#x} in a CPU record", record.cr3);
-    }
-    if record.dr6 >> 32 != 0 || record.dr7 >> 32 != 0 {
-        refuse!(EINVAL, "DR6 = {:#x}, DR7 = {:#x} in a CPU record", record.dr6, record.dr7);
-    }
     if record.flags.contains(HwCpuFlags::FPU_INITIALISED)
         || [record.dr0, record.dr1, record.dr2, record.dr3, record.msr_tsc_aux] != [0; 5]
         || record.pending_event != 0

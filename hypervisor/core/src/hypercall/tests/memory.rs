@@ -10,7 +10,7 @@ use super::rig::*;
 use crate::frame::Gfn;
 use crate::guest_cpu::CpuMode;
 use crate::hypercall::memory::e820;
-use crate::p2m::PageType;
+use crate::p2m::{Access, P2mError, PageType};
 
 const CALL: u32 = nr::HYPERCALL_MEMORY_OP;
 
@@ -51,6 +51,39 @@ fn the_limit_stops_in_the_middle() {
         assert_eq!(change::<X64>(&rig, &guest, POPULATE_PHYSMAP, DOMID_SELF, order, &[gfn]), 0);
         assert!(change::<X64>(&rig, &guest, DECREASE_RESERVATION, DOMID_SELF, order, &[gfn]) <= 0);
     }
+}
+
+#[test]
+fn a_run_is_given_back_up_to_the_first_hole() {
+    let rig = Rig::new();
+    let guest = rig.guest(1);
+    let frames = || guest.domain().memory.frames();
+    assert_eq!(change::<X64>(&rig, &guest, POPULATE_PHYSMAP, DOMID_SELF, 9, &[0x1000]), 1);
+    assert_eq!(change::<X64>(&rig, &guest, DECREASE_RESERVATION, DOMID_SELF, 0, &[0x1000 + 300]), 1);
+    assert_eq!(change::<X64>(&rig, &guest, DECREASE_RESERVATION, DOMID_SELF, 9, &[0x1000]), 0);
+    assert_eq!(frames(), 512 + 211);
+    assert_eq!(change::<X64>(&rig, &guest, DECREASE_RESERVATION, DOMID_SELF, 0, &[0x1000 + 301]), 1);
+}
+
+#[test]
+fn nothing_is_mapped_into_a_dying_domain() {
+    let rig = Rig::new();
+    rig.destroy(rig.create(1));
+    let before = rig.holdings();
+    let guest = rig.guest(1);
+    let domain = guest.domain().clone();
+    let page = domain.memory.own_page(Gfn(7)).unwrap();
+    let _unfinished = rig.hv.destroy_step(&domain);
+    while domain.memory.lookup(Gfn(0)).is_some() {
+        let _unfinished = rig.hv.destroy_step(&domain);
+    }
+    let (error, page) = domain.memory.map(Gfn(0), page, PageType::Ram, Access::ALL, || ()).unwrap_err();
+    assert_eq!(error, P2mError::Closed);
+    drop((page, domain));
+    rig.destroy(guest.domain().id.0);
+    drop(guest);
+    rig.hv.bury_the_dead();
+    assert_eq!(rig.holdings(), before);
 }
 
 #[test]

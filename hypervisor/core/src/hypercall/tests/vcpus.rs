@@ -52,6 +52,19 @@ fn a_second_vcpu_comes_up() {
     let regs = hvm::VcpuHvm64 { cr0: 0x11, ..hvm::VcpuHvm64::default() };
     context = hvm::VcpuHvmContext { mode: hvm::VCPU_MODE_64B, pad: 0, cpu_regs: Union::new(regs) };
     assert_eq!(vcpu_op(&rig, &other, OP_INITIALISE, 1, &context), no(Errno::EINVAL), "no long mode");
+    let long = hvm::VcpuHvm64 { cr0: 0x8000_0011, cr4: 0x20, efer: 0x100, ..hvm::VcpuHvm64::default() };
+    for impossible in [
+        hvm::VcpuHvm64 { cr0: 0xa000_0011, ..long },
+        hvm::VcpuHvm64 { cr0: 1 << 40 | long.cr0, ..long },
+        hvm::VcpuHvm64 { cr3: 1 << 52, ..long },
+        hvm::VcpuHvm64 { cr4: 0x2020, ..long },
+        hvm::VcpuHvm64 { efer: 0x1100, ..long },
+    ] {
+        context.cpu_regs = Union::new(impossible);
+        assert_eq!(vcpu_op(&rig, &other, OP_INITIALISE, 1, &context), no(Errno::EINVAL), "{impossible:x?}");
+    }
+    context.cpu_regs = Union::new(long);
+    assert_eq!(vcpu_op(&rig, &other, OP_INITIALISE, 1, &context), 0);
     for op in 0..14 {
         assert_eq!(vcpu_op(&rig, &other, op, 2, &NOTHING), no(Errno::ENOENT), "{op}: there is no vCPU 2");
     }

@@ -2,7 +2,7 @@
 
 use super::double::Tables;
 use crate::frame::{Gfn, Mfn};
-use crate::p2m::{Access, Drain, Entry, Extent, Flush, Npt, P2m, P2mError, PageType, Progress, Scope};
+use crate::p2m::{Access, Entry, Extent, Flush, Npt, P2m, P2mError, PageType, Progress, Scope};
 
 fn space() -> (P2m<Npt, Tables>, Tables) {
     let tables = Tables::default();
@@ -100,14 +100,14 @@ fn draining_takes_bounded_steps_and_leaves_the_root() {
     for (gfn, order) in [(0, 0), (511, 0), (0x200, 9), (0x4_0000, 18), ((1 << 36) - 1, 0)] {
         done(&mut p2m, gfn, gfn, order);
     }
-    let mut cursor = Drain::default();
     let mut seen = std::vec::Vec::new();
     let mut steps = 0;
-    while p2m.drain(&mut cursor, 10, |gfn, entry| seen.push((gfn.0, entry.order))) == Progress::More {
+    while p2m.drain(10, |gfn, entry| seen.push((gfn.0, entry.order))) == Progress::More {
         steps += 1;
     }
     assert_eq!(seen, [(0, 0), (511, 0), (0x200, 9), (0x4_0000, 18), ((1 << 36) - 1, 0)]);
     assert!(steps < 400, "{steps} steps");
+    assert_eq!(ram(&mut p2m, 0, 1, 0).unwrap_err(), P2mError::Closed, "the drain would not see it");
     assert_eq!((p2m.tables(), tables.live()), (1, 1));
     drop(p2m);
     assert_eq!(tables.live(), 0);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::double::Tables;
 use crate::frame::{Gfn, Mfn};
-use crate::p2m::{Access, Drain, Ept, Extent, Flush, Format, Npt, P2m, P2mError, PageType, Progress};
+use crate::p2m::{Access, Ept, Extent, Flush, Format, Npt, P2m, P2mError, PageType, Progress};
 
 /// Mapped runs: first guest frame to (order, first machine frame, type, access).
 type Model = BTreeMap<u64, (u32, u64, PageType, Access)>;
@@ -157,10 +157,10 @@ fn check<F: Format>(format: F, ops: &[Op]) -> Result<(), TestCaseError> {
         prop_assert_eq!(p2m.tables(), tables_for(&model));
         prop_assert_eq!(tables.live(), p2m.tables());
     }
-    let (mut cursor, mut drained) = (Drain::default(), Vec::new());
-    while p2m.drain(&mut cursor, 7, |gfn, e| drained.push((gfn.0, (e.order, e.mfn.0, e.kind, e.access))))
-        == Progress::More
-    {}
+    let mut drained = Vec::new();
+    while p2m.drain(7, |gfn, e| drained.push((gfn.0, (e.order, e.mfn.0, e.kind, e.access)))) == Progress::More
+    {
+    }
     prop_assert_eq!(drained, model.into_iter().collect::<Vec<_>>());
     prop_assert_eq!(tables.live(), 1);
     drop(p2m);
