@@ -24,7 +24,7 @@ const DEEDS: [(&str, &str); 16] = [
     ("stack-in-hole", "access to guest-physical"),
     ("handlers-in-hole", "access to guest-physical"),
     ("vectors-to-device", "access to guest-physical 0xfee00000"),
-    ("impossible-vcpu", "the CPU refused its state"),
+    ("impossible-vcpu", "impossible-vcpu is over"),
     ("event-flood", "event-flood is over"),
     ("log-flood", "log-flood is over"),
     ("call-loop", "call-loop is over"),
