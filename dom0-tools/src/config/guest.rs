@@ -202,7 +202,7 @@ impl<'a> Given<'a> {
             Err((Some(at), ConfigErrorKind::NotSupportedYet { what }))
         };
         if let Some((key, at, value)) = self.text(Key::Type)? {
-            return match value {
+            return match value.to_ascii_lowercase().as_str() {
                 "pvh" => Ok(()),
                 "pv" | "hvm" => refuse(key, at, value),
                 _ => Err(bad(at, key, format!("{value:?}"), "it must be \"pvh\"")),

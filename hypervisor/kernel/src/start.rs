@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use hypercall_abi::memory::E820Entry;
 use tenon_core::hypercall::memory::e820;
 use tenon_core::hypervisor::Hypervisor;
+use tenon_core::machine::CpuMask;
 use tenon_core::run;
 
 use crate::acpi::acpi;
@@ -52,7 +53,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
         .iter()
         .map(|range| e820(range.start.0, range.len(), range.kind.to_e820()))
         .collect();
-    let hv = host::init(info.command_line, map.leak(), info.options.isolcpus)
+    let hv = host::init(info.command_line, map.leak(), pool(info.options.isolcpus))
         .map_err(|missing| Box::new(missing) as Box<dyn core::fmt::Display>)?;
     irq::register(irq::TIMER, |_, _| {
         if let Some(hv) = host::hypervisor() {
@@ -61,6 +62,14 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     });
     dom0::build(hv, info).map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
     Ok(hv)
+}
+
+/// The CPUs that run vCPUs: those that are up, less the isolated ones unless that is all.
+fn pool(isolated: CpuMask) -> CpuMask {
+    let mut online = CpuMask::default();
+    cpu::online().for_each(|cpu| online.insert(cpu.id));
+    let pool = CpuMask(online.0 & !isolated.0);
+    if pool.0 == 0 { online } else { pool }
 }
 
 /// What the administrator insists on and is not there.

@@ -15,7 +15,7 @@ use crate::frame::{Gaddr, Maddr, Mfn};
 use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, DomId, VcpuId, Vector};
 use crate::machine::test::{Ended, TestMachine};
-use crate::machine::{CpuMask, MachineEnd};
+use crate::machine::{CpuMask, Machine, MachineEnd};
 use crate::memory_map::{Kind, MemoryMap, Range};
 use crate::p2m::PageType;
 use crate::sync::Lock;
@@ -56,7 +56,7 @@ impl Rig {
                 (MSIX + 4, (TABLE as u32, 0)),
             ]),
         );
-        let hv = Hypervisor::new(machine, true, CpuMask::default()).expect("host heap");
+        let hv = Hypervisor::new(machine, true, CpuMask::first(machine.cpus())).expect("host heap");
         let config = DomainConfig {
             handle: [0; 16],
             max_vcpus: 2,

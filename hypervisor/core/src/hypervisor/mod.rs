@@ -50,15 +50,15 @@ macro_rules! hv_log {
 }
 
 impl<M: Machine> Hypervisor<M> {
-    /// A hypervisor without domains, which runs no vCPU on the CPUs of `isolated`.
+    /// A hypervisor without domains, which will run vCPUs on the CPUs of `pool`.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, stable_tsc: bool, isolated: CpuMask) -> Result<Self, NoMemory> {
+    pub fn new(machine: M, stable_tsc: bool, pool: CpuMask) -> Result<Self, NoMemory> {
         emulate::prepare();
         Ok(Self {
             machine,
-            sched: Scheduler::new(machine, isolated)?,
+            sched: Scheduler::new(machine, pool)?,
             entries: Entries::default(),
             domains: RwLock::new(Vec::new()),
             next_id: Lock::new(1),

@@ -49,15 +49,12 @@ pub struct Scheduler<M: Machine> {
 }
 
 impl<M: Machine> Scheduler<M> {
-    /// Queues for every CPU of the machine. Those of `isolated` run no vCPU, unless that is all of them.
+    /// Queues for every CPU of the machine; those of `pool` run vCPUs.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, isolated: CpuMask) -> Result<Self, NoMemory> {
+    pub fn new(machine: M, pool: CpuMask) -> Result<Self, NoMemory> {
         let cpus = fallible::filled(machine.cpus() as usize, CpuQueue::default)?;
-        let all = CpuMask::first(machine.cpus());
-        let pool = CpuMask(all.0 & !isolated.0);
-        let pool = if pool.0 == 0 { all } else { pool };
         Ok(Self { machine, cpus: cpus.into_boxed_slice(), pool })
     }
 

@@ -13,14 +13,14 @@ use tenon_core::domain::Domain;
 use tenon_core::frame::{Gfn, Mfn, PAGE_SHIFT, PAGE_SIZE};
 use tenon_core::frames::{FrameKind, FrameRef, Frames};
 use tenon_core::ids::DomId;
+use tenon_core::machine::Machine;
 use tenon_core::memory_map::Kind;
+use tenon_core::p2m::{Format, Level};
 
 use crate::boot::BootInfo;
 use crate::host::Host;
 use crate::mm::phys;
 
-/// log2 of the frames of a large page.
-const LARGE: u32 = 9;
 /// Left for Tenon and its first guests if `dom0_mem=` says nothing: a sixteenth, at least this many frames (128 MiB).
 const RESERVE_FRAMES: u64 = 32 << 10;
 /// The first page holds the BIOS data area.
@@ -47,27 +47,21 @@ impl Memory {
             return Err(format!("dom0_mem= asks for {} MiB and {} MiB are free", wanted >> 8, free >> 8));
         }
         let mut memory = Self { runs: Vec::new(), acpi: Span { start: 0, end: 0 } };
+        let orders = [machine.p2m_format().max_leaf(), Level::MEGA, Level::PAGE].map(Level::order);
         let mut left = wanted;
         for range in info.firmware_map.of_kind(Kind::Ram) {
             let mut at = range.start.0.div_ceil(PAGE_SIZE as u64);
             let end = range.end.0 >> PAGE_SHIFT;
             while at < end && left > 0 {
-                let large = Mfn(at).is_aligned(LARGE) && at + (1 << LARGE) <= end && left >= 1 << LARGE;
-                let order = if large { LARGE } else { 0 };
-                if memory.take(machine, Mfn(at), order, wanted) {
-                    left -= 1 << order;
-                    at += 1 << order;
-                } else if large {
-                    // Part of it is in use: what is not comes page by page.
-                    for i in 0..1 << LARGE {
-                        if left > 0 && memory.take(machine, Mfn(at + i), 0, wanted) {
-                            left -= 1;
-                        }
-                    }
-                    at += 1 << LARGE;
-                } else {
-                    at += 1;
-                }
+                let fits = |order: &u32| {
+                    let frames = 1 << order;
+                    Mfn(at).is_aligned(*order) && at + frames <= end && left >= frames
+                };
+                // A run that is in use in part comes in smaller ones.
+                let taken =
+                    orders.into_iter().filter(fits).find(|o| memory.take(machine, Mfn(at), *o, wanted));
+                left -= taken.map_or(0, |order| 1 << order);
+                at += 1 << taken.unwrap_or(0);
             }
         }
         memory.acpi = memory.place_acpi(acpi_bytes)?;

@@ -52,12 +52,12 @@ static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 pub fn init(
     command_line: &'static str,
     memory_map: &'static [E820Entry],
-    isolated: CpuMask,
+    pool: CpuMask,
 ) -> Result<&'static Hypervisor<Host>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     FACTS.call_once(|| Facts { command_line, memory_map, tsc_scale });
     // Every CPU's TSC is taken to agree (`smp` has compared them), so a guest may rely on it.
-    let hv = Hypervisor::new(Host, true, isolated).map_err(|_| "no memory for the hypervisor's state")?;
+    let hv = Hypervisor::new(Host, true, pool).map_err(|_| "no memory for the hypervisor's state")?;
     Ok(HYPERVISOR.call_once(|| hv))
 }
 
@@ -116,7 +116,7 @@ impl Machine for Host {
     }
 
     fn cpus(self) -> u32 {
-        cpu::all().len().min(tenon_core::machine::MAX_CPUS) as u32
+        cpu::all().len() as u32
     }
 
     #[inline]

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Once;
 use tenon_core::frame::Maddr;
 use tenon_core::ids::CpuId;
+use tenon_core::machine::MAX_CPUS;
 use tenon_core::options::Options;
 
 mod trampoline;
@@ -51,9 +52,12 @@ pub unsafe fn init_cpus(options: &Options<'static>) -> Result<(), paging::MapErr
     let uid = listed.iter().find(|entry| entry.apic_id == boot_id).map_or(0, |entry| entry.uid);
     let others = listed.iter().copied().filter(|entry| entry.apic_id != boot_id);
     let entries = core::iter::once(CpuEntry { apic_id: boot_id, uid }).chain(others);
-    let limit = if options.nosmp { 1 } else { options.maxcpus.unwrap_or(u32::MAX).max(1) };
+    let limit = if options.nosmp { 1 } else { options.maxcpus.map_or(usize::MAX, |max| max.max(1) as usize) };
+    if listed.len().min(limit) > MAX_CPUS {
+        log::warn!("{} CPUs, of which the first {MAX_CPUS} are used: that is the limit", listed.len());
+    }
     let mut cpus = Vec::new();
-    for (index, entry) in entries.enumerate().take(limit as usize) {
+    for (index, entry) in entries.enumerate().take(limit.min(MAX_CPUS)) {
         cpus.push(Cpu::new(CpuId(index as u32), entry.apic_id, entry.uid)?);
     }
     let boot = cpus[0];

@@ -31,7 +31,7 @@ use crate::hardware::{HardwareDomain, IoApic};
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, VcpuId};
 use crate::machine::test::{Ended, TestMachine};
-use crate::machine::{CpuMask, MachineEnd};
+use crate::machine::{CpuMask, Machine, MachineEnd};
 use crate::memory_map::MemoryMap;
 use crate::sync::Lock;
 use crate::vioapic::VirtualIoApic;
@@ -128,7 +128,7 @@ pub const fn no(errno: Errno) -> i64 {
 impl Rig {
     pub fn new() -> Self {
         let machine = TestMachine::new(RAM);
-        let hv = Hypervisor::new(machine, true, CpuMask::default()).expect("host heap");
+        let hv = Hypervisor::new(machine, true, CpuMask::first(machine.cpus())).expect("host heap");
         let config = DomainConfig {
             handle: [0; 16],
             max_vcpus: 2,
