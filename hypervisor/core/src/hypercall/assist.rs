@@ -5,10 +5,10 @@ use core::sync::atomic::Ordering;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::xen as abi;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Outcome, Result, refuse};
+use crate::interrupt;
 use crate::machine::Machine;
 use crate::time::Nanos;
-use crate::{interrupt, refuse};
 
 /// The one assist that is not for paravirtualized guests: marking updates of the runstate area.
 pub(super) fn vm_assist<M: Machine>(call: &mut Call<'_, M>) -> Result {

@@ -110,7 +110,6 @@ impl Refusal for linear::Fault {
 }
 
 /// Refuses with a number and a formatted reason.
-#[macro_export]
 macro_rules! refuse {
     ($errno:ident, $($arg:tt)*) => {
         return Err($crate::hypercall::Refused::new(
@@ -119,6 +118,16 @@ macro_rules! refuse {
         ))
     };
 }
+
+/// Refuses unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $errno:ident, $($arg:tt)*) => {
+        if !$condition {
+            $crate::hypercall::refuse!($errno, $($arg)*);
+        }
+    };
+}
+pub(super) use {ensure, refuse};
 
 impl<M: Machine> Call<'_, M> {
     /// The caller's domain.
@@ -196,9 +205,7 @@ impl<M: Machine> Call<'_, M> {
         if id == hypercall_abi::xen::DOMID_SELF || DomId(id) == self.domain().id {
             return Ok(self.domain().clone());
         }
-        if !self.domain().privileged {
-            refuse!(EPERM, "{} does not control d{id}", self.domain().id);
-        }
+        ensure!(self.domain().privileged, EPERM, "{} does not control d{id}", self.domain().id);
         self.other(id)
     }
 

@@ -8,9 +8,8 @@ use hypercall_abi::plain::Plain;
 use hypercall_abi::platform::{self, PlatformOp};
 use hypercall_abi::sysctl::{self, Sysctl};
 
-use super::{Call, Result};
+use super::{Call, Result, refuse};
 use crate::machine::Machine;
-use crate::refuse;
 
 /// A block.
 pub(super) trait Command: Plain + PartialEq {

@@ -6,9 +6,9 @@
 use hypercall_abi::abi::Abi;
 use hypercall_abi::xen as abi;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Outcome, Result, refuse};
+use crate::hv_log;
 use crate::machine::Machine;
-use crate::{hv_log, refuse};
 
 /// Bytes handled by one call at most: about 100 microseconds of a slow serial line's buffer.
 const CHUNK: usize = 256;

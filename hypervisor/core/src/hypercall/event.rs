@@ -5,14 +5,12 @@ use alloc::sync::Arc;
 use hypercall_abi::event_channel as abi;
 use hypercall_abi::plain::Plain;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, refuse};
 use crate::domain::Domain;
 use crate::evtchn::{EventChannels, EvtchnError, Teardown, Virq};
 use crate::frame::Gfn;
 use crate::frames::FrameRef;
 use crate::ids::{Port, VcpuId};
-use crate::machine::Machine;
-use crate::refuse;
 
 /// Ports that one step of a reset looks at.
 const RESET_BUDGET: u32 = 256;

@@ -4,12 +4,11 @@ use core::sync::atomic::Ordering;
 
 use hypercall_abi::hvm as abi;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::domain::Requests;
 use crate::evtchn::Layout;
 use crate::ids::VcpuId;
-use crate::machine::Machine;
-use crate::{refuse, shared};
+use crate::shared;
 
 const CALLBACK_TYPE_SHIFT: u32 = 56;
 
@@ -31,9 +30,7 @@ pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
             let Some(vcpu) = call.domain().vcpu(VcpuId(set.vcpu)) else {
                 refuse!(ENOENT, "{} has no vCPU {}", call.domain().id, set.vcpu)
             };
-            if set.vector < 16 {
-                refuse!(EINVAL, "vector {} is reserved for exceptions", set.vector);
-            }
+            ensure!(set.vector >= 16, EINVAL, "vector {} is reserved for exceptions", set.vector);
             vcpu.upcall_vector.store(set.vector.into(), Ordering::Relaxed);
             call.hv.sched.signal(&vcpu, Requests::UPCALL);
         }

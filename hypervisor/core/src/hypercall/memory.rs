@@ -8,13 +8,12 @@ use alloc::sync::Arc;
 use hypercall_abi::abi::{Abi, CompatU64, Word};
 use hypercall_abi::memory as abi;
 
-use super::{Call, Outcome, Refused, resource};
+use super::{Call, Machine, Outcome, Refused, ensure, refuse, resource};
 use crate::domain::Domain;
 use crate::frame::{Gfn, Mfn};
 use crate::frames::FrameRef;
-use crate::machine::Machine;
+use crate::hv_log;
 use crate::p2m::{Access, Entry, PageType};
-use crate::{hv_log, refuse};
 
 /// Extents of one frame that one step handles; larger extents count for more.
 pub(super) const BUDGET: u64 = 64;
@@ -102,9 +101,7 @@ fn extents<A: Abi, M: Machine>(
         refuse!(EOPNOTSUPP, "populate-on-demand is for unmodified guests");
     }
     let domain = call.target(reservation.domid)?;
-    if !domain.life.is_alive() {
-        refuse!(ESRCH, "{} is dying", domain.id);
-    }
+    ensure!(domain.life.is_alive(), ESRCH, "{} is dying", domain.id);
     let batch = (BUDGET >> order).max(1);
     let stop = count.min(start.saturating_add(batch));
     for done in start..stop {
@@ -175,9 +172,7 @@ fn decrease<M: Machine>(
     gfn: Gfn,
     order: u32,
 ) -> Result<(), Refused> {
-    if gfn.checked_add(1 << order).is_none() {
-        refuse!(EINVAL, "guest frame {gfn} is past the address space");
-    }
+    ensure!(gfn.checked_add(1 << order).is_some(), EINVAL, "guest frame {gfn} is past the address space");
     let flush = || call.hv.flush_guest_tlbs(domain);
     if order == 0 {
         domain.memory.unmap(gfn, |entry| entry.kind == PageType::Ram, flush)?;
@@ -233,12 +228,8 @@ fn add_to_physmap<M: Machine>(
 pub(super) fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, Refused> {
     call.must_be_privileged()?;
     let foreign = call.other(id)?;
-    if foreign.id == call.domain().id {
-        refuse!(EINVAL, "{} is not foreign to itself", foreign.id);
-    }
-    if !foreign.life.is_alive() {
-        refuse!(ESRCH, "{} is dying", foreign.id);
-    }
+    ensure!(foreign.id != call.domain().id, EINVAL, "{} is not foreign to itself", foreign.id);
+    ensure!(foreign.life.is_alive(), ESRCH, "{} is dying", foreign.id);
     Ok(foreign)
 }
 
@@ -269,9 +260,7 @@ fn memory_map<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Ou
     let mut map: abi::MemoryMap<A> = call.read(arg)?;
     let domain = call.domain().clone();
     let entries = domain.memory_map.lock();
-    if entries.is_empty() {
-        refuse!(ENOSYS, "{} was given no memory map", domain.id);
-    }
+    ensure!(!entries.is_empty(), ENOSYS, "{} was given no memory map", domain.id);
     let shown = entries.len().min(map.nr_entries as usize);
     for (i, entry) in entries.iter().take(shown).enumerate() {
         call.write_element(map.buffer.get(), i as u64, entry)?;

@@ -28,6 +28,7 @@ mod vcpu_init;
 mod version;
 
 pub use call::{Call, Outcome, Refused};
+use call::{ensure, refuse};
 
 /// What a hypercall, or a part of one, came to.
 type Result<T = Outcome, E = Refused> = core::result::Result<T, E>;

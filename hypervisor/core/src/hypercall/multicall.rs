@@ -6,18 +6,15 @@
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::xen::MulticallEntry;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Outcome, Result, ensure};
 use crate::machine::Machine;
-use crate::refuse;
 
 /// Calls that one step makes.
 const BUDGET: u64 = 16;
 
 pub(super) fn multicall<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [list, count, ..] = call.args;
-    if call.nested {
-        refuse!(EINVAL, "a multicall in a multicall");
-    }
+    ensure!(!call.nested, EINVAL, "a multicall in a multicall");
     let count = count & 0xffff_ffff;
     let mask = if A::BITS == 64 { u64::MAX } else { 0xffff_ffff };
     let size = size_of::<MulticallEntry<A>>() as u64;

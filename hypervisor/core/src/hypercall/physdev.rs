@@ -6,10 +6,10 @@
 
 use hypercall_abi::physdev as abi;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Outcome, Result, ensure, refuse};
+use crate::hv_log;
 use crate::machine::Machine;
 use crate::vpci::Bdf;
-use crate::{hv_log, refuse};
 
 /// The alignment of a segment's configuration space: a bus is 1 MiB.
 const BUS_BYTES: u64 = 1 << 20;
@@ -38,9 +38,7 @@ pub(super) fn physdev_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
         abi::OP_PCI_DEVICE_ADD => {
             let add: abi::PciDeviceAdd = call.read(arg)?;
             let known = abi::PciDeviceFlags::EXTFN | abi::PciDeviceFlags::VIRTFN | abi::PciDeviceFlags::PXM;
-            if !known.contains(add.flags) {
-                refuse!(EINVAL, "flags {:#x} of a PCI device", add.flags.bits());
-            }
+            ensure!(known.contains(add.flags), EINVAL, "flags {:#x} of a PCI device", add.flags.bits());
             let bdf = Bdf { segment: add.seg, bus: add.bus, devfn: add.devfn };
             hv_log!(call.hv, Debug, "PCI device {bdf}");
         }

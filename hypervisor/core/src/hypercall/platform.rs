@@ -7,10 +7,8 @@ use hypercall_abi::platform::PlatformOp;
 use hypercall_abi::sched::SHUTDOWN_POWEROFF;
 
 use super::command::{Command, command};
-use super::{Call, Outcome, Refused, Result};
+use super::{Call, Machine, Outcome, Refused, Result, ensure, refuse};
 use crate::ids::CpuId;
-use crate::machine::Machine;
-use crate::refuse;
 
 const SECOND: u64 = 1_000_000_000;
 /// ACPI's state of being off.
@@ -28,9 +26,7 @@ fn run<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: &mut PlatformOp) -> Resul
         }
         abi::SETTIME64 => {
             let time: abi::Settime64 = op.payload();
-            if time.mbz != 0 {
-                refuse!(EINVAL, "a reserved field is {:#x}", time.mbz);
-            }
+            ensure!(time.mbz == 0, EINVAL, "a reserved field is {:#x}", time.mbz);
             set_time(call, time.secs, time.nsecs, time.system_time)?;
         }
         abi::GET_CPUINFO => op.with(|info| cpu_info(call, info))?,

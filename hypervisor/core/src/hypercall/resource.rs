@@ -7,13 +7,11 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::memory as abi;
 
 use super::memory::{BUDGET, foreign_domain};
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::domain::Domain;
 use crate::frame::Gfn;
 use crate::gnttab::GrantError;
-use crate::machine::Machine;
 use crate::p2m::{Access, P2mError, PageType};
-use crate::refuse;
 
 /// `XENMAPSPACE_grant_table`: puts page `index` of the domain's grant table at `gfn`, and takes it away from where it
 /// was put before. The table grows to have that page.
@@ -43,9 +41,7 @@ pub(super) fn map_grant_frame<M: Machine>(
 /// many pages there are at most.
 pub(super) fn acquire<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, arg: u64) -> Result {
     let mut ask: abi::AcquireResource<A> = call.read(arg)?;
-    if ask.pad != 0 {
-        refuse!(EINVAL, "the padding of acquire_resource is {:#x}, not zero", ask.pad);
-    }
+    ensure!(ask.pad == 0, EINVAL, "the padding of acquire_resource is {:#x}, not zero", ask.pad);
     let domain = foreign_domain(call, ask.domid)?;
     match (ask.kind, ask.id) {
         (abi::RESOURCE_GRANT_TABLE, abi::RESOURCE_GRANT_TABLE_ID_SHARED) => {}
@@ -60,9 +56,7 @@ pub(super) fn acquire<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, ar
     let max = domain.grants.lock().size().max_frames;
     let (list, count) = (ask.frame_list.get(), u64::from(ask.nr_frames));
     if list == 0 {
-        if count != 0 {
-            refuse!(EINVAL, "{count} frames of a resource asked for, and no list of places for them");
-        }
+        ensure!(count == 0, EINVAL, "{count} frames of a resource asked for, and no list of places for them");
         ask.nr_frames = max;
         call.write(arg, &ask)?;
         return Ok(Outcome::OK);

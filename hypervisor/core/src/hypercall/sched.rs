@@ -5,12 +5,10 @@ use alloc::vec::Vec;
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::sched as abi;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, refuse};
 use crate::domain::Requests;
 use crate::evtchn::Poll;
 use crate::ids::{Port, VcpuId};
-use crate::machine::Machine;
-use crate::refuse;
 use crate::time::Nanos;
 
 /// The most ports that one poll names.

@@ -6,13 +6,12 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::vcpu as abi;
 use hypercall_abi::xen::VcpuTimeInfo;
 
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::domain::{Requests, SharedArea, VcpuRef};
 use crate::frame::{Gfn, PAGE_SIZE};
 use crate::ids::VcpuId;
-use crate::machine::Machine;
 use crate::time::Nanos;
-use crate::{interrupt, refuse, shared};
+use crate::{interrupt, shared};
 
 /// The shortest period of a periodic timer, in nanoseconds.
 const MIN_PERIOD: u64 = Nanos::MILLISECOND;
@@ -49,9 +48,7 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
         }
         abi::OP_IS_UP => return Ok(Outcome::Done(i64::from(vcpu.is_online()))),
         abi::OP_UP => {
-            if vcpu.context_is_fresh() {
-                refuse!(EINVAL, "{vcpu} has never been given registers");
-            }
+            ensure!(!vcpu.context_is_fresh(), EINVAL, "{vcpu} has never been given registers");
             call.hv.bring_up(&vcpu);
         }
         abi::OP_DOWN => call.hv.switch_off(&vcpu),

@@ -4,12 +4,10 @@ use core::sync::atomic::Ordering;
 
 use hypercall_abi::hvm as abi;
 
-use super::{Call, Result};
+use super::{Call, Machine, Result, ensure, refuse};
 use crate::domain::VcpuRef;
 use crate::guest_cpu::bits::{CR0_ET, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
 use crate::guest_cpu::{Gprs, GuestCpu, Segment, SystemState};
-use crate::machine::Machine;
-use crate::refuse;
 
 pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<()> {
     let context: abi::VcpuHvmContext = call.read(arg)?;
@@ -32,9 +30,7 @@ pub(super) fn initialise<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, arg:
 }
 
 fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState)> {
-    if regs.efer & EFER_LMA != 0 {
-        refuse!(EINVAL, "long mode in a 32-bit vCPU context");
-    }
+    ensure!(regs.efer & EFER_LMA == 0, EINVAL, "long mode in a 32-bit vCPU context");
     let mut gprs = Gprs { rip: regs.eip.into(), rflags: u64::from(regs.eflags) | 2, ..Gprs::default() };
     let first = [regs.eax, regs.ecx, regs.edx, regs.ebx, regs.esp, regs.ebp, regs.esi, regs.edi];
     gprs.gpr.iter_mut().zip(first).for_each(|(to, value)| *to = value.into());
@@ -60,9 +56,7 @@ fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState)> {
 
 fn state_64(regs: &abi::VcpuHvm64) -> Result<(Gprs, SystemState)> {
     let long = regs.efer & EFER_LME != 0 && regs.cr0 & (CR0_PE | CR0_PG) == CR0_PE | CR0_PG;
-    if !long || regs.cr4 & CR4_PAE == 0 {
-        refuse!(EINVAL, "a 64-bit vCPU context without long mode set up");
-    }
+    ensure!(long && regs.cr4 & CR4_PAE != 0, EINVAL, "a 64-bit vCPU context without long mode set up");
     let mut gprs = Gprs { rip: regs.rip, rflags: regs.rflags | 2, ..Gprs::default() };
     let first = [regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi];
     gprs.gpr.iter_mut().zip(first).for_each(|(to, value)| *to = value);

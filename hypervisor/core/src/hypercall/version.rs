@@ -4,10 +4,8 @@ use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::plain::Plain;
 use hypercall_abi::{features, version as abi};
 
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::frame::PAGE_SIZE;
-use crate::machine::Machine;
-use crate::refuse;
 
 /// The interface version that is spoken.
 const VERSION: i64 = 4 << 16 | 17;
@@ -53,9 +51,7 @@ pub(super) fn xen_version<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result 
         }
         abi::OP_GET_FEATURES => {
             let mut info: abi::FeatureInfo = call.read(buffer)?;
-            if info.submap_idx != 0 {
-                refuse!(EINVAL, "feature submap {} does not exist", info.submap_idx);
-            }
+            ensure!(info.submap_idx == 0, EINVAL, "feature submap {} does not exist", info.submap_idx);
             info.submap = features_of(call);
             call.write(buffer, &info)?;
         }

@@ -4,11 +4,10 @@ use hypercall_abi::abi::Word;
 use hypercall_abi::domctl::{AffinityFlags, NodeAffinity, VcpuAffinity};
 use hypercall_abi::xen::CtlBitmap;
 
-use super::On;
+use super::{Machine, On, ensure, refuse};
 use crate::hypercall::{Call, Result};
 use crate::hypervisor::Hypervisor;
-use crate::machine::{CpuMask, Machine};
-use crate::refuse;
+use crate::machine::CpuMask;
 
 /// The CPUs that run guests: the one pool.
 pub(in crate::hypercall) fn online<M: Machine>(hv: &Hypervisor<M>) -> CpuMask {
@@ -19,9 +18,7 @@ pub(in crate::hypercall) fn online<M: Machine>(hv: &Hypervisor<M>) -> CpuMask {
 fn read_bitmap<M: Machine>(call: &Call<'_, M>, map: &CtlBitmap) -> Result<u64> {
     let mut bytes = [0; 8];
     let len = map.nr_bits.div_ceil(8).min(8) as usize;
-    if map.bitmap.is_null() && len != 0 {
-        refuse!(EFAULT, "a bitmap of {} bits without a buffer", map.nr_bits);
-    }
+    ensure!(!map.bitmap.is_null() || len == 0, EFAULT, "a bitmap of {} bits without a buffer", map.nr_bits);
     call.read_bytes(map.bitmap.get(), bytes.get_mut(..len).unwrap_or(&mut []))?;
     let used = map.nr_bits.min(64);
     Ok(u64::from_le_bytes(bytes) & u64::MAX.checked_shr(64 - used).unwrap_or(0))
@@ -35,9 +32,7 @@ pub(in crate::hypercall) fn write_bitmap<M: Machine>(
 ) -> Result<()> {
     /// More bits than any tool has room for.
     const MAX_BITS: u32 = 4096;
-    if map.nr_bits > MAX_BITS {
-        refuse!(E2BIG, "a bitmap of {} bits; {MAX_BITS} are the most", map.nr_bits);
-    }
+    ensure!(map.nr_bits <= MAX_BITS, E2BIG, "a bitmap of {} bits; {MAX_BITS} are the most", map.nr_bits);
     let len = map.nr_bits.div_ceil(8) as usize;
     let mut bytes = [0; (MAX_BITS / 8) as usize];
     let bits = bits & u64::MAX.checked_shr(64 - map.nr_bits.min(64)).unwrap_or(0);
@@ -58,9 +53,7 @@ pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity, set: bool) -> 
     let online = online(on.call.hv).0;
     if set && op.flags.contains(AffinityFlags::HARD) {
         let wanted = CpuMask(read_bitmap(on.call, &op.cpumap_hard)?);
-        if wanted.0 & online == 0 {
-            refuse!(EINVAL, "none of the CPUs {:#x} runs guests", wanted.0);
-        }
+        ensure!(wanted.0 & online != 0, EINVAL, "none of the CPUs {:#x} runs guests", wanted.0);
         on.call.hv.sched.set_affinity(&vcpu, wanted);
     }
     let effective = vcpu.sched.affinity().0 & online;
@@ -78,8 +71,6 @@ pub(super) fn node<M: Machine>(on: &On<'_, M>, op: NodeAffinity) -> Result<()> {
 }
 
 pub(super) fn set_node<M: Machine>(on: &On<'_, M>, op: NodeAffinity) -> Result<()> {
-    if read_bitmap(on.call, &op.nodemap)? & 1 == 0 {
-        refuse!(EINVAL, "node 0 is the only one");
-    }
+    ensure!(read_bitmap(on.call, &op.nodemap)? & 1 != 0, EINVAL, "node 0 is the only one");
     Ok(())
 }

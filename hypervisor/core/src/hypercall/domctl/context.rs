@@ -11,12 +11,9 @@ use hypercall_abi::domctl::{HvmContext, HvmContextPartial};
 use hypercall_abi::hvm as abi;
 use hypercall_abi::hvm::{HwCpu, HwMtrr, SaveDescriptor, SaveHeader, SaveRecord};
 
-use super::{On, records};
+use super::{Call, Machine, On, Result, ensure, records, refuse};
 use crate::domain::VcpuRef;
 use crate::guest_cpu::GuestCpu;
-use crate::hypercall::{Call, Result};
-use crate::machine::Machine;
-use crate::refuse;
 
 const DESCRIPTOR: u32 = size_of::<SaveDescriptor>() as u32;
 
@@ -38,9 +35,7 @@ impl<M: Machine> Stream<'_, M> {
             SaveDescriptor { typecode: code, instance: instance as u16, length: bytes.len() as u32 };
         let end = self.len + DESCRIPTOR + bytes.len() as u32;
         if let Some(buffer) = self.buffer {
-            if end > self.room {
-                refuse!(ENOSPC, "{} bytes are too few for the domain's state", self.room);
-            }
+            ensure!(end <= self.room, ENOSPC, "{} bytes are too few for the domain's state", self.room);
             let at = buffer.wrapping_add(self.len.into());
             self.call.write(at, &descriptor)?;
             self.call.write_bytes(at.wrapping_add(DESCRIPTOR.into()), bytes)?;
@@ -111,9 +106,7 @@ pub(super) fn get_one<M: Machine>(on: &On<'_, M>, op: &mut HvmContextPartial) ->
 fn put_one<M: Machine, R: SaveRecord>(call: &Call<'_, M>, op: &HvmContextPartial, record: &R) -> Result<u64> {
     let size = size_of::<R>() as u64;
     if !op.buffer.is_null() {
-        if op.bufsz < size {
-            refuse!(ENOSPC, "{} bytes are too few for a record of {size}", op.bufsz);
-        }
+        ensure!(op.bufsz >= size, ENOSPC, "{} bytes are too few for a record of {size}", op.bufsz);
         call.write(op.buffer.get(), record)?;
     }
     Ok(size)
@@ -121,9 +114,7 @@ fn put_one<M: Machine, R: SaveRecord>(call: &Call<'_, M>, op: &HvmContextPartial
 
 pub(super) fn set<M: Machine>(on: &On<'_, M>, op: HvmContext) -> Result<()> {
     on.not_oneself()?;
-    if !on.domain.life.is_alive() {
-        refuse!(ESRCH, "{} is dying", on.domain.id);
-    }
+    ensure!(on.domain.life.is_alive(), ESRCH, "{} is dying", on.domain.id);
     on.call.hv.while_stopped(&on.domain, || {
         load(on, Source { call: on.call, buffer: op.buffer.get(), size: op.size, at: 0 })
     })
@@ -193,9 +184,7 @@ impl<M: Machine> Source<'_, M> {
         let (Some(end), Some(bytes)) = (end, record.as_bytes_mut().get_mut(..length as usize)) else {
             refuse!(EINVAL, "a record of type {typecode} that is {length} bytes long")
         };
-        if typecode != R::CODE {
-            refuse!(EINVAL, "a record of type {typecode} where type {} belongs", R::CODE);
-        }
+        ensure!(typecode == R::CODE, EINVAL, "a record of type {typecode} where type {} belongs", R::CODE);
         self.call.read_bytes(self.buffer.wrapping_add(start.into()), bytes)?;
         self.at = end;
         Ok(record)

@@ -5,13 +5,11 @@ use hypercall_abi::domctl::{
     MiscFlags,
 };
 
-use super::On;
+use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::cpuid::Policy;
 use crate::domain::{Domain, DomainConfig};
-use crate::hypercall::{Call, Outcome, Result};
+use crate::hv_log;
 use crate::ids::DomId;
-use crate::machine::Machine;
-use crate::{hv_log, refuse};
 
 /// Pages of grant entries of a domain that asks for the default, as Xen's.
 const GRANT_FRAMES: u32 = 64;
@@ -49,9 +47,7 @@ pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Re
     domain.memory.set_max_tables(TABLES_PER_VCPU * (config.max_vcpus + 1));
     // The tools let it run when it is built.
     hv.pause_domain(&domain);
-    if !hv.add_domain(&domain)? {
-        refuse!(EEXIST, "domain number {} is in use", id.0);
-    }
+    ensure!(hv.add_domain(&domain)?, EEXIST, "domain number {} is in use", id.0);
     hv_log!(hv, Debug, "{id} created, {} vCPUs", config.max_vcpus);
     ctl.domain = id.0;
     Ok(Outcome::OK)
@@ -72,23 +68,13 @@ fn check(wanted: &CreateDomain) -> Result<DomainConfig> {
         (CreateFlags::NESTED_VIRT, "nested virtualization"),
         (CreateFlags::VPMU, "virtual performance counters"),
     ] {
-        if flags.contains(flag) {
-            refuse!(EINVAL, "{what} is not supported");
-        }
+        ensure!(!flags.contains(flag), EINVAL, "{what} is not supported");
     }
     let unknown = flags.difference(FLAGS);
-    if !unknown.is_empty() {
-        refuse!(EINVAL, "domain flags {:#x} are not known", unknown.bits());
-    }
-    if !wanted.iommu_opts.is_empty() {
-        refuse!(EINVAL, "IOMMU options for a domain without device assignment");
-    }
-    if wanted.vmtrace_size != 0 {
-        refuse!(EINVAL, "processor trace is not supported");
-    }
-    if wanted.cpupool_id != 0 {
-        refuse!(ESRCH, "there is no CPU pool {}, only pool 0", wanted.cpupool_id);
-    }
+    ensure!(unknown.is_empty(), EINVAL, "domain flags {:#x} are not known", unknown.bits());
+    ensure!(wanted.iommu_opts.is_empty(), EINVAL, "IOMMU options for a domain without device assignment");
+    ensure!(wanted.vmtrace_size == 0, EINVAL, "processor trace is not supported");
+    ensure!(wanted.cpupool_id == 0, ESRCH, "there is no CPU pool {}, only pool 0", wanted.cpupool_id);
     if wanted.grant_opts & !GRANT_VERSION_MASK != 0 {
         refuse!(EINVAL, "grant options {:#x} are not known", wanted.grant_opts);
     }
@@ -119,9 +105,7 @@ fn check_arch(arch: &ArchDomainConfig) -> Result<()> {
         );
     }
     let unknown = arch.misc_flags.difference(MiscFlags::MSR_RELAXED);
-    if !unknown.is_empty() {
-        refuse!(EINVAL, "architecture flags {:#x} are not known", unknown.bits());
-    }
+    ensure!(unknown.is_empty(), EINVAL, "architecture flags {:#x} are not known", unknown.bits());
     if arch.misc_flags.contains(MiscFlags::MSR_RELAXED) {
         refuse!(EOPNOTSUPP, "reading unknown MSRs as zero (msr_relaxed) is not supported");
     }
@@ -140,9 +124,7 @@ fn frames(wanted: i32, default: u32, what: &str) -> Result<u32> {
 /// Creation has made the vCPUs already; the tools still say how many they want.
 pub(super) fn max_vcpus<M: Machine>(on: &On<'_, M>, MaxVcpus { max }: MaxVcpus) -> Result<()> {
     let Domain { id, config, .. } = &*on.domain;
-    if max != config.max_vcpus {
-        refuse!(EINVAL, "{id} was created with {} vCPUs, not {max}", config.max_vcpus);
-    }
+    ensure!(max == config.max_vcpus, EINVAL, "{id} was created with {} vCPUs, not {max}", config.max_vcpus);
     Ok(())
 }
 

@@ -3,20 +3,15 @@
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
 
-use super::On;
+use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::domain::{Domain, Stage};
-use crate::hypercall::{Call, Outcome, Result};
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
-use crate::machine::Machine;
-use crate::refuse;
 use crate::sched::{RunTimes, State};
 
 pub(super) fn get<M: Machine>(call: &Call<'_, M>, ctl: &mut Domctl) -> Result {
     let from = DomId(ctl.domain);
-    if !from.is_real() {
-        refuse!(EINVAL, "{:#x} is no domain's number", from.0);
-    }
+    ensure!(from.is_real(), EINVAL, "{:#x} is no domain's number", from.0);
     let Some(domain) = call.hv.domain_from(from) else {
         refuse!(ESRCH, "there is no domain from number {} on", from.0)
     };

@@ -2,12 +2,9 @@
 
 use hypercall_abi::domctl as abi;
 
-use super::On;
+use super::{Machine, On, Outcome, Result, ensure, refuse};
 use crate::domain::Requests;
-use crate::hypercall::{Outcome, Result};
 use crate::hypervisor::Destruction;
-use crate::machine::Machine;
-use crate::refuse;
 
 /// Steps of a destruction within one call: each is some tens of microseconds of work at most.
 const STEPS: u32 = 4;
@@ -19,9 +16,7 @@ pub(super) fn pause<M: Machine>(on: &On<'_, M>) -> Result<()> {
 }
 
 pub(super) fn unpause<M: Machine>(on: &On<'_, M>) -> Result<()> {
-    if !on.call.hv.unpause_domain(&on.domain) {
-        refuse!(EINVAL, "{} is not paused", on.domain.id);
-    }
+    ensure!(on.call.hv.unpause_domain(&on.domain), EINVAL, "{} is not paused", on.domain.id);
     Ok(())
 }
 

@@ -5,11 +5,8 @@ use core::sync::atomic::Ordering;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{MaxMem, PagingMempool, ShadowOp};
 
-use super::On;
+use super::{Machine, On, Result, refuse};
 use crate::frame::{PAGE_SHIFT, PAGE_SIZE};
-use crate::hypercall::Result;
-use crate::machine::Machine;
-use crate::refuse;
 
 /// Pages in a MiB.
 const MIB: u32 = 256;

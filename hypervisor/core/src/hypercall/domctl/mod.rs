@@ -36,11 +36,9 @@ pub(super) use policy::write_leaves;
 pub(super) use sched::SCHEDULER;
 
 use super::command::{Command, command};
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::domain::{Domain, VcpuRef};
 use crate::ids::{DomId, VcpuId};
-use crate::machine::Machine;
-use crate::refuse;
 
 pub(super) fn domctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
     command(call, run)

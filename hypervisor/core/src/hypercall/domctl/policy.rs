@@ -4,11 +4,8 @@ use hypercall_abi::abi::Word;
 use hypercall_abi::arch::{CpuidLeaf, MsrEntry};
 use hypercall_abi::domctl::{CpuPolicy, Domctl};
 
-use super::On;
+use super::{Call, Machine, On, Result, ensure, refuse};
 use crate::cpuid::Entry;
-use crate::hypercall::{Call, Result};
-use crate::machine::Machine;
-use crate::refuse;
 
 /// The most leaves that the tools pass: more than any policy has.
 const MAX_LEAVES: u32 = 256;
@@ -27,9 +24,7 @@ pub(in crate::hypercall) fn write_leaves<M: Machine>(
 ) -> Result<u32> {
     let mut count = 0;
     for Entry { leaf, subleaf, regs: [a, b, c, d] } in leaves {
-        if count >= room {
-            refuse!(ENOBUFS, "room for {room} CPUID leaves, and there are more");
-        }
+        ensure!(count < room, ENOBUFS, "room for {room} CPUID leaves, and there are more");
         call.write_element(array, count.into(), &CpuidLeaf { leaf, subleaf, a, b, c, d })?;
         count += 1;
     }
@@ -54,9 +49,7 @@ pub(super) fn set<M: Machine>(on: &On<'_, M>, ctl: &mut Domctl) -> Result<()> {
     if op.nr_leaves > MAX_LEAVES || op.nr_msrs > POLICY_MSRS.len() as u32 {
         refuse!(E2BIG, "{} leaves and {} MSRs are more than a policy has", op.nr_leaves, op.nr_msrs);
     }
-    if on.domain.life.is_started() {
-        refuse!(EEXIST, "{} has run: its CPUs stay as they are", on.domain.id);
-    }
+    ensure!(!on.domain.life.is_started(), EEXIST, "{} has run: its CPUs stay as they are", on.domain.id);
     let mut errors = CpuPolicy { err_leaf: NO_ERROR, err_subleaf: NO_ERROR, err_msr: NO_ERROR, ..op };
     let mut policy = on.domain.cpuid.read().clone();
     for i in 0..op.nr_leaves.into() {

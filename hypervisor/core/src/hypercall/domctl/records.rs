@@ -3,11 +3,9 @@
 use hypercall_abi::hvm::{HwCpu, HwCpuFlags, HwMtrr};
 use hypercall_abi::plain::Plain;
 
+use super::{Machine, Result, refuse};
 use crate::domain::Context;
 use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
-use crate::hypercall::Result;
-use crate::machine::Machine;
-use crate::refuse;
 
 const RFLAGS_SET: u64 = 2;
 const RFLAGS_KNOWN: u64 = 0x3f_7fd7;

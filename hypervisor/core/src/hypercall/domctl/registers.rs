@@ -7,11 +7,8 @@ use hypercall_abi::abi::{Word, X64};
 use hypercall_abi::domctl::{ContextFlags, UserRegs64, VcpuContext, VcpuGuestContext};
 use hypercall_abi::plain::Plain;
 
-use super::On;
+use super::{Call, Machine, On, Result, refuse};
 use crate::guest_cpu::{Gpr, GuestCpu, SystemState};
-use crate::hypercall::{Call, Result};
-use crate::machine::Machine;
-use crate::refuse;
 
 type Guest = VcpuGuestContext<X64>;
 

@@ -4,10 +4,8 @@ use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::SchedCredit;
 use hypercall_abi::plain::Union;
 
-use super::On;
+use super::{Machine, On, refuse};
 use crate::hypercall::Result;
-use crate::machine::Machine;
-use crate::refuse;
 
 /// The scheduler that the tools are told of: the one whose parameters mean the same here.
 pub(in crate::hypercall) const SCHEDULER: u32 = abi::SCHEDULER_CREDIT;

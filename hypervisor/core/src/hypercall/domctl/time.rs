@@ -4,10 +4,9 @@ use core::sync::atomic::Ordering;
 
 use hypercall_abi::domctl::{SetTimeOffset, TscInfo};
 
-use super::On;
+use super::{Machine, On, ensure, refuse};
 use crate::hypercall::Result;
-use crate::machine::Machine;
-use crate::{refuse, shared};
+use crate::shared;
 
 /// `tsc_mode`: emulated where the machine's is not good enough.
 const DEFAULT: u32 = 0;
@@ -36,9 +35,7 @@ pub(super) fn set_tsc<M: Machine>(on: &On<'_, M>, info: TscInfo) -> Result<()> {
         ALWAYS_EMULATE => refuse!(EOPNOTSUPP, "tsc_mode 1 (always emulate): the TSC is never emulated"),
         mode => refuse!(EINVAL, "tsc_mode {mode} is not known"),
     }
-    if on.domain.life.is_started() {
-        refuse!(EEXIST, "{} has run: its TSC stays as it is", on.domain.id);
-    }
+    ensure!(!on.domain.life.is_started(), EEXIST, "{} has run: its TSC stays as it is", on.domain.id);
     let mut policy = on.domain.cpuid.write();
     let mut time = *policy.time();
     if info.gtsc_khz != 0 && info.gtsc_khz != time.host_khz {

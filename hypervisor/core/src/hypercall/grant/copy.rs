@@ -8,11 +8,10 @@ use core::mem::offset_of;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, BUDGET, Call, Result, UseError, status};
+use super::{Array, BUDGET, Call, Machine, Result, UseError, status};
 use crate::domain::{Domain, Pin};
 use crate::frames::FrameRef;
 use crate::gnttab::{Access, CopyEnd, CopyPlace, CopyRequest, Purpose, Wanted};
-use crate::machine::Machine;
 
 pub(super) fn copy<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     for at in array.step::<abi::Copy<A>>(BUDGET)? {

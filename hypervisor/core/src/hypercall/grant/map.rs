@@ -5,12 +5,11 @@ use core::mem::offset_of;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, Call, Result, UseError, status};
+use super::{Array, Call, Machine, Result, UseError, status};
 use crate::domain::Domain;
 use crate::domain::{Ending, MAX_ENDING};
 use crate::frames::FrameRef;
 use crate::gnttab::{MapRequest, Mapping, UnmapRequest};
-use crate::machine::Machine;
 
 /// Elements that one step handles.
 const BUDGET: u64 = MAX_ENDING as u64;

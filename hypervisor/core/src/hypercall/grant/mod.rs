@@ -13,12 +13,11 @@ use hypercall_abi::grant_table as abi;
 use hypercall_abi::plain::Plain;
 
 use super::call::element_at;
-use super::{Call, Outcome, Result};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::gnttab::{CacheFlush, GrantError, GrantRef};
+use crate::hv_log;
 use crate::hypervisor::UseError;
-use crate::machine::Machine;
 use crate::p2m::PageType;
-use crate::{hv_log, refuse};
 
 /// Elements of the cheap operations that one step handles.
 const BUDGET: u64 = 64;
@@ -53,17 +52,13 @@ impl Array {
     fn of<M: Machine>(call: &Call<'_, M>) -> Result<Self> {
         let [_, start, len, ..] = call.args;
         let len = u64::from(len as u32);
-        if len > i32::MAX as u64 {
-            refuse!(EINVAL, "{len} grant operations in one call");
-        }
+        ensure!(len <= i32::MAX as u64, EINVAL, "{len} grant operations in one call");
         Ok(Self { start, len })
     }
 
     /// The only element, for operations that take one.
     fn single(self) -> Result<u64> {
-        if self.len != 1 {
-            refuse!(EINVAL, "{} elements for a grant operation that takes one", self.len);
-        }
+        ensure!(self.len == 1, EINVAL, "{} elements for a grant operation that takes one", self.len);
         Ok(self.start)
     }
 

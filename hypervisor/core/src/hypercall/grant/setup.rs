@@ -5,10 +5,9 @@ use alloc::sync::Arc;
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::grant_table as abi;
 
-use super::{Array, Call, Outcome, Result, status};
+use super::{Array, Call, Machine, Outcome, Result, status};
 use crate::domain::Domain;
 use crate::gnttab::{GrantError, VERSION};
-use crate::machine::Machine;
 
 /// What stands for a page of the table that the guest has not mapped anywhere (`INVALID_GFN`).
 const NOWHERE: u64 = u64::MAX;

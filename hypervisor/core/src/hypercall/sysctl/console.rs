@@ -5,11 +5,10 @@ use core::sync::atomic::Ordering;
 use hypercall_abi::abi::Word;
 use hypercall_abi::sysctl::{DebugKeys, ReadConsole};
 
+use super::{Call, Machine, Result, ensure, refuse};
+use crate::hv_log;
 use crate::hypercall::domctl::describe;
-use crate::hypercall::{Call, Result};
 use crate::ids::DomId;
-use crate::machine::Machine;
-use crate::{hv_log, refuse};
 
 /// Bytes copied at a time.
 const PIECE: usize = 512;
@@ -49,9 +48,7 @@ pub(super) fn read<M: Machine>(call: &Call<'_, M>, op: &mut ReadConsole) -> Resu
 /// Answers the keys that have an answer: `h` for help, `q` for the domains.
 pub(super) fn debug_keys<M: Machine>(call: &Call<'_, M>, op: DebugKeys) -> Result<()> {
     const MAX_KEYS: u32 = 16;
-    if op.nr_keys > MAX_KEYS {
-        refuse!(E2BIG, "{} keys at once; {MAX_KEYS} are the most", op.nr_keys);
-    }
+    ensure!(op.nr_keys <= MAX_KEYS, E2BIG, "{} keys at once; {MAX_KEYS} are the most", op.nr_keys);
     for i in 0..op.nr_keys.into() {
         match call.read_element::<u8>(op.keys.get(), i)? {
             b'h' => hv_log!(call.hv, Info, "keys: h this help, q domains"),

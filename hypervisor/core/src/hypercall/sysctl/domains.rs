@@ -3,10 +3,9 @@
 use hypercall_abi::abi::Word;
 use hypercall_abi::sysctl::GetDomainInfoList;
 
+use super::{Call, Machine, Result};
 use crate::hypercall::domctl::describe;
-use crate::hypercall::{Call, Result};
 use crate::ids::DomId;
-use crate::machine::Machine;
 
 pub(super) fn list<M: Machine>(call: &Call<'_, M>, op: &mut GetDomainInfoList) -> Result<()> {
     call.hv.bury_the_dead();

@@ -6,12 +6,10 @@ use hypercall_abi::sysctl::{CpuFeatureset, CpuPolicy, Sysctl};
 use hypercall_abi::xen::DOMID_INVALID;
 
 use super::host::{WORDS, feature_words};
+use super::{Call, Machine, Result, ensure, refuse};
 use crate::cpuid::{Entry, NO_SUBLEAF, Policy, Vcpu};
 use crate::hypercall::domctl::write_leaves;
-use crate::hypercall::{Call, Result};
 use crate::ids::{DomId, VcpuId};
-use crate::machine::Machine;
-use crate::refuse;
 
 /// Room for any list of leaves.
 const MAX_LEAVES: u32 = 256;
@@ -50,9 +48,7 @@ pub(super) fn featureset<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
     }
     op.nr_features = shown as u32;
     ctl.set_payload(op);
-    if shown < words.len() {
-        refuse!(ENOBUFS, "room for {shown} feature words of {}", words.len());
-    }
+    ensure!(shown >= words.len(), ENOBUFS, "room for {shown} feature words of {}", words.len());
     Ok(())
 }
 

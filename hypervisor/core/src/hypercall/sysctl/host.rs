@@ -5,12 +5,9 @@ use hypercall_abi::arch as words;
 use hypercall_abi::start_info::MEMMAP_TYPE_RAM;
 use hypercall_abi::sysctl::{AvailHeap, PhysCap, PhysInfo};
 
-use super::Topology;
+use super::{Call, Machine, Result, Topology, refuse};
 use crate::cpuid::Regs;
 use crate::frame::{PAGE_SHIFT, PAGE_SIZE};
-use crate::hypercall::{Call, Result};
-use crate::machine::Machine;
-use crate::refuse;
 
 /// Words of a feature set.
 pub(super) const WORDS: usize = words::FEATURESET_E21C + 1;

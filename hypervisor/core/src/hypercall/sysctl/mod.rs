@@ -15,9 +15,8 @@ use hypercall_abi::sysctl::Sysctl;
 use topology::Topology;
 
 use super::command::{Command, command};
-use super::{Call, Outcome, Result};
+use super::{Call, Outcome, Result, ensure, refuse};
 use crate::machine::Machine;
-use crate::refuse;
 
 pub(super) fn sysctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
     command(call, run)

@@ -4,11 +4,10 @@ use hypercall_abi::plain::Union;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp};
 
+use super::{Call, Machine, Result, refuse};
 use crate::hypercall::domctl::{SCHEDULER, online, write_bitmap};
-use crate::hypercall::{Call, Result};
 use crate::ids::DomId;
-use crate::machine::{CpuMask, Machine};
-use crate::refuse;
+use crate::machine::CpuMask;
 use crate::sched::SLICE_MS;
 
 pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> Result<()> {

@@ -5,11 +5,9 @@ use hypercall_abi::physdev::PciDevice;
 use hypercall_abi::sysctl::{CpuInfo, CpuTopo, CpuTopoInfo, GetCpuInfo, MemInfo, NumaInfo, PciTopoInfo};
 
 use super::host::ram_pages;
+use super::{Call, Machine, Result, refuse};
 use crate::frame::PAGE_SIZE;
-use crate::hypercall::{Call, Result};
 use crate::ids::CpuId;
-use crate::machine::Machine;
-use crate::refuse;
 
 /// The distance of a node to itself.
 const NEAR: u32 = 10;
