@@ -7,20 +7,20 @@ use crate::domain::{Context, MemoryFault, VcpuRef, VcpuView};
 use crate::frame::{Gaddr, PAGE_SIZE};
 use crate::guest_cpu::{Event, GuestCpu};
 use crate::machine::Machine;
-use crate::walk::{self, Access, Paging, Privilege};
+use crate::refusals;
+use crate::walk::{self, Access};
 
-/// Why linear memory could not be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The guest's page tables say no.
-    Walk {
-        /// The linear address.
-        at: u64,
-        /// What they say.
-        fault: walk::Fault,
-    },
-    /// They lead to where no memory is.
-    Memory(MemoryFault),
+refusals! {
+    /// Why linear memory could not be reached.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// The guest's page tables say no.
+        Walk { at: u64, fault: walk::Fault } => EFAULT, "linear address {at:#x}: {fault}";
+    }
+    passes on {
+        /// They lead to where no memory is.
+        Memory(MemoryFault);
+    }
 }
 
 /// Where a linear address leads, for that kind of access by the guest's kernel.
@@ -50,16 +50,7 @@ fn walk<M: Machine>(
     access: Access,
 ) -> Result<Gaddr, Fault> {
     let control = context.guest.control();
-    let paging = Paging::new(control.cr0, control.cr3, control.cr4, control.efer, 52);
-    let privilege = match control.cpl {
-        3 => Privilege::User,
-        // SMAP is for the guest's own mistakes: a hypercall's buffer may be in user memory.
-        _ => Privilege::Supervisor { ac: true },
-    };
-    match paging.translate(memory, at, access, privilege) {
-        Ok(found) => Ok(found.address),
-        Err(fault) => Err(Fault::Walk { at, fault }),
-    }
+    control.translate(memory, at, access).map_err(|fault| Fault::Walk { at, fault })
 }
 
 /// How much of `len` bytes from a linear address on is in the same page.
@@ -68,33 +59,11 @@ fn in_page(at: u64, len: usize) -> usize {
     len.min(PAGE_SIZE - (at as usize & (PAGE_SIZE - 1)))
 }
 
-/// Copies linear memory out.
+/// Copies linear memory out, as a read or to execute it.
 ///
 /// # Errors
 /// Part of it cannot be read; `into` may be partly filled then.
 pub fn read<M: Machine>(
-    vcpu: &VcpuRef<M>,
-    context: &Context<M>,
-    at: u64,
-    into: &mut [u8],
-) -> Result<(), Fault> {
-    copy_out(vcpu, context, at, into, Access::Read)
-}
-
-/// Copies instruction bytes out.
-///
-/// # Errors
-/// As [`read`].
-pub fn fetch<M: Machine>(
-    vcpu: &VcpuRef<M>,
-    context: &Context<M>,
-    at: u64,
-    into: &mut [u8],
-) -> Result<(), Fault> {
-    copy_out(vcpu, context, at, into, Access::Fetch)
-}
-
-fn copy_out<M: Machine>(
     vcpu: &VcpuRef<M>,
     context: &Context<M>,
     at: u64,

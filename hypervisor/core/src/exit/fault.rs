@@ -4,7 +4,7 @@
 //! emulated; that domain's other device memory is mapped on demand; anything else reads as all ones and swallows
 //! writes, as an empty bus does. A write to a read-only page gets the guest a #GP.
 
-use crate::domain::{Context, MemoryFault, VcpuRef};
+use crate::domain::{Context, VcpuRef};
 use crate::emulate::{self, Bus, Segment, Width};
 use crate::exit::{GuestClock, code_size};
 use crate::frame::{Gaddr, PAGE_SIZE};
@@ -13,6 +13,7 @@ use crate::hypervisor::Hypervisor;
 use crate::linear;
 use crate::machine::Machine;
 use crate::vlapic::{APIC_PAGE, Effect};
+use crate::walk::Access;
 
 /// Handles the fault. The guest runs the instruction again unless it was emulated.
 pub fn handle<M: Machine>(
@@ -121,10 +122,10 @@ pub fn fetch<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, into: &mut [u8
     let start = base.wrapping_add(context.guest.gprs().rip);
     let to_page_end = (PAGE_SIZE - (start as usize & (PAGE_SIZE - 1))).min(into.len());
     let (first, second) = into.split_at_mut(to_page_end);
-    if linear::fetch(vcpu, context, start, first).is_err() {
+    if linear::read(vcpu, context, start, first, Access::Fetch).is_err() {
         return 0;
     }
-    if linear::fetch(vcpu, context, start.wrapping_add(to_page_end as u64), second).is_err() {
+    if linear::read(vcpu, context, start.wrapping_add(to_page_end as u64), second, Access::Fetch).is_err() {
         return to_page_end;
     }
     15
@@ -194,7 +195,7 @@ impl<M: Machine> Bus for DeviceBus<'_, M> {
         let mut bytes = [0; 8];
         let len = width.bytes() as usize;
         let at = self.segment_base(segment).wrapping_add(offset);
-        linear::read(self.vcpu, self.context, at, bytes.get_mut(..len).unwrap_or(&mut []))?;
+        linear::read(self.vcpu, self.context, at, bytes.get_mut(..len).unwrap_or(&mut []), Access::Read)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
@@ -227,11 +228,5 @@ pub fn apic_effect<M: Machine>(
         }
         Effect::Timer => crate::interrupt::run_timers(hv, vcpu, context),
         Effect::Identity => vcpu.identity.publish(context.apic.identity()),
-    }
-}
-
-impl From<MemoryFault> for linear::Fault {
-    fn from(fault: MemoryFault) -> Self {
-        Self::Memory(fault)
     }
 }

@@ -94,21 +94,6 @@ impl<E: Refusal> From<E> for Refused {
     }
 }
 
-impl fmt::Display for linear::Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Walk { at, fault } => write!(f, "linear address {at:#x}: {fault}"),
-            Self::Memory(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl Refusal for linear::Fault {
-    fn errno(&self) -> Errno {
-        Errno::EFAULT
-    }
-}
-
 /// Refuses with a number and a formatted reason.
 macro_rules! refuse {
     ($errno:ident, $($arg:tt)*) => {
@@ -160,7 +145,7 @@ impl<M: Machine> Call<'_, M> {
     /// EFAULT.
     #[inline]
     pub fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result<(), Refused> {
-        Ok(linear::read(self.vcpu, self.context, at, into)?)
+        Ok(linear::read(self.vcpu, self.context, at, into, Access::Read)?)
     }
 
     /// Copies a value out.

@@ -5,22 +5,19 @@
 
 use crate::errors;
 use crate::frame::Gaddr;
+use crate::guest_cpu::ControlRegs;
+use crate::guest_cpu::bits::{CR0_PG, CR4_PAE, EFER_LMA, EFER_NXE};
 
 mod levels;
 #[cfg(test)]
 mod tests;
 
-use levels::{Format, Stop};
+use levels::{Format, Rights, Walk};
 
 const CR0_WP: u64 = 1 << 16;
-const CR0_PG: u64 = 1 << 31;
 const CR4_PSE: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
 const CR4_LA57: u64 = 1 << 12;
 const CR4_SMEP: u64 = 1 << 20;
-const CR4_SMAP: u64 = 1 << 21;
-const EFER_LMA: u64 = 1 << 10;
-const EFER_NXE: u64 = 1 << 11;
 
 /// Bits of a page fault's error code (SDM vol. 3, 4.7).
 pub mod error_code {
@@ -55,18 +52,6 @@ pub enum Access {
     Fetch,
 }
 
-/// On whose behalf the access is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Privilege {
-    /// CPL 3.
-    User,
-    /// CPL 0 to 2; with RFLAGS.AC set, SMAP lets it reach user pages.
-    Supervisor {
-        /// RFLAGS.AC.
-        ac: bool,
-    },
-}
-
 errors! {
     /// Why a linear address has no translation for an access.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,58 +65,10 @@ errors! {
     }
 }
 
-/// Where a linear address leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Translation {
-    /// The byte's guest-physical address.
-    pub address: Gaddr,
-    /// log2 of the size of the page that maps it; 12, 21, 22, 30, or 64 with paging off.
-    pub page_shift: u32,
-}
-
-/// A vCPU's paging mode and rules, taken from its registers.
-#[derive(Clone, Copy, Debug)]
-pub struct Paging {
-    cr0: u64,
-    cr3: u64,
-    cr4: u64,
-    efer: u64,
-    /// Entry bits that are reserved at every level.
-    reserved: u64,
-}
-
-impl Paging {
-    /// The paging of a vCPU with these registers; `physical_bits` is what CPUID tells it.
-    #[inline]
-    pub const fn new(cr0: u64, cr3: u64, cr4: u64, efer: u64, physical_bits: u8) -> Self {
-        let bits = if physical_bits < 32 {
-            32
-        } else if physical_bits > 52 {
-            52
-        } else {
-            physical_bits
-        };
-        let high = levels::ADDRESS & !((1 << bits) - 1);
-        let reserved = if efer & EFER_NXE != 0 { high } else { high | levels::NO_EXECUTE };
-        Self { cr0, cr3, cr4, efer, reserved }
-    }
-
-    #[inline]
-    const fn format(&self) -> Format {
-        if self.cr0 & CR0_PG == 0 {
-            Format::Off
-        } else if self.cr4 & CR4_PAE == 0 {
-            Format::Legacy { large: self.cr4 & CR4_PSE != 0 }
-        } else if self.efer & EFER_LMA == 0 {
-            Format::Pae
-        } else if self.cr4 & CR4_LA57 == 0 {
-            Format::Long { levels: 4 }
-        } else {
-            Format::Long { levels: 5 }
-        }
-    }
-
-    /// Translates `linear` for one access. Outside 64-bit paging only its low 32 bits count.
+impl ControlRegs {
+    /// Translates `linear` for one access at the current privilege. Outside 64-bit paging only its low 32 bits count.
+    ///
+    /// SMAP is for the guest's own mistakes and not enforced: a hypercall's buffer may be in user memory.
     ///
     /// # Errors
     /// A [`Fault`], as the CPU would raise it.
@@ -141,48 +78,59 @@ impl Paging {
         memory: &impl ReadGuestPhys,
         linear: u64,
         access: Access,
-        privilege: Privilege,
-    ) -> Result<Translation, Fault> {
-        let leaf = levels::walk(self.format(), self.cr3, self.reserved, memory, linear)
-            .and_then(|leaf| {
-                let permitted = self.cr0 & CR0_PG == 0 || self.permits(&leaf, access, privilege);
-                if permitted { Ok(leaf) } else { Err(Stop::Forbidden) }
-            })
-            .map_err(|stop| self.fault(stop, access, privilege))?;
-        Ok(Translation { address: Gaddr(leaf.address), page_shift: leaf.shift })
+    ) -> Result<Gaddr, Fault> {
+        let Some(format) = self.format() else { return Ok(Gaddr(linear & 0xffff_ffff)) };
+        match Walk::new(memory, linear, self.efer & EFER_NXE != 0).run(format, self.cr3) {
+            Ok((address, rights)) if self.permits(rights, access) => Ok(address),
+            Ok(_) => Err(self.page_fault(error_code::PRESENT, access)),
+            Err(Fault::Page(code)) => Err(self.page_fault(code, access)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The format of the page tables; `None` with paging off.
+    #[inline]
+    const fn format(&self) -> Option<Format> {
+        Some(if self.cr0 & CR0_PG == 0 {
+            return None;
+        } else if self.cr4 & CR4_PAE == 0 {
+            Format::Legacy { large: self.cr4 & CR4_PSE != 0 }
+        } else if self.efer & EFER_LMA == 0 {
+            Format::Pae
+        } else if self.cr4 & CR4_LA57 == 0 {
+            Format::Long { levels: 4 }
+        } else {
+            Format::Long { levels: 5 }
+        })
+    }
+
+    const fn is_user(&self) -> bool {
+        self.cpl == 3
     }
 
     #[cold]
-    fn fault(&self, stop: Stop, access: Access, privilege: Privilege) -> Fault {
-        let mut code = match stop {
-            Stop::NotPresent => 0,
-            Stop::Forbidden => error_code::PRESENT,
-            Stop::Reserved => error_code::PRESENT | error_code::RESERVED,
-            Stop::NotCanonical => return Fault::NotCanonical,
-            Stop::NoTable(at) => return Fault::NoTable(at),
-        };
-        if access == Access::Write {
+    const fn page_fault(&self, mut code: u32, access: Access) -> Fault {
+        if matches!(access, Access::Write) {
             code |= error_code::WRITE;
         }
-        if privilege == Privilege::User {
+        if self.is_user() {
             code |= error_code::USER;
         }
-        if access == Access::Fetch && (self.efer & EFER_NXE != 0 || self.cr4 & CR4_SMEP != 0) {
+        if matches!(access, Access::Fetch) && (self.efer & EFER_NXE != 0 || self.cr4 & CR4_SMEP != 0) {
             code |= error_code::FETCH;
         }
         Fault::Page(code)
     }
 
     #[inline]
-    const fn permits(&self, leaf: &levels::Leaf, access: Access, privilege: Privilege) -> bool {
-        match (access, privilege) {
-            (Access::Fetch, _) if leaf.no_execute => false,
-            (Access::Fetch | Access::Read, Privilege::User) => leaf.user,
-            (Access::Write, Privilege::User) => leaf.user && leaf.writable,
-            (Access::Fetch, Privilege::Supervisor { .. }) => !(leaf.user && self.cr4 & CR4_SMEP != 0),
-            (_, Privilege::Supervisor { ac: false }) if leaf.user && self.cr4 & CR4_SMAP != 0 => false,
-            (Access::Read, Privilege::Supervisor { .. }) => true,
-            (Access::Write, Privilege::Supervisor { .. }) => leaf.writable || self.cr0 & CR0_WP == 0,
+    const fn permits(&self, rights: Rights, access: Access) -> bool {
+        match access {
+            Access::Fetch if rights.no_execute() => false,
+            Access::Fetch | Access::Read if self.is_user() => rights.user(),
+            Access::Write if self.is_user() => rights.user() && rights.writable(),
+            Access::Fetch => !(rights.user() && self.cr4 & CR4_SMEP != 0),
+            Access::Read => true,
+            Access::Write => rights.writable() || self.cr0 & CR0_WP == 0,
         }
     }
 }

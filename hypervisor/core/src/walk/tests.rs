@@ -22,14 +22,17 @@ impl ReadGuestPhys for Memory {
 }
 
 const PG: u64 = CR0_PG | CR0_WP;
-const KERNEL: Privilege = Privilege::Supervisor { ac: false };
 
-fn long() -> Paging {
-    Paging::new(PG, 0x1000, CR4_PAE | CR4_SMEP | CR4_SMAP, EFER_LMA | EFER_NXE, 40)
+fn paging(cr0: u64, cr3: u64, cr4: u64, efer: u64) -> ControlRegs {
+    ControlRegs { cr0, cr3, cr4, efer, ..ControlRegs::default() }
 }
 
-fn to(paging: Paging, memory: &Memory, linear: u64) -> Result<(u64, u32), Fault> {
-    paging.translate(memory, linear, Access::Read, KERNEL).map(|t| (t.address.0, t.page_shift))
+fn long() -> ControlRegs {
+    paging(PG, 0x1000, CR4_PAE | CR4_SMEP, EFER_LMA | EFER_NXE)
+}
+
+fn to(paging: ControlRegs, memory: &Memory, linear: u64) -> Result<u64, Fault> {
+    paging.translate(memory, linear, Access::Read).map(|at| at.0)
 }
 
 #[test]
@@ -43,9 +46,9 @@ fn four_levels_and_large_pages() {
         (0x2000, 0x4000_0083),
         (0x3010, 0x60_2083),
     ]);
-    assert_eq!(to(long(), &memory, 0xffff_ffff_8000_5123), Ok((0x55_5123, 12)));
-    assert_eq!(to(long(), &memory, 0xffff_ffff_8021_2345), Ok((0x61_2345, 21)));
-    assert_eq!(to(long(), &memory, 0xffff_ff80_1234_5678), Ok((0x5234_5678, 30)));
+    assert_eq!(to(long(), &memory, 0xffff_ffff_8000_5123), Ok(0x55_5123));
+    assert_eq!(to(long(), &memory, 0xffff_ffff_8021_2345), Ok(0x61_2345));
+    assert_eq!(to(long(), &memory, 0xffff_ff80_1234_5678), Ok(0x5234_5678));
     assert_eq!(to(long(), &memory, 0xffff_ffff_8040_0000), Err(Fault::Page(PRESENT | RESERVED)));
     assert_eq!(to(long(), &memory, 0xffff_ffff_8000_0000), Err(Fault::Page(0)));
     assert_eq!(to(long(), &memory, 0x0000_8000_0000_0000), Err(Fault::NotCanonical));
@@ -53,30 +56,28 @@ fn four_levels_and_large_pages() {
 
 #[test]
 fn five_levels() {
-    let paging = Paging::new(PG, 0x1000, CR4_PAE | CR4_LA57, EFER_LMA, 40);
+    let tables = paging(PG, 0x1000, CR4_PAE | CR4_LA57, EFER_LMA);
     let memory = Memory::of(&[(0x1008, 0x2003), (0x2000, 0x3003), (0x3000, 0x83)]);
-    assert_eq!(to(paging, &memory, 0x0001_0000_0012_3456), Ok((0x12_3456, 30)));
+    assert_eq!(to(tables, &memory, 0x0001_0000_0012_3456), Ok(0x12_3456));
 }
 
 #[test]
 fn pae_tolerates_what_emulators_leave_in_the_top_entries() {
-    let paging = Paging::new(PG, 0x1020, CR4_PAE, 0, 40);
+    let tables = paging(PG, 0x1020, CR4_PAE, 0);
     let memory =
         Memory::of(&[(0x1020 + 8 * 3, 0x2021), (0x2000, 0x3003), (0x3000, 0x9003), (0x2008, 0x20_0083)]);
-    assert_eq!(to(paging, &memory, 0xc000_0010), Ok((0x9010, 12)));
-    assert_eq!(to(paging, &memory, 0xdead_beef_c020_0010), Ok((0x20_0010, 21)));
-    assert_eq!(to(paging, &memory, 0), Err(Fault::Page(0)));
+    assert_eq!(to(tables, &memory, 0xc000_0010), Ok(0x9010));
+    assert_eq!(to(tables, &memory, 0xdead_beef_c020_0010), Ok(0x20_0010));
+    assert_eq!(to(tables, &memory, 0), Err(Fault::Page(0)));
 }
 
 #[test]
 fn legacy_paging() {
     let memory = Memory::of(&[(0x1004, 0x2003), (0x2004, 0x7003), (0x1008, 0x80_4083)]);
-    let paging = Paging::new(PG, 0x1000, CR4_PSE, 0, 40);
-    assert_eq!(to(paging, &memory, 0x40_1234), Ok((0x7234, 12)));
-    assert_eq!(to(paging, &memory, 0x80_1234), Ok((0x2_0080_1234, 22)));
-    let narrow = Paging::new(PG, 0x1000, CR4_PSE, 0, 32);
-    assert_eq!(to(narrow, &memory, 0x80_1234), Err(Fault::Page(PRESENT | RESERVED)));
-    assert_eq!(to(Paging::new(0, 0, 0, 0, 40), &memory, 0x1_0000_1234), Ok((0x1234, 64)));
+    let tables = paging(PG, 0x1000, CR4_PSE, 0);
+    assert_eq!(to(tables, &memory, 0x40_1234), Ok(0x7234));
+    assert_eq!(to(tables, &memory, 0x80_1234), Ok(0x2_0080_1234));
+    assert_eq!(to(paging(0, 0, 0, 0), &memory, 0x1_0000_1234), Ok(0x1234));
 }
 
 #[test]
@@ -85,29 +86,28 @@ fn rights() {
         Memory::of(&[(0x1000, 0x2007), (0x2000, 0x3007), (0x3000, 0x4007), (0x4000, 0x5000 | flags)])
     };
     let nx = 1 << 63;
-    let user = Privilege::User;
-    let ac = Privilege::Supervisor { ac: true };
-    for (flags, access, privilege, expected) in [
-        (0x1, Access::Read, KERNEL, None),
-        (0x1, Access::Write, KERNEL, Some(WRITE)),
+    let user = ControlRegs { cpl: 3, ..long() };
+    let kernel = long();
+    for (flags, access, who, expected) in [
+        (0x1, Access::Read, kernel, None),
+        (0x1, Access::Write, kernel, Some(WRITE)),
         (0x1, Access::Read, user, Some(USER)),
         (0x7, Access::Write, user, None),
         (0x5, Access::Write, user, Some(USER | WRITE)),
-        (0x7, Access::Read, KERNEL, Some(0)),
-        (0x7, Access::Read, ac, None),
-        (0x5, Access::Write, ac, Some(WRITE)),
-        (0x7, Access::Fetch, ac, Some(FETCH)),
-        (0x1, Access::Fetch, KERNEL, None),
-        (nx | 1, Access::Fetch, KERNEL, Some(FETCH)),
+        (0x7, Access::Read, kernel, None),
+        (0x5, Access::Write, kernel, Some(WRITE)),
+        (0x7, Access::Fetch, kernel, Some(FETCH)),
+        (0x1, Access::Fetch, kernel, None),
+        (nx | 1, Access::Fetch, kernel, Some(FETCH)),
         (nx | 7, Access::Fetch, user, Some(USER | FETCH)),
     ] {
-        let got = long().translate(&one(flags), 0, access, privilege).err();
-        assert_eq!(got, expected.map(|c| Fault::Page(c | PRESENT)), "{flags:#x} {access:?} {privilege:?}");
+        let got = who.translate(&one(flags), 0, access).err();
+        assert_eq!(got, expected.map(|c| Fault::Page(c | PRESENT)), "{flags:#x} {access:?} {who:?}");
     }
-    let no_wp = Paging::new(CR0_PG, 0x1000, CR4_PAE, EFER_LMA, 40);
-    assert!(no_wp.translate(&one(1), 0, Access::Write, KERNEL).is_ok());
+    let no_wp = paging(CR0_PG, 0x1000, CR4_PAE, EFER_LMA);
+    assert!(no_wp.translate(&one(1), 0, Access::Write).is_ok());
     assert_eq!(
-        no_wp.translate(&one(nx | 1), 0, Access::Read, KERNEL),
+        no_wp.translate(&one(nx | 1), 0, Access::Read),
         Err(Fault::Page(PRESENT | RESERVED)),
         "NX is reserved while it is off"
     );
@@ -117,7 +117,7 @@ fn rights() {
 fn a_table_outside_memory_is_named() {
     let memory = Memory::of(&[(0x1000, 0xff_ffff_f003)]);
     assert_eq!(to(long(), &memory, 0), Err(Fault::Page(0)));
-    let wide = Paging::new(PG, 0x1000, CR4_PAE, EFER_LMA, 52);
+    let wide = paging(PG, 0x1000, CR4_PAE, EFER_LMA);
     let memory = Memory::of(&[(0x1000, 0x100_0000_0003)]);
     assert_eq!(to(wide, &memory, 0), Err(Fault::NoTable(Gaddr(0x100_0000_0000))));
 }
@@ -137,11 +137,11 @@ impl ReadGuestPhys for Noise {
 
 proptest! {
     #[test]
-    fn any_tables_are_safe(seed: u64, cr0: u64, cr3: u64, cr4: u64, efer: u64, bits: u8, linear: u64) {
-        let paging = Paging::new(cr0 | CR0_PG, cr3, cr4, efer, bits);
+    fn any_tables_are_safe(seed: u64, cr0: u64, cr3: u64, cr4: u64, efer: u64, user: bool, linear: u64) {
+        let tables = ControlRegs { cpl: if user { 3 } else { 0 }, ..paging(cr0 | CR0_PG, cr3, cr4, efer) };
         for access in [Access::Read, Access::Write, Access::Fetch] {
-            if let Ok(t) = paging.translate(&Noise(seed), linear, access, Privilege::User) {
-                prop_assert_eq!(t.address.0 & 0xfff, linear & 0xfff);
+            if let Ok(at) = tables.translate(&Noise(seed), linear, access) {
+                prop_assert_eq!(at.0 & 0xfff, linear & 0xfff);
             }
         }
     }
