@@ -28,8 +28,6 @@ refusals! {
         NotMemory(at: Gaddr) => EFAULT, "no memory at guest-physical {at}";
         /// It may not be written.
         ReadOnly(at: Gaddr) => EFAULT, "guest-physical {at} is read-only";
-        /// The guest's page tables have no such linear address.
-        NotLinear(at: u64) => EFAULT, "linear address {at:#x} is not mapped for that access";
     }
 }
 

@@ -8,10 +8,12 @@ use hypercall_abi::abi::Abi;
 use hypercall_abi::errno::Errno;
 use hypercall_abi::plain::Plain;
 
+use super::Result;
 use crate::console::Cut;
-use crate::domain::{Context, Domain, MemoryFault, VcpuRef};
-use crate::frame::{Gaddr, PAGE_SIZE};
+use crate::domain::{Context, Domain, VcpuRef};
+use crate::frame::Gaddr;
 use crate::guest_cpu::GuestCpu;
+use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
 use crate::linear;
@@ -125,7 +127,7 @@ impl<M: Machine> Call<'_, M> {
     /// # Errors
     /// EFAULT.
     #[inline]
-    pub fn read<T: Plain>(&self, at: u64) -> Result<T, Refused> {
+    pub fn read<T: Plain>(&self, at: u64) -> Result<T> {
         let mut value = T::zeroed();
         self.read_bytes(at, value.as_bytes_mut())?;
         Ok(value)
@@ -135,8 +137,18 @@ impl<M: Machine> Call<'_, M> {
     ///
     /// # Errors
     /// EFAULT.
-    pub fn read_element<T: Plain>(&self, array: u64, index: u64) -> Result<T, Refused> {
+    pub fn read_element<T: Plain>(&self, array: u64, index: u64) -> Result<T> {
         self.read(element_at::<T>(array, index)?)
+    }
+
+    /// Copies an argument in, and back out as `change` leaves it, unless that refuses.
+    ///
+    /// # Errors
+    /// EFAULT, and those of `change`.
+    pub fn update<T: Plain>(&self, at: u64, change: impl FnOnce(&mut T) -> Result<()>) -> Result<()> {
+        let mut value = self.read(at)?;
+        change(&mut value)?;
+        self.write(at, &value)
     }
 
     /// Copies bytes in.
@@ -144,7 +156,7 @@ impl<M: Machine> Call<'_, M> {
     /// # Errors
     /// EFAULT.
     #[inline]
-    pub fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result<(), Refused> {
+    pub fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result<()> {
         Ok(linear::read(self.vcpu, self.context, at, into, Access::Read)?)
     }
 
@@ -153,7 +165,7 @@ impl<M: Machine> Call<'_, M> {
     /// # Errors
     /// EFAULT.
     #[inline]
-    pub fn write<T: Plain>(&self, at: u64, value: &T) -> Result<(), Refused> {
+    pub fn write<T: Plain>(&self, at: u64, value: &T) -> Result<()> {
         self.write_bytes(at, value.as_bytes())
     }
 
@@ -161,7 +173,7 @@ impl<M: Machine> Call<'_, M> {
     ///
     /// # Errors
     /// EFAULT.
-    pub fn write_element<T: Plain>(&self, array: u64, index: u64, value: &T) -> Result<(), Refused> {
+    pub fn write_element<T: Plain>(&self, array: u64, index: u64, value: &T) -> Result<()> {
         self.write(element_at::<T>(array, index)?, value)
     }
 
@@ -170,15 +182,28 @@ impl<M: Machine> Call<'_, M> {
     /// # Errors
     /// EFAULT.
     #[inline]
-    pub fn write_bytes(&self, at: u64, from: &[u8]) -> Result<(), Refused> {
+    pub fn write_bytes(&self, at: u64, from: &[u8]) -> Result<()> {
         Ok(linear::write(self.vcpu, self.context, at, from)?)
+    }
+
+    /// Copies values out to an array that has room for `room` of them; returns how many it got.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn write_all<T: Plain>(&self, array: u64, room: u32, values: impl Iterator<Item = T>) -> Result<u32> {
+        let mut count = 0;
+        for value in values.take(room as usize) {
+            self.write_element(array, count.into(), &value)?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// The guest-physical address behind a linear one that the caller may write.
     ///
     /// # Errors
     /// EFAULT.
-    pub fn writable_address(&self, at: u64) -> Result<Gaddr, Refused> {
+    pub fn writable_address(&self, at: u64) -> Result<Gaddr> {
         Ok(linear::translate(self.vcpu, self.context, at, Access::Write)?)
     }
 
@@ -186,7 +211,7 @@ impl<M: Machine> Call<'_, M> {
     ///
     /// # Errors
     /// ESRCH if there is none, EPERM if it is not the caller's to control.
-    pub fn target(&self, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+    pub fn target(&self, id: u16) -> Result<Arc<Domain<M>>> {
         if id == hypercall_abi::xen::DOMID_SELF || DomId(id) == self.domain().id {
             return Ok(self.domain().clone());
         }
@@ -214,7 +239,7 @@ impl<M: Machine> Call<'_, M> {
     ///
     /// # Errors
     /// ESRCH if there is none.
-    pub fn other(&self, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+    pub fn other(&self, id: u16) -> Result<Arc<Domain<M>>> {
         if id == hypercall_abi::xen::DOMID_SELF {
             return Ok(self.domain().clone());
         }
@@ -224,22 +249,28 @@ impl<M: Machine> Call<'_, M> {
         }
     }
 
+    /// Logs what went wrong with the call, if the caller has not made too many such lines lately.
+    #[cold]
+    pub fn log(&self, what: fmt::Arguments<'_>) {
+        if self.domain().may_log(self.hv.machine.now()) {
+            hv_log!(self.hv, Debug, "{}: {what}", self.vcpu);
+        }
+    }
+
     /// Checks that the caller controls the hypervisor.
     ///
     /// # Errors
     /// EPERM.
-    pub fn must_be_privileged(&self) -> Result<(), Refused> {
-        if self.domain().privileged {
-            return Ok(());
-        }
-        refuse!(EPERM, "{} does not control the hypervisor", self.domain().id)
+    pub fn must_be_privileged(&self) -> Result<()> {
+        ensure!(self.domain().privileged, EPERM, "{} does not control the hypervisor", self.domain().id);
+        Ok(())
     }
 }
 
 /// Where the `index`th element of an array is.
-pub(super) fn element_at<T>(array: u64, index: u64) -> Result<u64, MemoryFault> {
-    let offset = index.checked_mul(size_of::<T>() as u64);
-    offset
-        .and_then(|offset| array.checked_add(offset))
-        .ok_or(MemoryFault::NotLinear(array.wrapping_sub(PAGE_SIZE as u64)))
+pub(super) fn element_at<T>(array: u64, index: u64) -> Result<u64> {
+    match index.checked_mul(size_of::<T>() as u64).and_then(|offset| array.checked_add(offset)) {
+        Some(at) => Ok(at),
+        None => refuse!(EFAULT, "element {index} of an array at {array:#x} is past the address space"),
+    }
 }

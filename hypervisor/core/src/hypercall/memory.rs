@@ -7,12 +7,13 @@ use alloc::sync::Arc;
 
 use hypercall_abi::abi::{Abi, CompatU64, Word};
 use hypercall_abi::memory as abi;
+use hypercall_abi::plain::{Plain, bytes_of_mut};
 
-use super::{Call, Machine, Outcome, Refused, ensure, refuse, resource};
+use super::{Call, Machine, Outcome, Result, ensure, refuse, resource};
 use crate::domain::Domain;
+use crate::fallible;
 use crate::frame::{Gfn, Mfn};
 use crate::frames::FrameRef;
-use crate::hv_log;
 use crate::p2m::{Access, Entry, PageType};
 
 /// Extents of one frame that one step handles; larger extents count for more.
@@ -23,74 +24,69 @@ const MAX_ORDER: u32 = 9;
 /// The most extents: how many are done must fit above the operation's number.
 const MAX_EXTENTS: u64 = u32::MAX as u64 >> abi::EXTENT_SHIFT;
 
-pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result<Outcome, Refused> {
+pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [command, arg, ..] = call.args;
     let op = command as u32 & ((1 << abi::EXTENT_SHIFT) - 1);
     let start = (command >> abi::EXTENT_SHIFT) & MAX_EXTENTS;
     match op {
-        abi::POPULATE_PHYSMAP | abi::DECREASE_RESERVATION => extents::<A, M>(call, op, start, arg),
+        abi::POPULATE_PHYSMAP | abi::DECREASE_RESERVATION => return extents::<A, M>(call, op, start, arg),
         abi::ADD_TO_PHYSMAP => {
             let add: abi::AddToPhysmap<A> = call.read(arg)?;
             let domain = call.target(add.domid)?;
             let place = Place { space: add.space, foreign: add.domid, idx: add.idx.get() };
             add_to_physmap(call, &domain, &place, Gfn(add.gpfn.get()))?;
-            Ok(Outcome::OK)
         }
-        abi::ACQUIRE_RESOURCE => resource::acquire::<A, M>(call, start, arg),
-        abi::ADD_TO_PHYSMAP_BATCH => add_batch::<A, M>(call, start, arg),
+        abi::ACQUIRE_RESOURCE => return resource::acquire::<A, M>(call, start, arg),
+        abi::ADD_TO_PHYSMAP_BATCH => return add_batch::<A, M>(call, start, arg),
         abi::REMOVE_FROM_PHYSMAP => {
             let remove: abi::RemoveFromPhysmap<A> = call.read(arg)?;
             let domain = call.target(remove.domid)?;
             let flush = || call.hv.flush_guest_tlbs(&domain);
             let removable = |e: &Entry| !matches!(e.kind, PageType::GrantMapped { .. });
             domain.memory.unmap(Gfn(remove.gpfn.get()), removable, flush)?;
-            Ok(Outcome::OK)
         }
         abi::CURRENT_RESERVATION | abi::MAXIMUM_RESERVATION | abi::MAXIMUM_GPFN => {
             let of: abi::MemoryDomain = call.read(arg)?;
-            let domain = call.target(of.domid)?;
-            Ok(Outcome::Done(match op {
-                abi::CURRENT_RESERVATION => i64::from(domain.memory.frames()),
-                abi::MAXIMUM_RESERVATION => i64::from(domain.memory.max_frames()),
-                _ => domain.memory.highest_gfn().0 as i64,
-            }))
+            let memory = &call.target(of.domid)?.memory;
+            return Ok(Outcome::Done(match op {
+                abi::CURRENT_RESERVATION => memory.frames().into(),
+                abi::MAXIMUM_RESERVATION => memory.max_frames().into(),
+                _ => memory.highest_gfn().0 as i64,
+            }));
         }
-        abi::MAXIMUM_RAM_PAGE => Ok(Outcome::Done(call.hv.machine.table().end().0 as i64 - 1)),
-        abi::MEMORY_MAP => memory_map::<A, M>(call, arg),
-        abi::SET_MEMORY_MAP => set_memory_map::<A, M>(call, arg),
+        abi::MAXIMUM_RAM_PAGE => return Ok(Outcome::Done(call.hv.machine.table().end().0 as i64 - 1)),
+        // What the tools (or, for the control domain, the builder) gave the caller's domain.
+        abi::MEMORY_MAP => {
+            let entries = call.domain().memory_map.lock();
+            ensure!(!entries.is_empty(), ENOSYS, "{} was given no memory map", call.domain().id);
+            call.update(arg, |map| show_map::<A, M>(call, map, &entries))?;
+        }
+        abi::SET_MEMORY_MAP => set_memory_map::<A, M>(call, arg)?,
         abi::MACHINE_MEMORY_MAP => {
             call.must_be_privileged()?;
-            let mut map: abi::MemoryMap<A> = call.read(arg)?;
-            let entries = call.hv.machine.memory_map();
-            let shown = entries.len().min(map.nr_entries as usize);
-            for (i, entry) in entries.iter().take(shown).enumerate() {
-                call.write_element(map.buffer.get(), i as u64, entry)?;
-            }
-            map.nr_entries = shown as u32;
-            call.write(arg, &map)?;
-            Ok(Outcome::OK)
+            call.update(arg, |map| show_map::<A, M>(call, map, call.hv.machine.memory_map()))?;
         }
         abi::CLAIM_PAGES => {
             call.must_be_privileged()?;
             let claim: abi::Reservation<A> = call.read(arg)?;
-            if claim.nr_extents.get() > call.hv.machine.table().free_frames() {
-                refuse!(ENOMEM, "a claim of {} frames is more than is free", claim.nr_extents.get());
-            }
-            Ok(Outcome::OK)
+            let (wanted, free) = (claim.nr_extents.get(), call.hv.machine.table().free_frames());
+            ensure!(wanted <= free, ENOMEM, "a claim of {wanted} frames, of which {free} are free");
         }
-        abi::RESERVED_DEVICE_MEMORY_MAP => Ok(Outcome::OK),
+        abi::RESERVED_DEVICE_MEMORY_MAP => {}
         op => refuse!(ENOSYS, "memory_op {op} is not known"),
     }
+    Ok(Outcome::OK)
+}
+
+/// The call goes on from extent `next`.
+pub(super) fn go_on<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: u32, next: u64) -> Result {
+    call.set_arg::<A>(0, u64::from(op) | next << abi::EXTENT_SHIFT);
+    Ok(Outcome::Again)
 }
 
 /// Populates or gives back extents. The result is the number done: fewer than asked for when memory or the limit ran
 /// out.
-fn extents<A: Abi, M: Machine>(
-    call: &mut Call<'_, M>,
-    op: u32,
-    start: u64,
-    arg: u64,
-) -> Result<Outcome, Refused> {
+fn extents<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: u32, start: u64, arg: u64) -> Result {
     let reservation: abi::Reservation<A> = call.read(arg)?;
     let (count, order) = (reservation.nr_extents.get(), reservation.extent_order);
     if order > MAX_ORDER || count > MAX_EXTENTS {
@@ -113,27 +109,15 @@ fn extents<A: Abi, M: Machine>(
             decrease(call, &domain, gfn, order)
         };
         if let Err(refused) = result {
-            if domain.may_log(call.hv.machine.now()) {
-                hv_log!(call.hv, Debug, "{}: extent {done} of {count}: {refused}", call.vcpu);
-            }
+            call.log(format_args!("extent {done} of {count}: {refused}"));
             return Ok(Outcome::Done(done as i64));
         }
     }
-    if stop == count {
-        return Ok(Outcome::Done(count as i64));
-    }
-    let command = u64::from(op) | stop << abi::EXTENT_SHIFT;
-    call.set_arg::<A>(0, command);
-    Ok(Outcome::Again)
+    if stop == count { Ok(Outcome::Done(count as i64)) } else { go_on::<A, M>(call, op, stop) }
 }
 
 /// Puts fresh zeroed memory at `gfn`. An identity-mapped domain gets the frames of the same number, or nothing.
-fn populate<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    gfn: Gfn,
-    order: u32,
-) -> Result<(), Refused> {
+fn populate<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, gfn: Gfn, order: u32) -> Result<()> {
     let machine = call.hv.machine;
     let max = domain.memory.max_frames();
     if gfn.checked_add(1 << order).is_none() || !gfn.is_aligned(order) {
@@ -166,12 +150,7 @@ fn populate<M: Machine>(
 }
 
 /// Takes memory away from `gfn`.
-fn decrease<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    gfn: Gfn,
-    order: u32,
-) -> Result<(), Refused> {
+fn decrease<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, gfn: Gfn, order: u32) -> Result<()> {
     ensure!(gfn.checked_add(1 << order).is_some(), EINVAL, "guest frame {gfn} is past the address space");
     let flush = || call.hv.flush_guest_tlbs(domain);
     if order == 0 {
@@ -189,12 +168,7 @@ struct Place {
     idx: u64,
 }
 
-fn add_to_physmap<M: Machine>(
-    call: &Call<'_, M>,
-    domain: &Arc<Domain<M>>,
-    place: &Place,
-    gfn: Gfn,
-) -> Result<(), Refused> {
+fn add_to_physmap<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, place: &Place, gfn: Gfn) -> Result<()> {
     let flush = || call.hv.flush_guest_tlbs(domain);
     let (frame, kind) = match place.space {
         abi::MAPSPACE_SHARED_INFO if place.idx == 0 => (domain.shared_info.clone(), PageType::Ram),
@@ -209,10 +183,7 @@ fn add_to_physmap<M: Machine>(
     };
     let access = if kind == PageType::Foreign { Access::READ_WRITE } else { Access::ALL };
     let mfn = frame.mfn();
-    domain.memory.map(gfn, frame, kind, access, flush).map_err(|(error, frame)| {
-        drop(frame);
-        error
-    })?;
+    domain.memory.map(gfn, frame, kind, access, flush).map_err(|(error, _)| error)?;
     if place.space == abi::MAPSPACE_GMFN && Gfn(place.idx) != gfn {
         let moved = |entry: &Entry| entry.mfn == mfn;
         domain.memory.unmap(Gfn(place.idx), moved, flush).or_else(|error| {
@@ -225,7 +196,7 @@ fn add_to_physmap<M: Machine>(
 }
 
 /// Another domain whose memory the caller may map because it controls it.
-pub(super) fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, Refused> {
+pub(super) fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>> {
     call.must_be_privileged()?;
     let foreign = call.other(id)?;
     ensure!(foreign.id != call.domain().id, EINVAL, "{} is not foreign to itself", foreign.id);
@@ -233,7 +204,7 @@ pub(super) fn foreign_domain<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<
     Ok(foreign)
 }
 
-fn add_batch<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, arg: u64) -> Result<Outcome, Refused> {
+fn add_batch<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, arg: u64) -> Result {
     let batch: abi::AddToPhysmapBatch<A> = call.read(arg)?;
     let domain = call.target(batch.domid)?;
     let count = u64::from(batch.size);
@@ -248,46 +219,32 @@ fn add_batch<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, arg: u64) -
         };
         call.write_element(batch.errs.get(), i, &result)?;
     }
-    if stop == count {
-        return Ok(Outcome::OK);
-    }
-    call.set_arg::<A>(0, u64::from(abi::ADD_TO_PHYSMAP_BATCH) | stop << abi::EXTENT_SHIFT);
-    Ok(Outcome::Again)
+    if stop == count { Ok(Outcome::OK) } else { go_on::<A, M>(call, abi::ADD_TO_PHYSMAP_BATCH, stop) }
 }
 
-/// The memory map that the tools (or, for the control domain, the builder) gave the caller's domain.
-fn memory_map<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
-    let mut map: abi::MemoryMap<A> = call.read(arg)?;
-    let domain = call.domain().clone();
-    let entries = domain.memory_map.lock();
-    ensure!(!entries.is_empty(), ENOSYS, "{} was given no memory map", domain.id);
-    let shown = entries.len().min(map.nr_entries as usize);
-    for (i, entry) in entries.iter().take(shown).enumerate() {
-        call.write_element(map.buffer.get(), i as u64, entry)?;
-    }
-    map.nr_entries = shown as u32;
-    call.write(arg, &map)?;
-    Ok(Outcome::OK)
+fn show_map<A: Abi, M: Machine>(
+    call: &Call<'_, M>,
+    map: &mut abi::MemoryMap<A>,
+    entries: &[abi::E820Entry],
+) -> Result<()> {
+    map.nr_entries = call.write_all(map.buffer.get(), map.nr_entries, entries.iter().copied())?;
+    Ok(())
 }
 
-fn set_memory_map<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<Outcome, Refused> {
+fn set_memory_map<A: Abi, M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
     /// As many entries as a boot protocol passes on.
     const MAX_ENTRIES: u32 = 128;
-    let map: abi::ForeignMemoryMap<A> = call.read(arg)?;
     call.must_be_privileged()?;
-    let domain = call.target(map.domid)?;
-    if map.map.nr_entries > MAX_ENTRIES {
-        refuse!(EINVAL, "a memory map of {} entries; {MAX_ENTRIES} are the most", map.map.nr_entries);
-    }
-    let mut entries = alloc::vec::Vec::new();
-    if entries.try_reserve_exact(map.map.nr_entries as usize).is_err() {
-        refuse!(ENOMEM, "no hypervisor memory for a memory map");
-    }
-    for i in 0..u64::from(map.map.nr_entries) {
-        entries.push(call.read_element::<abi::E820Entry>(map.map.buffer.get(), i)?);
-    }
+    let abi::ForeignMemoryMap::<A> { domid, map, .. } = call.read(arg)?;
+    let domain = call.target(domid)?;
+    let count = map.nr_entries;
+    ensure!(count <= MAX_ENTRIES, EINVAL, "a memory map of {count} entries; {MAX_ENTRIES} are the most");
+    let Ok(mut entries) = fallible::filled(count as usize, abi::E820Entry::zeroed) else {
+        refuse!(ENOMEM, "no hypervisor memory for a memory map")
+    };
+    call.read_bytes(map.buffer.get(), bytes_of_mut(&mut entries))?;
     *domain.memory_map.lock() = entries;
-    Ok(Outcome::OK)
+    Ok(())
 }
 
 /// A range of RAM for a memory map.

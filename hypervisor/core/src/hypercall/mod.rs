@@ -35,7 +35,7 @@ type Result<T = Outcome, E = Refused> = core::result::Result<T, E>;
 
 use core::sync::atomic::Ordering;
 
-use hypercall_abi::abi::{Abi, X32, X64};
+use hypercall_abi::abi::{Abi, Word, X32, X64};
 use hypercall_abi::errno::Errno;
 use hypercall_abi::xen as nr;
 
@@ -50,36 +50,35 @@ use crate::machine::Machine;
 /// Handles a hypercall exit.
 #[inline]
 pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
-    let control = context.guest.control();
-    let outcome = if control.cpl != 0 {
-        Ok(Outcome::Done(Errno::EPERM.to_result()))
+    let outcome = if context.guest.control().cpl != 0 {
+        Outcome::Done(Errno::EPERM.to_result())
     } else if context.is_64_bit() {
         enter::<X64, M>(hv, vcpu, context)
     } else {
         enter::<X32, M>(hv, vcpu, context)
     };
-    let result = match outcome {
-        Ok(Outcome::Done(value)) => value,
-        // The guest runs VMMCALL again, with interrupts taken in between.
-        Ok(Outcome::Again) => return,
-        Err(refused) => {
-            let number = context.guest.gprs().get32(Gpr::Rax);
-            log_refusal(hv, vcpu, number, &refused);
-            refused.errno().to_result()
-        }
-    };
+    // After `Again` the guest runs VMMCALL once more, with interrupts taken in between.
+    let Outcome::Done(result) = outcome else { return };
     skip(vcpu, context, Exiting::Vmmcall);
     let mask = if context.is_64_bit() { u64::MAX } else { 0xffff_ffff };
     context.guest.gprs_mut().set(Gpr::Rax, result as u64 & mask);
 }
 
 #[inline]
-fn enter<A: Abi, M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Result {
-    let mask = if A::BITS == 64 { u64::MAX } else { 0xffff_ffff };
+fn enter<A: Abi, M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Outcome {
     let gprs = context.guest.gprs();
     let number = gprs.get32(Gpr::Rax);
-    let args = argument_registers::<A>().map(|reg| gprs.get(reg) & mask);
-    dispatch::<A, M>(number, &mut Call { hv, vcpu, context, args, nested: false })
+    let args = argument_registers::<A>().map(|reg| A::Ulong::truncated(gprs.get(reg)).get());
+    answer::<A, M>(number, &mut Call { hv, vcpu, context, args, nested: false })
+}
+
+/// Runs a call. The caller gets the number of a refusal, the log its reason.
+#[inline]
+fn answer<A: Abi, M: Machine>(number: u32, call: &mut Call<'_, M>) -> Outcome {
+    dispatch::<A, M>(number, call).unwrap_or_else(|refused| {
+        call.log(format_args!("hypercall {number} refused, {refused:?}"));
+        Outcome::Done(refused.errno().to_result())
+    })
 }
 
 /// Where the arguments are (`public/arch-x86/xen-x86_64.h`, `xen-x86_32.h`).
@@ -120,12 +119,6 @@ fn unknown<M: Machine>(call: &Call<'_, M>, number: u32) {
     let before = call.vcpu.domain().logged_unknown.fetch_or(bit, Ordering::Relaxed);
     if before & bit == 0 {
         hv_log!(call.hv, Info, "{}: unknown hypercall {number}, answered with ENOSYS", call.vcpu);
-    }
-}
-
-fn log_refusal<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, number: u32, refused: &Refused) {
-    if vcpu.domain().may_log(hv.machine.now()) {
-        hv_log!(hv, Debug, "{vcpu}: hypercall {number} refused, {:?}: {refused}", refused.errno());
     }
 }
 

@@ -16,12 +16,10 @@ pub(super) fn multicall<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [list, count, ..] = call.args;
     ensure!(!call.nested, EINVAL, "a multicall in a multicall");
     let count = count & 0xffff_ffff;
-    let mask = if A::BITS == 64 { u64::MAX } else { 0xffff_ffff };
     let size = size_of::<MulticallEntry<A>>() as u64;
     for i in 0..count.min(BUDGET) {
-        let at = list.wrapping_add(i * size) & mask;
+        let at = A::Ulong::truncated(list.wrapping_add(i * size)).get();
         let mut entry: MulticallEntry<A> = call.read(at)?;
-        let number = entry.op.get() as u32;
         let mut inner = Call {
             hv: call.hv,
             vcpu: call.vcpu,
@@ -29,14 +27,7 @@ pub(super) fn multicall<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
             args: entry.args.map(Word::get),
             nested: true,
         };
-        let outcome = match super::dispatch::<A, M>(number, &mut inner) {
-            Ok(outcome) => outcome,
-            Err(refused) => {
-                super::log_refusal(inner.hv, inner.vcpu, number, &refused);
-                Outcome::Done(refused.errno().to_result())
-            }
-        };
-        match outcome {
+        match super::answer::<A, M>(entry.op.get() as u32, &mut inner) {
             Outcome::Done(result) => {
                 entry.result = A::Ulong::truncated(result as u64);
                 call.write(at, &entry)?;

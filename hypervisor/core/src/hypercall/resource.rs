@@ -6,7 +6,7 @@
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::memory as abi;
 
-use super::memory::{BUDGET, foreign_domain};
+use super::memory::{BUDGET, foreign_domain, go_on};
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::domain::Domain;
 use crate::frame::Gfn;
@@ -76,9 +76,5 @@ pub(super) fn acquire<A: Abi, M: Machine>(call: &mut Call<'_, M>, start: u64, ar
             .map(Gfn(gfn.get()), frame, PageType::Foreign, Access::READ_WRITE, flush)
             .map_err(|(error, _)| error)?;
     }
-    if stop >= count {
-        return Ok(Outcome::OK);
-    }
-    call.set_arg::<A>(0, u64::from(abi::ACQUIRE_RESOURCE) | stop << abi::EXTENT_SHIFT);
-    Ok(Outcome::Again)
+    if stop >= count { Ok(Outcome::OK) } else { go_on::<A, M>(call, abi::ACQUIRE_RESOURCE, stop) }
 }

@@ -6,8 +6,7 @@ use hypercall_abi::abi::Abi;
 use hypercall_abi::grant_table as abi;
 
 use super::{Array, Call, Machine, Result, UseError, status};
-use crate::domain::Domain;
-use crate::domain::{Ending, MAX_ENDING};
+use crate::domain::{Domain, Ending, MAX_ENDING};
 use crate::frames::FrameRef;
 use crate::gnttab::{MapRequest, Mapping, UnmapRequest};
 
@@ -16,11 +15,11 @@ const BUDGET: u64 = MAX_ENDING as u64;
 
 pub(super) fn map<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     for at in array.step::<abi::MapGrantRef>(BUDGET)? {
-        let mut op: abi::MapGrantRef = call.read(at)?;
-        let result = map_one(call, &mut op);
-        op.status = status(call, "map", result);
-        // If this fails, the caller has lost the handle of a mapping, to its own harm.
-        call.write(at, &op)?;
+        // If it cannot be written back, the caller has lost the handle of a mapping, to its own harm.
+        call.update(at, |op: &mut abi::MapGrantRef| {
+            op.status = status(call, "map", map_one(call, op));
+            Ok(())
+        })?;
     }
     array.after::<A, abi::MapGrantRef, M>(call, BUDGET)
 }
@@ -45,15 +44,16 @@ pub(super) fn unmap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) ->
     let mut unreadable = None;
     let places = array.step::<abi::UnmapGrantRef>(BUDGET)?;
     for ((at, mapping), result) in places.zip(&mut ending).zip(&mut results) {
-        let op: abi::UnmapGrantRef = match call.read(at) {
-            Ok(op) => op,
+        match call.read(at) {
+            Ok(op) => {
+                let taken = take(call.domain(), &op).map(|taken| *mapping = taken);
+                *result = Some((at, status(call, "unmap", taken)));
+            }
             Err(refused) => {
                 unreadable = Some(refused);
                 break;
             }
-        };
-        let taken = take(call.domain(), &op).map(|taken| *mapping = taken);
-        *result = Some((at, status(call, "unmap", taken)));
+        }
     }
     call.hv.end_mappings(call.domain(), ending);
     for (at, status) in results.into_iter().flatten() {

@@ -15,7 +15,6 @@ use hypercall_abi::plain::Plain;
 use super::call::element_at;
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::gnttab::{CacheFlush, GrantError, GrantRef};
-use crate::hv_log;
 use crate::hypervisor::UseError;
 use crate::p2m::PageType;
 
@@ -26,19 +25,22 @@ pub(super) fn grant_table_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Resu
     let op = call.args[0] as u32;
     let array = Array::of(call)?;
     match op {
-        abi::OP_MAP_GRANT_REF => map::map::<A, M>(call, array),
-        abi::OP_UNMAP_GRANT_REF => map::unmap::<A, M>(call, array),
-        abi::OP_COPY => copy::copy::<A, M>(call, array),
-        abi::OP_SETUP_TABLE => setup::setup_table::<A, M>(call, array),
-        abi::OP_QUERY_SIZE => setup::query_size(call, array),
-        abi::OP_GET_VERSION => setup::get_version(call, array),
-        abi::OP_SET_VERSION => setup::set_version(call, array),
-        abi::OP_GET_STATUS_FRAMES => setup::status_frames::<A, M>(call, array),
-        abi::OP_SWAP_GRANT_REF => swap::<A, M>(call, array),
-        abi::OP_CACHE_FLUSH => cache_flush::<A, M>(call, array),
-        abi::OP_TRANSFER | abi::OP_UNMAP_AND_REPLACE => Err(GrantError::ParavirtualOnly.into()),
+        abi::OP_MAP_GRANT_REF => return map::map::<A, M>(call, array),
+        abi::OP_UNMAP_GRANT_REF => return map::unmap::<A, M>(call, array),
+        abi::OP_COPY => return copy::copy::<A, M>(call, array),
+        abi::OP_SETUP_TABLE => call.update(array.only()?, |op| setup::setup_table::<A, M>(call, op))?,
+        abi::OP_QUERY_SIZE => call.update(array.only()?, |op| setup::query_size(call, op))?,
+        abi::OP_GET_VERSION => call.update(array.only()?, |op| setup::get_version(call, op))?,
+        abi::OP_SET_VERSION => setup::set_version(call, array.only()?)?,
+        abi::OP_GET_STATUS_FRAMES => {
+            call.update(array.only()?, |op| setup::status_frames::<A, M>(call, op))?
+        }
+        abi::OP_SWAP_GRANT_REF => return swap::<A, M>(call, array),
+        abi::OP_CACHE_FLUSH => return cache_flush::<A, M>(call, array),
+        abi::OP_TRANSFER | abi::OP_UNMAP_AND_REPLACE => return Err(GrantError::ParavirtualOnly.into()),
         op => refuse!(ENOSYS, "grant_table_op {op} is not known"),
     }
+    Ok(Outcome::OK)
 }
 
 /// The elements that are left to do.
@@ -57,7 +59,7 @@ impl Array {
     }
 
     /// The only element, for operations that take one.
-    fn single(self) -> Result<u64> {
+    fn only(self) -> Result<u64> {
         ensure!(self.len == 1, EINVAL, "{} elements for a grant operation that takes one", self.len);
         Ok(self.start)
     }
@@ -85,26 +87,18 @@ impl Array {
 
 /// The result of an element as its `status` field has it; a failure is logged.
 fn status<M: Machine>(call: &Call<'_, M>, what: &str, result: Result<(), impl Into<UseError>>) -> i16 {
-    match result.map_err(Into::into) {
-        Ok(()) => abi::STATUS_OKAY,
-        Err(error) => report(call, what, error),
-    }
-}
-
-#[cold]
-fn report<M: Machine>(call: &Call<'_, M>, what: &str, error: UseError) -> i16 {
-    if call.domain().may_log(call.hv.machine.now()) {
-        hv_log!(call.hv, Debug, "{}: grant {what}: {error}", call.vcpu);
-    }
+    let Err(error) = result.map_err(Into::into) else { return abi::STATUS_OKAY };
+    call.log(format_args!("grant {what}: {error}"));
     error.status()
 }
 
 fn swap<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
     for at in array.step::<abi::SwapGrantRef>(BUDGET)? {
-        let mut op: abi::SwapGrantRef = call.read(at)?;
-        let swapped = call.domain().grants.lock().swap(GrantRef(op.ref_a), GrantRef(op.ref_b));
-        op.status = status(call, "swap", swapped);
-        call.write(at, &op)?;
+        call.update(at, |op: &mut abi::SwapGrantRef| {
+            let swapped = call.domain().grants.lock().swap(GrantRef(op.ref_a), GrantRef(op.ref_b));
+            op.status = status(call, "swap", swapped);
+            Ok(())
+        })?;
     }
     array.after::<A, abi::SwapGrantRef, M>(call, BUDGET)
 }
