@@ -12,6 +12,7 @@ use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
 use crate::domain::{Context, Domain, SharedArea, VcpuRef};
+use crate::evtchn::Layout;
 use crate::frame::PAGE_SIZE;
 use crate::hypervisor::Hypervisor;
 use crate::machine::Machine;
@@ -105,17 +106,15 @@ pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
 
 /// Writes the wall clock into the shared page: the time of day at [`Nanos`](crate::time::Nanos) zero.
 pub fn publish_wall_clock<M: Machine>(hv: &Hypervisor<M>, domain: &Domain<M>) {
-    // Each of the domain's vCPUs and the control domain may write it.
-    let _one_writer = domain.events.lock();
+    // Held to the end: each of the domain's vCPUs and the control domain may write it.
+    let events = domain.events.lock();
     let offset = domain.time_offset.load(Ordering::Relaxed).saturating_mul(1_000_000_000);
     let base = hv.machine.wall_clock_base().saturating_add_signed(offset);
     let (seconds, nanoseconds) = (base / 1_000_000_000, (base % 1_000_000_000) as u32);
     let page = &domain.shared_info;
-    let compat = domain.shared_layout_32.load(Ordering::Relaxed);
-    let (version_at, high_at) = if compat {
-        (offset_of!(SharedInfo<X32>, wc_version), SharedInfo::<X32>::wc_sec_hi_offset())
-    } else {
-        (offset_of!(SharedInfo<X64>, wc_version), SharedInfo::<X64>::wc_sec_hi_offset())
+    let (version_at, high_at) = match events.layout() {
+        Layout::X32 => (offset_of!(SharedInfo<X32>, wc_version), SharedInfo::<X32>::wc_sec_hi_offset()),
+        Layout::X64 => (offset_of!(SharedInfo<X64>, wc_version), SharedInfo::<X64>::wc_sec_hi_offset()),
     };
     let version = page.load32(version_at) | 1;
     page.store32(version_at, version);

@@ -128,7 +128,6 @@ impl<M: Machine> Domain<M> {
             marks_runstate: AtomicBool::new(false),
             log_after: AtomicU64::new(0),
             running_on: AtomicU64::new(0),
-            shared_layout_32: AtomicBool::new(false),
             callback_vector: AtomicU32::new(0),
             logged_unknown: AtomicU64::new(0),
             teardown: Lock::new(Teardown::default()),

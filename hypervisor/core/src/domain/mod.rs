@@ -84,8 +84,6 @@ pub struct Domain<M: Machine> {
     pub(crate) log_after: AtomicU64,
     /// CPUs that have one of the vCPUs loaded.
     pub(crate) running_on: AtomicU64,
-    /// Whether the guest's hypercalls and shared pages have the 32-bit layout.
-    pub(crate) shared_layout_32: AtomicBool,
     /// The vector of [`PARAM_CALLBACK_IRQ`](hypercall_abi::hvm::PARAM_CALLBACK_IRQ), 0 for none.
     pub(crate) callback_vector: AtomicU32,
     /// Hypercall numbers that were unknown and have been logged, one bit each.

@@ -1,12 +1,13 @@
 //! `hvm_op` (`public/hvm/hvm_op.h`): parameters and the upcall vector.
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::hvm as abi;
 
+use super::page::learn_layout;
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
-use crate::domain::Requests;
-use crate::evtchn::Layout;
+use crate::domain::{Domain, Requests};
 use crate::ids::VcpuId;
 use crate::shared;
 
@@ -15,15 +16,19 @@ const CALLBACK_TYPE_SHIFT: u32 = 56;
 pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
     match op as u32 {
-        abi::OP_SET_PARAM => set_param(call, arg)?,
-        abi::OP_GET_PARAM => {
+        abi::OP_SET_PARAM | abi::OP_GET_PARAM => {
             let mut param: abi::Param = call.read(arg)?;
             let domain = call.target(param.domid)?;
             let Some(slot) = domain.params.get(param.index as usize) else {
                 refuse!(EINVAL, "HVM parameter {} does not exist", param.index)
             };
-            param.value = slot.load(Ordering::Acquire);
-            call.write(arg, &param)?;
+            if op as u32 == abi::OP_SET_PARAM {
+                before_set(call, &domain, &param)?;
+                slot.store(param.value, Ordering::Release);
+            } else {
+                param.value = slot.load(Ordering::Acquire);
+                call.write(arg, &param)?;
+            }
         }
         abi::OP_SET_EVTCHN_UPCALL_VECTOR => {
             let set: abi::EvtchnUpcallVector = call.read(arg)?;
@@ -42,12 +47,8 @@ pub(super) fn hvm_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     Ok(Outcome::OK)
 }
 
-fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<()> {
-    let param: abi::Param = call.read(arg)?;
-    let domain = call.target(param.domid)?;
-    let Some(slot) = domain.params.get(param.index as usize) else {
-        refuse!(EINVAL, "HVM parameter {} does not exist", param.index)
-    };
+/// What the hypervisor makes of a parameter's new value.
+fn before_set<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, param: &abi::Param) -> Result<()> {
     match param.index {
         abi::PARAM_CALLBACK_IRQ => {
             // The other kinds are interrupt lines, which a PVH guest does not have: they are accepted and never raised.
@@ -57,10 +58,8 @@ fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<()> {
             domain.callback_vector.store(vector.into(), Ordering::Relaxed);
             if domain.id == call.domain().id {
                 // The other moment at which the width of the guest's kernel is known.
-                let compat = !call.context.is_64_bit();
-                domain.shared_layout_32.store(compat, Ordering::Relaxed);
-                domain.events.lock().set_layout(if compat { Layout::X32 } else { Layout::X64 });
-                shared::publish_wall_clock(call.hv, &domain);
+                learn_layout(domain, call.context);
+                shared::publish_wall_clock(call.hv, domain);
             }
             domain.vcpu_refs().for_each(|vcpu| call.hv.sched.signal(&vcpu, Requests::UPCALL));
         }
@@ -75,6 +74,5 @@ fn set_param<M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result<()> {
         }
         _ => {}
     }
-    slot.store(param.value, Ordering::Release);
     Ok(())
 }

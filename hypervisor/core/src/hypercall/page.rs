@@ -1,13 +1,11 @@
 //! The hypercall page: the guest names a page of its memory and gets it filled with one stub per hypercall number.
 
-use crate::domain::{Context, VcpuRef};
+use crate::domain::{Context, Domain, VcpuRef};
 use crate::evtchn::Layout;
 use crate::frame::{Gfn, PAGE_SHIFT, PAGE_SIZE};
 use crate::guest_cpu::GuestCpu;
 use crate::machine::Machine;
 use crate::page::GuestPage;
-
-use core::sync::atomic::Ordering;
 
 const STUB: usize = 32;
 const IRET: usize = 23;
@@ -37,8 +35,11 @@ pub fn install<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, value: u
         }
         page.write(number * STUB, &stub);
     }
-    let compat = !context.is_64_bit();
-    domain.shared_layout_32.store(compat, Ordering::Relaxed);
-    domain.events.lock().set_layout(if compat { Layout::X32 } else { Layout::X64 });
+    learn_layout(domain, context);
     Some(())
+}
+
+/// The width of the guest's kernel is that of the code that runs now.
+pub(super) fn learn_layout<M: Machine>(domain: &Domain<M>, context: &Context<M>) {
+    domain.events.lock().set_layout(if context.is_64_bit() { Layout::X64 } else { Layout::X32 });
 }
