@@ -17,17 +17,25 @@ const RESET_BUDGET: u32 = 256;
 
 pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
+    let domain = call.domain();
+    let events = &domain.events;
     match op as u32 {
         abi::OP_SEND => {
             let send: abi::Send = call.read(arg)?;
-            call.hv.send_event(call.domain(), Port(send.port))?;
+            call.hv.send_event(domain, Port(send.port))?;
         }
         abi::OP_UNMASK => {
             let unmask: abi::Unmask = call.read(arg)?;
-            let wake = call.domain().events.lock().unmask(Port(unmask.port))?;
-            call.hv.notify(call.domain(), wake);
+            let wake = events.lock().unmask(Port(unmask.port))?;
+            call.hv.notify(domain, wake);
         }
-        abi::OP_ALLOC_UNBOUND => alloc_unbound(call, arg)?,
+        abi::OP_ALLOC_UNBOUND => {
+            let mut alloc: abi::AllocUnbound = call.read(arg)?;
+            let domain = call.target(alloc.dom)?;
+            let remote = call.domain_id(alloc.remote_dom);
+            alloc.port = domain.events.lock().alloc_unbound(remote)?.0;
+            return_port(call, arg, &alloc, (&domain, alloc.port))?;
+        }
         abi::OP_BIND_INTERDOMAIN => bind_interdomain(call, arg)?,
         abi::OP_BIND_VIRQ => {
             let mut bind: abi::BindVirq = call.read(arg)?;
@@ -35,13 +43,13 @@ pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
             if virq.is_for_control_domain() {
                 call.must_be_privileged()?;
             }
-            bind.port = call.domain().events.lock().bind_virq(virq, VcpuId(bind.vcpu))?.0;
-            return_port(call, arg, &bind, bind.port)?;
+            bind.port = events.lock().bind_virq(virq, VcpuId(bind.vcpu))?.0;
+            return_port(call, arg, &bind, (domain, bind.port))?;
         }
         abi::OP_BIND_IPI => {
             let mut bind: abi::BindIpi = call.read(arg)?;
-            bind.port = call.domain().events.lock().bind_ipi(VcpuId(bind.vcpu))?.0;
-            return_port(call, arg, &bind, bind.port)?;
+            bind.port = events.lock().bind_ipi(VcpuId(bind.vcpu))?.0;
+            return_port(call, arg, &bind, (domain, bind.port))?;
         }
         abi::OP_BIND_PIRQ => {
             let bind: abi::BindPirq = call.read(arg)?;
@@ -49,30 +57,32 @@ pub(super) fn event_channel_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
         }
         abi::OP_CLOSE => {
             let close: abi::Close = call.read(arg)?;
-            close_port(call, call.domain(), Port(close.port))?;
+            close_port(call, domain, Port(close.port))?;
         }
-        abi::OP_STATUS => status(call, arg)?,
+        abi::OP_STATUS => call.update(arg, |status: &mut abi::Status| {
+            let found = call.target(status.dom)?.events.lock().status(Port(status.port))?;
+            found.write_to(status);
+            Ok(())
+        })?,
         abi::OP_BIND_VCPU => {
             let bind: abi::BindVcpu = call.read(arg)?;
-            call.domain().events.lock().bind_vcpu(Port(bind.port), VcpuId(bind.vcpu))?;
+            events.lock().bind_vcpu(Port(bind.port), VcpuId(bind.vcpu))?;
         }
         abi::OP_RESET => return reset(call, arg),
-        abi::OP_INIT_CONTROL => {
-            let mut init: abi::InitControl = call.read(arg)?;
+        abi::OP_INIT_CONTROL => call.update(arg, |init: &mut abi::InitControl| {
             let page = own_page(call, init.control_gfn)?;
-            init.link_bits =
-                call.domain().events.lock().init_control(VcpuId(init.vcpu), page, init.offset)?;
-            call.write(arg, &init)?;
-        }
+            init.link_bits = events.lock().init_control(VcpuId(init.vcpu), page, init.offset)?;
+            Ok(())
+        })?,
         abi::OP_EXPAND_ARRAY => {
             let expand: abi::ExpandArray = call.read(arg)?;
             let page = own_page(call, expand.array_gfn)?;
-            let wake = call.domain().events.lock().expand_array(page)?;
-            call.hv.notify(call.domain(), wake);
+            let wake = events.lock().expand_array(page)?;
+            call.hv.notify(domain, wake);
         }
         abi::OP_SET_PRIORITY => {
             let set: abi::SetPriority = call.read(arg)?;
-            call.domain().events.lock().set_priority(Port(set.port), set.priority)?;
+            events.lock().set_priority(Port(set.port), set.priority)?;
         }
         op => refuse!(ENOSYS, "event_channel_op {op} is not known"),
     }
@@ -88,21 +98,15 @@ fn own_page<M: Machine>(call: &Call<'_, M>, gfn: u64) -> Result<FrameRef<M>> {
 }
 
 /// Writes the argument back with its new port; if that fails the port is closed again.
-fn return_port<M: Machine, T: Plain>(call: &Call<'_, M>, arg: u64, value: &T, port: u32) -> Result<()> {
+fn return_port<M: Machine, T: Plain>(
+    call: &Call<'_, M>,
+    arg: u64,
+    value: &T,
+    (domain, port): (&Arc<Domain<M>>, u32),
+) -> Result<()> {
     call.write(arg, value).inspect_err(|_| {
         // It was opened a moment ago; if the guest has closed it meanwhile, so much the better.
-        let _ = close_port(call, call.domain(), Port(port));
-    })
-}
-
-fn alloc_unbound<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
-    let mut alloc: abi::AllocUnbound = call.read(arg)?;
-    let domain = call.target(alloc.dom)?;
-    let remote = call.domain_id(alloc.remote_dom);
-    alloc.port = domain.events.lock().alloc_unbound(remote)?.0;
-    call.write(arg, &alloc).inspect_err(|_| {
-        // As in `return_port`.
-        let _ = close_port(call, &domain, Port(alloc.port));
+        let _ = close_port(call, domain, Port(port));
     })
 }
 
@@ -115,7 +119,7 @@ fn bind_interdomain<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
     let (port, wake) = bound?;
     call.hv.notify(call.domain(), wake);
     bind.local_port = port.0;
-    return_port(call, arg, &bind, port.0)
+    return_port(call, arg, &bind, (call.domain(), port.0))
 }
 
 /// Closes a port of `domain`, with both ends' locks if it has another end. The other end may change between looking and
@@ -125,14 +129,6 @@ fn close_port<M: Machine>(call: &Call<'_, M>, domain: &Arc<Domain<M>>, port: Por
     let peer = peer.and_then(|id| call.hv.domain(id)).unwrap_or_else(|| domain.clone());
     call.hv.with_events_of(domain, &peer, |pair| EventChannels::close(pair, port))?;
     Ok(())
-}
-
-fn status<M: Machine>(call: &Call<'_, M>, arg: u64) -> Result<()> {
-    let mut status: abi::Status = call.read(arg)?;
-    let domain = call.target(status.dom)?;
-    let found = domain.events.lock().status(Port(status.port))?;
-    found.write_to(&mut status);
-    call.write(arg, &status)
 }
 
 /// Closes all ports of a domain and goes back to the 2-level ABI, a bounded number of ports per step.

@@ -1,7 +1,5 @@
 //! `sched_op` (`public/sched.h`).
 
-use alloc::vec::Vec;
-
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::sched as abi;
 
@@ -12,7 +10,7 @@ use crate::ids::{Port, VcpuId};
 use crate::time::Nanos;
 
 /// The most ports that one poll names.
-const MAX_POLL: u32 = 128;
+const MAX_POLL: usize = 128;
 
 pub(super) fn sched_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
@@ -48,17 +46,14 @@ fn block<M: Machine>(call: &mut Call<'_, M>) {
 
 fn poll<A: Abi, M: Machine>(call: &mut Call<'_, M>, arg: u64) -> Result {
     let poll: abi::Poll<A> = call.read(arg)?;
-    if poll.nr_ports > MAX_POLL {
-        refuse!(EINVAL, "poll of {} ports, of which at most {MAX_POLL} are allowed", poll.nr_ports);
+    let mut ports = [Port(0); MAX_POLL];
+    let Some(ports) = ports.get_mut(..poll.nr_ports as usize) else {
+        refuse!(EINVAL, "poll of {} ports, of which at most {MAX_POLL} are allowed", poll.nr_ports)
+    };
+    for (i, port) in (0..).zip(ports.iter_mut()) {
+        *port = Port(call.read_element(poll.ports.get(), i)?);
     }
-    let mut ports = Vec::new();
-    if ports.try_reserve_exact(poll.nr_ports as usize).is_err() {
-        refuse!(ENOMEM, "no hypervisor memory for a poll");
-    }
-    for i in 0..u64::from(poll.nr_ports) {
-        ports.push(Port(call.read_element(poll.ports.get(), i)?));
-    }
-    if let Poll::Ready = call.domain().events.lock().poll(call.vcpu.id, &ports)? {
+    if let Poll::Ready = call.domain().events.lock().poll(call.vcpu.id, ports)? {
         return Ok(Outcome::OK);
     }
     let timeout = poll.timeout.get();

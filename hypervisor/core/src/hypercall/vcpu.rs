@@ -1,8 +1,10 @@
 //! `vcpu_op` (`public/vcpu.h`): what a domain does with its own vCPUs.
 
+use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::abi::{Abi, Word};
+use hypercall_abi::errno::Errno;
 use hypercall_abi::vcpu as abi;
 use hypercall_abi::xen::VcpuTimeInfo;
 
@@ -13,11 +15,9 @@ use crate::ids::VcpuId;
 use crate::time::Nanos;
 use crate::{interrupt, shared};
 
-/// The shortest period of a periodic timer, in nanoseconds.
-const MIN_PERIOD: u64 = Nanos::MILLISECOND;
-
-/// The longest one: Xen's `STIME_DELTA_MAX`. A sum with the system time does not overflow.
-const MAX_PERIOD: u64 = u64::MAX >> 2;
+/// Periods of a periodic timer, in nanoseconds. The longest one is Xen's `STIME_DELTA_MAX`: a sum with the system time
+/// does not overflow.
+const PERIODS: RangeInclusive<u64> = Nanos::MILLISECOND..=u64::MAX >> 2;
 
 pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, id, arg, ..] = call.args;
@@ -33,13 +33,9 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
         abi::OP_SET_PERIODIC_TIMER => {
             own(call, &vcpu)?;
             let set: abi::SetPeriodicTimer = call.read(arg)?;
-            if set.period_ns < MIN_PERIOD {
-                refuse!(EINVAL, "a timer period of {} ns is below {MIN_PERIOD}", set.period_ns);
-            }
-            if set.period_ns > MAX_PERIOD {
-                refuse!(EINVAL, "a timer period of {} ns is above {MAX_PERIOD}", set.period_ns);
-            }
-            call.context.timers.periodic = (call.hv.machine.now() + set.period_ns, set.period_ns);
+            let period = set.period_ns;
+            ensure!(PERIODS.contains(&period), EINVAL, "a timer period of {period} ns is not in {PERIODS:?}");
+            call.context.timers.periodic = (call.hv.machine.now() + period, period);
             interrupt::rearm(call.hv, call.vcpu, call.context);
         }
         abi::OP_STOP_PERIODIC_TIMER => {
@@ -48,7 +44,8 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
         }
         abi::OP_IS_UP => return Ok(Outcome::Done(i64::from(vcpu.is_online()))),
         abi::OP_UP => {
-            ensure!(!vcpu.context_is_fresh(), EINVAL, "{vcpu} has never been given registers");
+            let has_registers = vcpu.is_online() || vcpu.initialised.load(Ordering::Acquire);
+            ensure!(has_registers, EINVAL, "{vcpu} has never been given registers");
             call.hv.bring_up(&vcpu);
         }
         abi::OP_DOWN => call.hv.switch_off(&vcpu),
@@ -90,14 +87,14 @@ fn set_singleshot<A: Abi, M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>,
     own(call, vcpu)?;
     let set: abi::SetSingleshotTimer<A> = call.read(arg)?;
     let at = Nanos(set.timeout_abs_ns.get());
-    if at <= call.hv.machine.now() {
-        if set.flags.contains(abi::SingleshotFlags::FUTURE) {
-            return Ok(Outcome::Done(hypercall_abi::errno::Errno::ETIME.to_result()));
-        }
-        call.context.timers.singleshot = at;
+    let is_past = at <= call.hv.machine.now();
+    if is_past && set.flags.contains(abi::SingleshotFlags::FUTURE) {
+        return Ok(Outcome::Done(Errno::ETIME.to_result()));
+    }
+    call.context.timers.singleshot = at;
+    if is_past {
         interrupt::run_timers(call.hv, call.vcpu, call.context);
     } else {
-        call.context.timers.singleshot = at;
         interrupt::rearm(call.hv, call.vcpu, call.context);
     }
     Ok(Outcome::OK)
@@ -128,11 +125,4 @@ fn register_info<M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64
     }
     call.hv.notify(call.domain(), wake);
     Ok(())
-}
-
-/// A vCPU that has never had registers cannot be started.
-impl<M: Machine> VcpuRef<M> {
-    fn context_is_fresh(&self) -> bool {
-        !self.is_online() && !self.initialised.load(Ordering::Acquire)
-    }
 }

@@ -1,7 +1,6 @@
 //! `xen_version` (`public/version.h`): who the hypervisor is, as kernels and tools ask for it.
 
 use hypercall_abi::abi::{Abi, Word};
-use hypercall_abi::plain::Plain;
 use hypercall_abi::{features, version as abi};
 
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
@@ -10,51 +9,43 @@ use crate::frame::PAGE_SIZE;
 /// The interface version that is spoken.
 const VERSION: i64 = 4 << 16 | 17;
 
+const EXTRAVERSION: &str = concat!(".0-tenon-", env!("CARGO_PKG_VERSION"));
+const CHANGESET: &str = concat!("Tenon ", env!("CARGO_PKG_VERSION"));
+const CAPABILITIES: &str = "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
+
 pub(super) fn xen_version<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, buffer, ..] = call.args;
     match op as u32 {
         abi::OP_VERSION => return Ok(Outcome::Done(VERSION)),
         abi::OP_PAGESIZE => return Ok(Outcome::Done(PAGE_SIZE as i64)),
-        abi::OP_EXTRAVERSION => {
-            text::<M, { abi::EXTRAVERSION_LEN }>(
-                call,
-                buffer,
-                concat!(".0-tenon-", env!("CARGO_PKG_VERSION")),
-            )?;
-        }
-        abi::OP_CAPABILITIES => {
-            let what = "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
-            text::<M, { abi::CAPABILITIES_INFO_LEN }>(call, buffer, what)?;
-        }
-        abi::OP_CHANGESET => {
-            text::<M, { abi::CHANGESET_INFO_LEN }>(
-                call,
-                buffer,
-                concat!("Tenon ", env!("CARGO_PKG_VERSION")),
-            )?;
-        }
+        abi::OP_EXTRAVERSION => call.write(buffer, &text::<{ abi::EXTRAVERSION_LEN }>(EXTRAVERSION))?,
+        abi::OP_CAPABILITIES => call.write(buffer, &text::<{ abi::CAPABILITIES_INFO_LEN }>(CAPABILITIES))?,
+        abi::OP_CHANGESET => call.write(buffer, &text::<{ abi::CHANGESET_INFO_LEN }>(CHANGESET))?,
         abi::OP_COMMANDLINE => {
             call.must_be_privileged()?;
-            text::<M, { abi::COMMANDLINE_LEN }>(call, buffer, call.hv.machine.command_line())?;
+            call.write(buffer, &text::<{ abi::COMMANDLINE_LEN }>(call.hv.machine.command_line()))?;
         }
         abi::OP_COMPILE_INFO => {
-            let mut info = abi::CompileInfo::zeroed();
-            fill(&mut info.compiler, "rustc");
-            fill(&mut info.compile_by, "tenon");
-            fill(&mut info.compile_domain, "tenon");
-            call.write(buffer, &info)?;
+            call.write(
+                buffer,
+                &abi::CompileInfo {
+                    compiler: text("rustc"),
+                    compile_by: text("tenon"),
+                    compile_domain: text("tenon"),
+                    compile_date: text(""),
+                },
+            )?;
         }
         abi::OP_PLATFORM_PARAMETERS => {
             // Where a paravirtualized guest would find the hypervisor: there is none.
             let parameters = abi::PlatformParameters::<A> { virt_start: A::Ulong::truncated(0) };
             call.write(buffer, &parameters)?;
         }
-        abi::OP_GET_FEATURES => {
-            let mut info: abi::FeatureInfo = call.read(buffer)?;
+        abi::OP_GET_FEATURES => call.update(buffer, |info: &mut abi::FeatureInfo| {
             ensure!(info.submap_idx == 0, EINVAL, "feature submap {} does not exist", info.submap_idx);
             info.submap = features_of(call);
-            call.write(buffer, &info)?;
-        }
+            Ok(())
+        })?,
         abi::OP_GUEST_HANDLE => call.write(buffer, &*call.domain().handle.lock())?,
         abi::OP_BUILD_ID => refuse!(ENODATA, "this build has no build id"),
         op => refuse!(ENOSYS, "xen_version {op} is not known"),
@@ -81,17 +72,11 @@ fn features_of<M: Machine>(call: &Call<'_, M>) -> u32 {
     common | mapping | control
 }
 
-/// Writes a fixed-size, zero-padded text.
-fn text<M: Machine, const N: usize>(call: &Call<'_, M>, at: u64, text: &str) -> Result<()> {
-    let mut bytes = [0u8; N];
-    fill(&mut bytes, text);
-    call.write_bytes(at, &bytes)
-}
-
-/// Copies what fits, leaving a zero at the end.
-fn fill(into: &mut [u8], text: &str) {
-    let room = into.len().saturating_sub(1);
-    for (to, from) in into.iter_mut().take(room).zip(text.bytes()) {
+/// A zero-terminated text: what fits of it.
+fn text<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (to, from) in bytes.iter_mut().take(N.saturating_sub(1)).zip(text.bytes()) {
         *to = from;
     }
+    bytes
 }
