@@ -34,7 +34,7 @@ fn run<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: &mut PlatformOp) -> Resul
         abi::ENTER_ACPI_SLEEP => sleep(call, op.payload())?,
         abi::FIRMWARE_INFO => {
             let info: abi::FirmwareInfo<A> = op.payload();
-            return Err(firmware(info.kind, info.index));
+            firmware(info.kind, info.index)?;
         }
         cmd => match refused(cmd) {
             Some((errno, what)) => {
@@ -71,13 +71,12 @@ fn refused(cmd: u32) -> Option<(Errno, &'static str)> {
 /// The wall clock was so many seconds when the system time was that.
 fn set_time<M: Machine>(call: &Call<'_, M>, seconds: u64, nanoseconds: u32, system_time: u64) -> Result<()> {
     let base = seconds.checked_mul(SECOND).and_then(|ns| ns.checked_add(nanoseconds.into()));
-    match base.and_then(|ns| ns.checked_sub(system_time)) {
-        Some(base) if u64::from(nanoseconds) < SECOND => {
-            call.hv.set_wall_clock(base);
-            Ok(())
-        }
-        _ => refuse!(EINVAL, "{seconds} s and {nanoseconds} ns at system time {system_time} ns"),
-    }
+    let base = base.and_then(|ns| ns.checked_sub(system_time)).filter(|_| u64::from(nanoseconds) < SECOND);
+    let Some(base) = base else {
+        refuse!(EINVAL, "{seconds} s and {nanoseconds} ns at system time {system_time} ns")
+    };
+    call.hv.set_wall_clock(base);
+    Ok(())
 }
 
 fn cpu_info<M: Machine>(call: &Call<'_, M>, info: &mut abi::Pcpuinfo) -> Result<()> {
@@ -124,15 +123,13 @@ fn sleep<M: Machine>(call: &Call<'_, M>, sleep: abi::EnterAcpiSleep) -> Result<(
 }
 
 /// Nothing was asked of the firmware at boot that could be told here: no disks, no screen, no EFI tables.
-fn firmware(kind: u32, index: u32) -> Refused {
+fn firmware(kind: u32, index: u32) -> Result<()> {
     match kind {
         abi::FW_DISK_INFO
         | abi::FW_DISK_MBR_SIGNATURE
         | abi::FW_VBEDDC_INFO
         | abi::FW_EFI_INFO
-        | abi::FW_KBD_SHIFT_FLAGS => {
-            Refused::new(Errno::ESRCH, format_args!("firmware information {kind}.{index} was not collected"))
-        }
-        _ => Refused::new(Errno::EINVAL, format_args!("firmware information {kind} is not known")),
+        | abi::FW_KBD_SHIFT_FLAGS => refuse!(ESRCH, "firmware information {kind}.{index} was not collected"),
+        _ => refuse!(EINVAL, "firmware information {kind} is not known"),
     }
 }

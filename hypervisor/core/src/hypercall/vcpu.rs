@@ -1,13 +1,13 @@
 //! `vcpu_op` (`public/vcpu.h`): what a domain does with its own vCPUs.
 
 use core::ops::RangeInclusive;
-use core::sync::atomic::Ordering;
 
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::errno::Errno;
 use hypercall_abi::vcpu as abi;
 use hypercall_abi::xen::VcpuTimeInfo;
 
+use super::vcpu_init::{has_registers, initialise};
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::domain::{Requests, SharedArea, VcpuRef};
 use crate::frame::{Gfn, PAGE_SIZE};
@@ -44,12 +44,11 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
         }
         abi::OP_IS_UP => return Ok(Outcome::Done(i64::from(vcpu.is_online()))),
         abi::OP_UP => {
-            let has_registers = vcpu.is_online() || vcpu.initialised.load(Ordering::Acquire);
-            ensure!(has_registers, EINVAL, "{vcpu} has never been given registers");
+            ensure!(has_registers(&vcpu), EINVAL, "{vcpu} has never been given registers");
             call.hv.bring_up(&vcpu);
         }
         abi::OP_DOWN => call.hv.switch_off(&vcpu),
-        abi::OP_INITIALISE => super::vcpu_init::initialise(call, &vcpu, arg)?,
+        abi::OP_INITIALISE => initialise(call, &vcpu, arg)?,
         abi::OP_GET_RUNSTATE_INFO => {
             let times = vcpu.sched.times(call.hv.machine.now());
             call.write(arg, &shared::runstate::<A>(&times))?;

@@ -6,13 +6,7 @@ use hypercall_abi::xen::CtlBitmap;
 
 use super::{Machine, On, ensure, refuse};
 use crate::hypercall::{Call, Result};
-use crate::hypervisor::Hypervisor;
 use crate::machine::CpuMask;
-
-/// The CPUs that run guests: the one pool.
-pub(in crate::hypercall) fn online<M: Machine>(hv: &Hypervisor<M>) -> CpuMask {
-    hv.sched.pool()
-}
 
 /// Reads the first 64 bits of a bitmap of the caller's; further ones cannot name anything.
 fn read_bitmap<M: Machine>(call: &Call<'_, M>, map: &CtlBitmap) -> Result<u64> {
@@ -50,7 +44,7 @@ pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity, set: bool) -> 
     if op.flags.difference(known) != AffinityFlags::empty() || op.flags.is_empty() {
         refuse!(EINVAL, "affinity flags {:#x} are not known", op.flags.bits());
     }
-    let online = online(on.call.hv).0;
+    let online = on.call.hv.sched.pool().0;
     if set && op.flags.contains(AffinityFlags::HARD) {
         let wanted = CpuMask(read_bitmap(on.call, &op.cpumap_hard)?);
         ensure!(wanted.0 & online != 0, EINVAL, "none of the CPUs {:#x} runs guests", wanted.0);

@@ -4,16 +4,16 @@
 //! before a bad one stays applied, as with Xen. As with Xen, too, loading switches every vCPU off, and one that is given
 //! registers on. That is what a domain builder needs; the records for moving a domain are refused by name.
 
-use core::sync::atomic::Ordering;
-
 use hypercall_abi::abi::Word;
 use hypercall_abi::domctl::{HvmContext, HvmContextPartial};
 use hypercall_abi::hvm as abi;
 use hypercall_abi::hvm::{HwCpu, HwMtrr, SaveDescriptor, SaveHeader, SaveRecord};
+use hypercall_abi::plain::Plain;
 
 use super::{Call, Machine, On, Result, ensure, records, refuse};
 use crate::domain::VcpuRef;
 use crate::guest_cpu::GuestCpu;
+use crate::hypercall::vcpu_init::give_registers;
 
 const DESCRIPTOR: u32 = size_of::<SaveDescriptor>() as u32;
 
@@ -26,11 +26,7 @@ struct Stream<'a, M: Machine> {
 }
 
 impl<M: Machine> Stream<'_, M> {
-    fn put<R: SaveRecord>(&mut self, instance: u32, record: &R) -> Result<()> {
-        self.put_bytes(R::CODE, instance, record.as_bytes())
-    }
-
-    fn put_bytes(&mut self, code: u16, instance: u32, bytes: &[u8]) -> Result<()> {
+    fn put(&mut self, code: u16, instance: u32, bytes: &[u8]) -> Result<()> {
         let descriptor =
             SaveDescriptor { typecode: code, instance: instance as u16, length: bytes.len() as u32 };
         let end = self.len + DESCRIPTOR + bytes.len() as u32;
@@ -55,15 +51,15 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &mut HvmContext) -> Result<()>
 }
 
 fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream<'_, M>) -> Result<()> {
-    stream.put(0, &header(on))?;
+    stream.put(SaveHeader::CODE, 0, header(on).as_bytes())?;
     for vcpu in on.domain.vcpu_refs() {
         if let Some(record) = cpu(on.call, &vcpu) {
-            stream.put(vcpu.id.0, &record)?;
+            stream.put(HwCpu::CODE, vcpu.id.0, record.as_bytes())?;
         }
         let record = records::save_mtrr(&vcpu.context.lock());
-        stream.put(vcpu.id.0, &record)?;
+        stream.put(HwMtrr::CODE, vcpu.id.0, record.as_bytes())?;
     }
-    stream.put_bytes(abi::SAVE_CODE_END, 0, &[])
+    stream.put(abi::SAVE_CODE_END, 0, &[])
 }
 
 fn header<M: Machine>(on: &On<'_, M>) -> SaveHeader {
@@ -87,29 +83,28 @@ fn cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Option<HwCpu> {
 pub(super) fn get_one<M: Machine>(on: &On<'_, M>, op: &mut HvmContextPartial) -> Result<()> {
     on.not_oneself()?;
     let vcpu = on.vcpu(op.instance)?;
-    let call = on.call;
-    op.bufsz = match u16::try_from(op.kind) {
-        Ok(abi::SAVE_CODE_CPU) => match call.hv.while_stopped(&on.domain, || cpu(call, &vcpu)) {
-            Some(record) => put_one(call, op, &record)?,
+    on.call.hv.while_stopped(&on.domain, || match u16::try_from(op.kind) {
+        Ok(abi::SAVE_CODE_CPU) => match cpu(on.call, &vcpu) {
+            Some(record) => put_one(on.call, op, record.as_bytes()),
             None => refuse!(ENODATA, "{vcpu} is not on"),
         },
         Ok(abi::SAVE_CODE_MTRR) => {
-            let record = call.hv.while_stopped(&on.domain, || records::save_mtrr(&vcpu.context.lock()));
-            put_one(call, op, &record)?
+            let record = records::save_mtrr(&vcpu.context.lock());
+            put_one(on.call, op, record.as_bytes())
         }
         _ => refuse!(EINVAL, "there are no records of type {} of a domain here", op.kind),
-    };
-    Ok(())
+    })
 }
 
-/// Writes one record without its descriptor; returns its size. With no buffer, only the size is asked for.
-fn put_one<M: Machine, R: SaveRecord>(call: &Call<'_, M>, op: &HvmContextPartial, record: &R) -> Result<u64> {
-    let size = size_of::<R>() as u64;
+/// Writes one record without its descriptor. With no buffer, only the size is asked for.
+fn put_one<M: Machine>(call: &Call<'_, M>, op: &mut HvmContextPartial, record: &[u8]) -> Result<()> {
+    let size = record.len() as u64;
     if !op.buffer.is_null() {
         ensure!(op.bufsz >= size, ENOSPC, "{} bytes are too few for a record of {size}", op.bufsz);
-        call.write(op.buffer.get(), record)?;
+        call.write_bytes(op.buffer.get(), record)?;
     }
-    Ok(size)
+    op.bufsz = size;
+    Ok(())
 }
 
 pub(super) fn set<M: Machine>(on: &On<'_, M>, op: HvmContext) -> Result<()> {
@@ -149,10 +144,7 @@ fn load<M: Machine>(on: &On<'_, M>, mut source: Source<'_, M>) -> Result<()> {
 fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -> Result<()> {
     let mut context = vcpu.context.lock();
     let pat = context.guest.system().pat;
-    let (gprs, system) = records::load_cpu(record, pat)?;
-    context.guest.forget_events();
-    context.guest.set_system(&system);
-    *context.guest.gprs_mut() = gprs;
+    give_registers(vcpu, &mut context, &records::load_cpu(record, pat)?)?;
     // Builders leave the TSC at zero: then it goes with the machine's, as that of the other vCPUs does.
     if record.tsc != 0 {
         let offset = record.tsc.wrapping_sub(call.hv.machine.tsc().0);
@@ -160,7 +152,6 @@ fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -
         context.guest.set_tsc_offset(offset);
     }
     drop(context);
-    vcpu.initialised.store(true, Ordering::Release);
     call.hv.bring_up(vcpu);
     Ok(())
 }

@@ -29,18 +29,10 @@ pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Re
     let config = check(&wanted)?;
     let hv = call.hv;
     hv.bury_the_dead();
-    let id = match DomId(ctl.domain) {
-        id if id != DomId::ZERO && id.is_real() => {
-            if hv.domain(id).is_some() || hv.machine.table().owned_by(id) != 0 {
-                refuse!(EEXIST, "domain number {} is in use", id.0);
-            }
-            id
-        }
-        _ => match hv.free_id() {
-            Some(id) => id,
-            None => refuse!(ENOMEM, "every domain number is in use"),
-        },
-    };
+    let asked = Some(DomId(ctl.domain)).filter(|id| *id != DomId::ZERO && id.is_real());
+    let Some(id) = asked.or_else(|| hv.free_id()) else { refuse!(ENOMEM, "every domain number is in use") };
+    let is_free = hv.domain(id).is_none() && hv.machine.table().owned_by(id) == 0;
+    ensure!(is_free, EEXIST, "domain number {} is in use", id.0);
     let policy = Policy::for_domain(hv.machine, hv.stable_tsc, id, config.max_vcpus);
     let domain = Domain::new(hv.machine, id, config, policy, None)?;
     // Until the tools set another limit, what their own rule gives a domain with little memory.
@@ -83,12 +75,8 @@ fn check(wanted: &CreateDomain) -> Result<DomainConfig> {
         handle: wanted.handle,
         max_vcpus: wanted.max_vcpus,
         max_evtchn_port: wanted.max_evtchn_port,
-        max_grant_frames: frames(wanted.max_grant_frames, GRANT_FRAMES, "grant entries (max_grant_frames)")?,
-        max_maptrack_frames: frames(
-            wanted.max_maptrack_frames,
-            MAPTRACK_FRAMES,
-            "map tracking (max_maptrack_frames)",
-        )?,
+        max_grant_frames: frames(wanted.max_grant_frames, GRANT_FRAMES, "max_grant_frames")?,
+        max_maptrack_frames: frames(wanted.max_maptrack_frames, MAPTRACK_FRAMES, "max_maptrack_frames")?,
         flags: flags.bits(),
         max_frames: 0,
     })
@@ -117,7 +105,7 @@ fn frames(wanted: i32, default: u32, what: &str) -> Result<u32> {
     match u32::try_from(wanted) {
         Err(_) => Ok(default),
         Ok(frames) if frames <= MAX_TABLE_FRAMES => Ok(frames),
-        Ok(frames) => refuse!(EINVAL, "{frames} pages of {what}; {MAX_TABLE_FRAMES} are the most"),
+        Ok(frames) => refuse!(EINVAL, "{what} is {frames} pages; {MAX_TABLE_FRAMES} are the most"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a domain is and has.
 
+use hypercall_abi::abi::Word;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
+use hypercall_abi::sysctl::GetDomainInfoList;
 
 use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::domain::{Domain, Stage};
@@ -76,6 +78,10 @@ pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, info: &mut abi::GetVcpuInfo) -> R
     Ok(())
 }
 
-pub(super) fn set_handle<M: Machine>(on: &On<'_, M>, op: abi::SetDomainHandle) {
-    *on.domain.handle.lock() = op.handle;
+/// The list of domains.
+pub(in crate::hypercall) fn list<M: Machine>(call: &Call<'_, M>, op: &mut GetDomainInfoList) -> Result<()> {
+    call.hv.bury_the_dead();
+    let domains = call.hv.domains_from(DomId(op.first_domain)).map(|domain| describe(call.hv, &domain));
+    op.num_domains = call.write_all(op.buffer.get(), op.max_domains, domains)?;
+    Ok(())
 }

@@ -30,8 +30,8 @@ use alloc::sync::Arc;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::Domctl;
 
-pub(super) use affinity::{online, write_bitmap};
-pub(super) use info::describe;
+pub(super) use affinity::write_bitmap;
+pub(super) use info::{describe, list as list_domains};
 pub(super) use policy::write_leaves;
 pub(super) use sched::SCHEDULER;
 
@@ -59,7 +59,10 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result {
         abi::PAUSEDOMAIN => life::pause(on)?,
         abi::UNPAUSEDOMAIN => life::unpause(on)?,
         abi::RESUMEDOMAIN => life::resume(on)?,
-        abi::SETDOMAINHANDLE => info::set_handle(on, ctl.payload()),
+        abi::SETDOMAINHANDLE => {
+            let abi::SetDomainHandle { handle } = ctl.payload();
+            *on.domain.handle.lock() = handle;
+        }
         abi::MAX_VCPUS => create::max_vcpus(on, ctl.payload())?,
         abi::MAX_MEM => memory::max_mem(on, ctl.payload())?,
         abi::SHADOW_OP => ctl.with(|op| memory::shadow_op(on, op))?,
@@ -147,9 +150,8 @@ impl<M: Machine> On<'_, M> {
 
     /// Refuses what a domain cannot have done to itself.
     fn not_oneself(&self) -> Result<()> {
-        if Arc::ptr_eq(self.call.domain(), &self.domain) {
-            refuse!(EINVAL, "{} cannot do that to itself", self.domain.id);
-        }
+        let caller = self.call.domain();
+        ensure!(!Arc::ptr_eq(caller, &self.domain), EINVAL, "{} cannot do that to itself", caller.id);
         Ok(())
     }
 }

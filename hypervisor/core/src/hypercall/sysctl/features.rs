@@ -42,13 +42,10 @@ pub(super) fn featureset<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
         }
         index => refuse!(EINVAL, "feature set {index} is not known"),
     };
-    let shown = words.len().min(op.nr_features as usize);
-    for (i, word) in words.iter().take(shown).enumerate() {
-        call.write_element(op.features.get(), i as u64, word)?;
-    }
-    op.nr_features = shown as u32;
+    op.nr_features = call.write_all(op.features.get(), op.nr_features, words.into_iter())?;
     ctl.set_payload(op);
-    ensure!(shown >= words.len(), ENOBUFS, "room for {shown} feature words of {}", words.len());
+    let shown = op.nr_features as usize;
+    ensure!(shown == WORDS, ENOBUFS, "room for {shown} feature words of {WORDS}");
     Ok(())
 }
 

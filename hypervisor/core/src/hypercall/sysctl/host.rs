@@ -16,10 +16,6 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
     let machine = call.hv.machine;
     let topology = Topology::of(machine);
     let features = feature_words(|leaf, subleaf| machine.cpuid(leaf, subleaf));
-    let mut hw_cap = [0; 8];
-    for (to, from) in hw_cap.iter_mut().zip(features) {
-        *to = from;
-    }
     let (threads_per_core, cores_per_socket) = topology.shape();
     PhysInfo {
         threads_per_core,
@@ -33,7 +29,7 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
         total_pages: ram_pages(machine),
         free_pages: machine.table().free_frames(),
         max_mfn: machine.table().end().0.saturating_sub(1),
-        hw_cap,
+        hw_cap: features.first_chunk().copied().unwrap_or_default(),
         ..PhysInfo::default()
     }
 }

@@ -3,7 +3,6 @@
 //! As with `domctl`: for the control domain only, and what Tenon does not have is refused by name.
 
 mod console;
-mod domains;
 mod features;
 mod host;
 mod pool;
@@ -15,6 +14,7 @@ use hypercall_abi::sysctl::Sysctl;
 use topology::Topology;
 
 use super::command::{Command, command};
+use super::domctl::{SCHEDULER, list_domains};
 use super::{Call, Outcome, Result, ensure, refuse};
 use crate::machine::Machine;
 
@@ -26,7 +26,7 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
     match ctl.cmd {
         abi::READCONSOLE => ctl.with(|op| console::read(call, op))?,
         abi::DEBUG_KEYS => console::debug_keys(call, ctl.payload())?,
-        abi::GETDOMAININFOLIST => ctl.with(|op| domains::list(call, op))?,
+        abi::GETDOMAININFOLIST => ctl.with(|op| list_domains(call, op))?,
         abi::PHYSINFO => ctl.set_payload(host::physinfo(call)),
         abi::AVAILHEAP => ctl.with(|op| host::availheap(call, op))?,
         abi::GET_CPU_LEVELLING_CAPS => {
@@ -38,7 +38,7 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
         abi::NUMAINFO => ctl.with(|op| topology::nodes(call, op))?,
         abi::PCITOPOINFO => ctl.with(|op| topology::devices(call, op))?,
         abi::GETCPUINFO => ctl.with(|op| topology::idle(call, op))?,
-        abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: super::domctl::SCHEDULER }),
+        abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: SCHEDULER }),
         abi::SCHEDULER_OP => ctl.with(pool::scheduler_op)?,
         abi::CPUPOOL_OP => ctl.with(|op| pool::cpupool_op(call, op))?,
         cmd => match name(cmd) {

@@ -5,7 +5,7 @@ use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp};
 
 use super::{Call, Machine, Result, refuse};
-use crate::hypercall::domctl::{SCHEDULER, online, write_bitmap};
+use crate::hypercall::domctl::{SCHEDULER, write_bitmap};
 use crate::ids::DomId;
 use crate::machine::CpuMask;
 use crate::sched::SLICE_MS;
@@ -19,11 +19,11 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> 
             op.cpupool_id = 0;
             op.sched_id = SCHEDULER;
             op.n_dom = call.hv.domains_from(DomId(0)).count() as u32;
-            write_bitmap(call, &op.cpumap, online(call.hv).0)?;
+            write_bitmap(call, &op.cpumap, call.hv.sched.pool().0)?;
         }
         abi::CPUPOOL_OP_FREEINFO => {
             let all = CpuMask::first(call.hv.machine.cpus());
-            write_bitmap(call, &op.cpumap, all.0 & !online(call.hv).0)?;
+            write_bitmap(call, &op.cpumap, all.0 & !call.hv.sched.pool().0)?;
         }
         abi::CPUPOOL_OP_MOVEDOMAIN if op.cpupool_id == 0 => {
             if call.hv.domain(DomId(op.domid as u16)).is_none() {

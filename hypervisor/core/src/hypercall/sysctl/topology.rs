@@ -60,14 +60,12 @@ pub(super) fn cpus<M: Machine>(call: &Call<'_, M>, op: &mut CpuTopoInfo) -> Resu
     let count = call.hv.machine.cpus();
     if op.cputopo.is_null() {
         op.num_cpus = count;
-    } else {
-        let topology = Topology::of(call.hv.machine);
-        op.num_cpus = op.num_cpus.min(count);
-        for cpu in 0..op.num_cpus {
-            let (core, socket) = topology.place(CpuId(cpu));
-            call.write_element(op.cputopo.get(), cpu.into(), &CpuTopo { core, socket, node: 0 })?;
-        }
+        return Ok(());
     }
+    let topology = Topology::of(call.hv.machine);
+    let places = (0..count).map(|cpu| topology.place(CpuId(cpu)));
+    let places = places.map(|(core, socket)| CpuTopo { core, socket, node: 0 });
+    op.num_cpus = call.write_all(op.cputopo.get(), op.num_cpus, places)?;
     Ok(())
 }
 
@@ -100,10 +98,8 @@ pub(super) fn devices<M: Machine>(call: &Call<'_, M>, op: &mut PciTopoInfo) -> R
 }
 
 pub(super) fn idle<M: Machine>(call: &Call<'_, M>, op: &mut GetCpuInfo) -> Result<()> {
-    op.nr_cpus = op.max_cpus.min(call.hv.machine.cpus());
-    for cpu in 0..op.nr_cpus {
-        let info = CpuInfo { idletime: call.hv.sched.idle_time(CpuId(cpu)) };
-        call.write_element(op.info.get(), cpu.into(), &info)?;
-    }
+    let cpus = (0..call.hv.machine.cpus()).map(CpuId);
+    let times = cpus.map(|cpu| CpuInfo { idletime: call.hv.sched.idle_time(cpu) });
+    op.nr_cpus = call.write_all(op.info.get(), op.max_cpus, times)?;
     Ok(())
 }
