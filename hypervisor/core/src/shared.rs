@@ -3,7 +3,7 @@
 //! Each is guarded by a version (or a flag in the entry time) that is odd (or set) while it changes, so the guest
 //! retries a read that met a change (`public/xen.h`, `vcpu_time_info`).
 
-use hypercall_abi::abi::{Abi, X32, X64};
+use hypercall_abi::abi::{Abi, Word, X32, X64};
 use hypercall_abi::plain::Plain;
 use hypercall_abi::vcpu::{RUNSTATE_UPDATE, RunstateInfo};
 use hypercall_abi::xen::{PvclockFlags, SharedInfo, VcpuInfo, VcpuTimeInfo};
@@ -80,7 +80,6 @@ pub fn publish_runstate<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>) {
 
 /// With `marked`, the entry time has its top bit set while the rest changes (`VMASST_TYPE_runstate_update_flag`).
 fn write_runstate<A: Abi, M: Machine>(area: &SharedArea<M>, times: &RunTimes, marked: bool) {
-    use hypercall_abi::abi::Word;
     let mut info = runstate::<A>(times);
     if !marked {
         area.write(0, info.as_bytes());
@@ -96,7 +95,6 @@ fn write_runstate<A: Abi, M: Machine>(area: &SharedArea<M>, times: &RunTimes, ma
 
 /// A run state in a guest's layout.
 pub fn runstate<A: Abi>(times: &RunTimes) -> RunstateInfo<A> {
-    use hypercall_abi::abi::Word;
     let mut info = RunstateInfo::<A>::zeroed();
     info.state = times.state as u32;
     info.state_entry_time = A::U64::truncated(times.since.0);

@@ -5,16 +5,16 @@ use core::sync::atomic::Ordering;
 use hypercall_abi::abi::Abi;
 use hypercall_abi::xen as abi;
 
-use super::{Call, Outcome, Result, refuse};
+use super::{Call, Machine, Outcome, Result, refuse};
 use crate::interrupt;
-use crate::machine::Machine;
 use crate::time::Nanos;
 
 /// The one assist that is not for paravirtualized guests: marking updates of the runstate area.
 pub(super) fn vm_assist<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [command, kind, ..] = call.args;
-    if kind as u32 != abi::VMASST_TYPE_RUNSTATE_UPDATE_FLAG {
-        refuse!(EINVAL, "assist {} is for paravirtualized guests", kind as u32);
+    let kind = kind as u32;
+    if kind != abi::VMASST_TYPE_RUNSTATE_UPDATE_FLAG {
+        refuse!(EINVAL, "assist {kind} is for paravirtualized guests");
     }
     let on = match command as u32 {
         abi::VMASST_CMD_ENABLE => true,

@@ -212,10 +212,8 @@ impl<M: Machine> Call<'_, M> {
     /// # Errors
     /// ESRCH if there is none, EPERM if it is not the caller's to control.
     pub fn target(&self, id: u16) -> Result<Arc<Domain<M>>> {
-        if id == hypercall_abi::xen::DOMID_SELF || DomId(id) == self.domain().id {
-            return Ok(self.domain().clone());
-        }
-        ensure!(self.domain().privileged, EPERM, "{} does not control d{id}", self.domain().id);
+        let own = self.domain();
+        ensure!(own.privileged || self.domain_id(id) == own.id, EPERM, "{} does not control d{id}", own.id);
         self.other(id)
     }
 
@@ -240,10 +238,7 @@ impl<M: Machine> Call<'_, M> {
     /// # Errors
     /// ESRCH if there is none.
     pub fn other(&self, id: u16) -> Result<Arc<Domain<M>>> {
-        if id == hypercall_abi::xen::DOMID_SELF {
-            return Ok(self.domain().clone());
-        }
-        match self.hv.domain(DomId(id)) {
+        match self.hv.domain(self.domain_id(id)) {
             Some(domain) => Ok(domain),
             None => refuse!(ESRCH, "there is no domain {id}"),
         }

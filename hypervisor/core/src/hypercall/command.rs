@@ -8,8 +8,7 @@ use hypercall_abi::plain::Plain;
 use hypercall_abi::platform::{self, PlatformOp};
 use hypercall_abi::sysctl::{self, Sysctl};
 
-use super::{Call, Result, refuse};
-use crate::machine::Machine;
+use super::{Call, Machine, Result, refuse};
 
 /// A block.
 pub(super) trait Command: Plain + PartialEq {
@@ -19,16 +18,9 @@ pub(super) trait Command: Plain + PartialEq {
     const VERSION: u32;
 
     fn version(&self) -> u32;
-    fn argument<T: Plain>(&self) -> T;
-    fn set_argument<T: Plain>(&mut self, argument: T);
 
     /// Runs a handler on the argument, which goes back to the caller unless the handler refuses.
-    fn with<T: Plain>(&mut self, handler: impl FnOnce(&mut T) -> Result<()>) -> Result<()> {
-        let mut argument = self.argument();
-        handler(&mut argument)?;
-        self.set_argument(argument);
-        Ok(())
-    }
+    fn with<T: Plain>(&mut self, handler: impl FnOnce(&mut T) -> Result<()>) -> Result<()>;
 }
 
 macro_rules! commands {
@@ -41,12 +33,11 @@ macro_rules! commands {
                 self.interface_version
             }
 
-            fn argument<T: Plain>(&self) -> T {
-                self.payload()
-            }
-
-            fn set_argument<T: Plain>(&mut self, argument: T) {
+            fn with<T: Plain>(&mut self, handler: impl FnOnce(&mut T) -> Result<()>) -> Result<()> {
+                let mut argument = self.payload();
+                handler(&mut argument)?;
                 self.set_payload(argument);
+                Ok(())
             }
         })*
     };

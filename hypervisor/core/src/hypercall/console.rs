@@ -6,9 +6,8 @@
 use hypercall_abi::abi::Abi;
 use hypercall_abi::xen as abi;
 
-use super::{Call, Outcome, Result, refuse};
+use super::{Call, Machine, Outcome, Result, refuse};
 use crate::hv_log;
-use crate::machine::Machine;
 
 /// Bytes handled by one call at most: about 100 microseconds of a slow serial line's buffer.
 const CHUNK: usize = 256;

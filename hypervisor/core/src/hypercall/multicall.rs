@@ -6,8 +6,7 @@
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::xen::MulticallEntry;
 
-use super::{Call, Outcome, Result, ensure};
-use crate::machine::Machine;
+use super::{Call, Machine, Outcome, Result, ensure};
 
 /// Calls that one step makes.
 const BUDGET: u64 = 16;

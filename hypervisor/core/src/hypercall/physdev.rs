@@ -6,9 +6,8 @@
 
 use hypercall_abi::physdev as abi;
 
-use super::{Call, Outcome, Result, ensure, refuse};
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::hv_log;
-use crate::machine::Machine;
 use crate::vpci::Bdf;
 
 /// The alignment of a segment's configuration space: a bus is 1 MiB.
@@ -16,23 +15,16 @@ const BUS_BYTES: u64 = 1 << 20;
 
 pub(super) fn physdev_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
-    let op = op as u32;
-    if let Some(what) = paravirtual(op) {
-        refuse!(ENOSYS, "physdev_op {op}: {what}");
-    }
     let domain = call.domain().clone();
     let Some(hardware) = &domain.hardware else {
         refuse!(ENOSYS, "physdev_op {op}: {} owns no devices", domain.id)
     };
-    match op {
+    match op as u32 {
         abi::OP_SETUP_GSI => {
-            let setup: abi::SetupGsi = call.read(arg)?;
-            if !u32::try_from(setup.gsi).is_ok_and(|gsi| hardware.has_gsi(gsi)) {
-                refuse!(EINVAL, "there is no interrupt {}", setup.gsi);
-            }
-            if setup.triggering > 1 || setup.polarity > 1 {
-                refuse!(EINVAL, "trigger {}, polarity {}", setup.triggering, setup.polarity);
-            }
+            let abi::SetupGsi { gsi, triggering, polarity, .. } = call.read(arg)?;
+            let exists = u32::try_from(gsi).is_ok_and(|gsi| hardware.has_gsi(gsi));
+            ensure!(exists, EINVAL, "there is no interrupt {gsi}");
+            ensure!(triggering <= 1 && polarity <= 1, EINVAL, "trigger {triggering}, polarity {polarity}");
             // The pin gets both from the redirection entry that the domain writes.
         }
         abi::OP_PCI_DEVICE_ADD => {
@@ -63,14 +55,14 @@ pub(super) fn physdev_op<M: Machine>(call: &mut Call<'_, M>) -> Result {
             }
             // No console of Tenon's is on a USB debug port.
         }
-        op => refuse!(ENOSYS, "physdev_op {op} is not known"),
+        op => return paravirtual(op),
     }
     Ok(Outcome::OK)
 }
 
 /// What only paravirtualized kernels need, and why it is not there.
-fn paravirtual(op: u32) -> Option<&'static str> {
-    Some(match op {
+fn paravirtual(op: u32) -> Result {
+    let what = match op {
         abi::OP_MAP_PIRQ
         | abi::OP_UNMAP_PIRQ
         | abi::OP_EOI
@@ -88,6 +80,7 @@ fn paravirtual(op: u32) -> Option<&'static str> {
         abi::OP_RESTORE_MSI | abi::OP_RESTORE_MSI_EXT | abi::OP_PREPARE_MSIX | abi::OP_RELEASE_MSIX => {
             "message-signalled interrupts are followed in configuration space"
         }
-        _ => return None,
-    })
+        _ => refuse!(ENOSYS, "physdev_op {op} is not known"),
+    };
+    refuse!(ENOSYS, "physdev_op {op}: {what}")
 }

@@ -36,19 +36,14 @@ fn run<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: &mut PlatformOp) -> Resul
             let info: abi::FirmwareInfo<A> = op.payload();
             firmware(info.kind, info.index)?;
         }
-        cmd => match refused(cmd) {
-            Some((errno, what)) => {
-                return Err(Refused::new(errno, format_args!("platform_op {cmd}: {what}")));
-            }
-            None => refuse!(ENOSYS, "platform_op {cmd} is not known"),
-        },
+        cmd => return unsupported(cmd),
     }
     Ok(Outcome::OK)
 }
 
 /// What Tenon does not do, with the number that kernels expect for it.
-fn refused(cmd: u32) -> Option<(Errno, &'static str)> {
-    Some(match cmd {
+fn unsupported(cmd: u32) -> Result {
+    let (errno, what) = match cmd {
         abi::ADD_MEMTYPE | abi::DEL_MEMTYPE | abi::READ_MEMTYPE => {
             (Errno::ENOSYS, "MTRRs are each vCPU's own, and memory types follow the firmware's")
         }
@@ -64,8 +59,9 @@ fn refused(cmd: u32) -> Option<(Errno, &'static str)> {
         abi::CORE_PARKING => (Errno::EOPNOTSUPP, "CPUs are not parked"),
         abi::RESOURCE_OP => (Errno::EOPNOTSUPP, "MSRs of the machine are not passed on"),
         abi::GET_SYMBOL => (Errno::ENOSYS, "symbols are in backtraces only"),
-        _ => return None,
-    })
+        _ => refuse!(ENOSYS, "platform_op {cmd} is not known"),
+    };
+    Err(Refused::new(errno, format_args!("platform_op {cmd}: {what}")))
 }
 
 /// The wall clock was so many seconds when the system time was that.

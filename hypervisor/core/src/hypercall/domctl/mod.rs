@@ -85,17 +85,14 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result {
         abi::SETTSCINFO => time::set_tsc(on, ctl.payload())?,
         abi::SETTIMEOFFSET => time::set_offset(on, ctl.payload()),
         abi::SENDTRIGGER => life::trigger(on, ctl.payload())?,
-        cmd => match name(cmd) {
-            Some(what) => refuse!(EOPNOTSUPP, "domctl {cmd}: {what}"),
-            None => refuse!(ENOSYS, "domctl {cmd} is not known"),
-        },
+        cmd => return unsupported(cmd),
     }
     Ok(Outcome::OK)
 }
 
 /// What Tenon does not do, and why.
-fn name(cmd: u32) -> Option<&'static str> {
-    Some(match cmd {
+fn unsupported(cmd: u32) -> Result {
+    let what = match cmd {
         abi::SET_ADDRESS_SIZE | abi::GET_ADDRESS_SIZE => "address sizes are for paravirtualized guests",
         abi::HYPERCALL_INIT => "guests install their hypercall page themselves",
         abi::IRQ_PERMISSION | abi::IOMEM_PERMISSION | abi::IOPORT_PERMISSION => {
@@ -129,8 +126,9 @@ fn name(cmd: u32) -> Option<&'static str> {
         abi::PSR_CMT_OP | abi::PSR_ALLOC => "cache allocation is not supported",
         abi::SOFT_RESET => "soft reset is not supported: destroy the domain and create it again",
         abi::VMTRACE_OP => "processor trace is not supported",
-        _ => return None,
-    })
+        _ => refuse!(ENOSYS, "domctl {cmd} is not known"),
+    };
+    refuse!(EOPNOTSUPP, "domctl {cmd}: {what}")
 }
 
 /// The domain that a command is about, and who calls.

@@ -22,12 +22,10 @@ pub(in crate::hypercall) fn write_leaves<M: Machine>(
     array: u64,
     room: u32,
 ) -> Result<u32> {
-    let mut count = 0;
-    for Entry { leaf, subleaf, regs: [a, b, c, d] } in leaves {
-        ensure!(count < room, ENOBUFS, "room for {room} CPUID leaves, and there are more");
-        call.write_element(array, count.into(), &CpuidLeaf { leaf, subleaf, a, b, c, d })?;
-        count += 1;
-    }
+    let mut leaves =
+        leaves.map(|Entry { leaf, subleaf, regs: [a, b, c, d] }| CpuidLeaf { leaf, subleaf, a, b, c, d });
+    let count = call.write_all(array, room, leaves.by_ref())?;
+    ensure!(leaves.next().is_none(), ENOBUFS, "room for {room} CPUID leaves, and there are more");
     Ok(count)
 }
 

@@ -3,7 +3,7 @@
 use hypercall_abi::hvm::{HwCpu, HwCpuFlags, HwMtrr};
 use hypercall_abi::plain::Plain;
 
-use super::{Machine, Result, refuse};
+use super::{Machine, Result, ensure, refuse};
 use crate::domain::Context;
 use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
 
@@ -113,7 +113,8 @@ pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState)> 
 
 /// Refuses state that this record can carry and a vCPU here cannot.
 fn check_cpu(record: &HwCpu) -> Result<()> {
-    if record.flags.contains(HwCpuFlags::FPU_INITIALISED)
+    let flags = record.flags;
+    if flags.contains(HwCpuFlags::FPU_INITIALISED)
         || [record.dr0, record.dr1, record.dr2, record.dr3, record.msr_tsc_aux] != [0; 5]
         || record.pending_event != 0
     {
@@ -122,9 +123,7 @@ fn check_cpu(record: &HwCpu) -> Result<()> {
             "a CPU record with FPU state, breakpoints, TSC_AUX or a pending event: domains cannot be moved"
         );
     }
-    if record.flags != HwCpuFlags::empty() || record.pad0 != 0 {
-        refuse!(EINVAL, "flags {:#x} in a CPU record", record.flags.bits());
-    }
+    ensure!(flags.is_empty() && record.pad0 == 0, EINVAL, "flags {:#x} in a CPU record", flags.bits());
     Ok(())
 }
 

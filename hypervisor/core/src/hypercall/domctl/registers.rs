@@ -7,8 +7,8 @@ use hypercall_abi::abi::{Word, X64};
 use hypercall_abi::domctl::{ContextFlags, UserRegs64, VcpuContext, VcpuGuestContext};
 use hypercall_abi::plain::Plain;
 
-use super::{Call, Machine, On, Result, refuse};
-use crate::guest_cpu::{Gpr, GuestCpu, SystemState};
+use super::{Machine, On, Result, refuse};
+use crate::guest_cpu::{Gpr, GuestCpu};
 
 type Guest = VcpuGuestContext<X64>;
 
@@ -29,28 +29,18 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {
     (regs.cs, regs.ss, regs.ds) = (s.cs.selector, s.ss.selector, s.ds.selector);
     (regs.es, regs.fs, regs.gs) = (s.es.selector, s.fs.selector, s.gs.selector);
     let online = if vcpu.is_online() { ContextFlags::ONLINE } else { ContextFlags::empty() };
-    write(on.call, op.ctxt.get(), online, &regs, &system)
-}
-
-/// Writes the structure piece by piece: it is too large for the stack. What is not written is what means nothing for this
-/// kind of guest; the caller passed it zeroed.
-fn write<M: Machine>(
-    call: &Call<'_, M>,
-    at: u64,
-    flags: ContextFlags,
-    regs: &UserRegs64,
-    system: &SystemState,
-) -> Result<()> {
-    let place = |offset: usize| at.wrapping_add(offset as u64);
     let ctrlreg = [system.cr0, 0, system.cr2, system.cr3, system.cr4, 0, 0, 0];
     let debugreg = [0, 0, 0, 0, 0, 0, system.dr6, system.dr7];
-    call.write(place(offset_of!(Guest, flags)), &u64::from(flags.bits()))?;
-    call.write(place(offset_of!(Guest, user_regs)), regs)?;
-    call.write(place(offset_of!(Guest, ctrlreg)), &ctrlreg)?;
-    call.write(place(offset_of!(Guest, debugreg)), &debugreg)?;
-    call.write(place(offset_of!(Guest, fs_base)), &system.segments.fs.base)?;
-    call.write(place(offset_of!(Guest, gs_base_kernel)), &system.entry.kernel_gs_base)?;
-    call.write(place(offset_of!(Guest, gs_base_user)), &system.segments.gs.base)
+    // Piece by piece: the structure is too large for the stack. What is not written is what means nothing for this kind
+    // of guest; the caller passed it zeroed.
+    let place = |offset: usize| op.ctxt.get().wrapping_add(offset as u64);
+    on.call.write(place(offset_of!(Guest, flags)), &u64::from(online.bits()))?;
+    on.call.write(place(offset_of!(Guest, user_regs)), &regs)?;
+    on.call.write(place(offset_of!(Guest, ctrlreg)), &ctrlreg)?;
+    on.call.write(place(offset_of!(Guest, debugreg)), &debugreg)?;
+    on.call.write(place(offset_of!(Guest, fs_base)), &s.fs.base)?;
+    on.call.write(place(offset_of!(Guest, gs_base_kernel)), &system.entry.kernel_gs_base)?;
+    on.call.write(place(offset_of!(Guest, gs_base_user)), &s.gs.base)
 }
 
 pub(super) fn set<M: Machine>(on: &On<'_, M>, op: VcpuContext) -> Result<()> {

@@ -15,10 +15,7 @@ const NOWHERE: u64 = u64::MAX;
 /// The domain whose table an operation is about.
 fn owner<M: Machine>(call: &Call<'_, M>, id: u16) -> Result<Arc<Domain<M>>, GrantError> {
     let id = call.domain_id(id);
-    if id == call.domain().id {
-        return Ok(call.domain().clone());
-    }
-    if !call.domain().privileged {
+    if id != call.domain().id && !call.domain().privileged {
         return Err(GrantError::NotController(id));
     }
     call.hv.granter(id)

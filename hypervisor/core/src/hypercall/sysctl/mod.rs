@@ -15,8 +15,7 @@ use topology::Topology;
 
 use super::command::{Command, command};
 use super::domctl::{SCHEDULER, list_domains};
-use super::{Call, Outcome, Result, ensure, refuse};
-use crate::machine::Machine;
+use super::{Call, Machine, Outcome, Result, ensure, refuse};
 
 pub(super) fn sysctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
     command(call, run)
@@ -41,23 +40,21 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
         abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: SCHEDULER }),
         abi::SCHEDULER_OP => ctl.with(pool::scheduler_op)?,
         abi::CPUPOOL_OP => ctl.with(|op| pool::cpupool_op(call, op))?,
-        cmd => match name(cmd) {
-            Some(what) => refuse!(EOPNOTSUPP, "sysctl {cmd}: {what}"),
-            None => refuse!(ENOSYS, "sysctl {cmd} is not known"),
-        },
+        cmd => return unsupported(cmd),
     }
     Ok(Outcome::OK)
 }
 
 /// What Tenon does not do, and why.
-fn name(cmd: u32) -> Option<&'static str> {
-    Some(match cmd {
+fn unsupported(cmd: u32) -> Result {
+    let what = match cmd {
         abi::TBUF_OP => "there is no trace buffer",
         abi::CPU_HOTPLUG => "CPUs are not switched on and off",
         abi::PAGE_OFFLINE_OP => "pages are not taken out of use",
         abi::GET_PMSTAT | abi::PM_OP => "frequencies and sleep states are left to the firmware",
         abi::PSR_CMT_OP | abi::PSR_ALLOC => "cache monitoring and allocation are not supported",
         abi::LIVEPATCH_OP => "live patches are not supported",
-        _ => return None,
-    })
+        _ => refuse!(ENOSYS, "sysctl {cmd} is not known"),
+    };
+    refuse!(EOPNOTSUPP, "sysctl {cmd}: {what}")
 }
