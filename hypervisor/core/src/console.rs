@@ -1,6 +1,5 @@
 //! Lines that a guest writes byte by byte.
 
-use core::fmt::Write;
 use core::str;
 
 /// A line being written; longer ones are cut into pieces.
@@ -35,36 +34,6 @@ impl Line {
             done(text);
             self.len = 0;
         }
-    }
-}
-
-/// Formats into a fixed buffer, cutting what does not fit.
-pub struct Cut<'a> {
-    buffer: &'a mut [u8],
-    len: usize,
-}
-
-impl<'a> Cut<'a> {
-    /// Writes from the start of `buffer`.
-    pub fn new(buffer: &'a mut [u8]) -> Self {
-        Self { buffer, len: 0 }
-    }
-
-    /// Bytes written.
-    pub fn written(&self) -> usize {
-        self.len
-    }
-}
-
-impl Write for Cut<'_> {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        for byte in s.bytes() {
-            if let Some(slot) = self.buffer.get_mut(self.len) {
-                *slot = byte;
-                self.len += 1;
-            }
-        }
-        Ok(())
     }
 }
 

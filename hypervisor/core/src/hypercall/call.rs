@@ -9,7 +9,6 @@ use hypercall_abi::errno::Errno;
 use hypercall_abi::plain::Plain;
 
 use super::Result;
-use crate::console::Cut;
 use crate::domain::{Context, Domain, VcpuRef};
 use crate::frame::Gaddr;
 use crate::guest_cpu::GuestCpu;
@@ -62,17 +61,26 @@ impl Refused {
     /// A refusal for a reason that needs no type of its own.
     #[cold]
     pub fn new(errno: Errno, reason: fmt::Arguments<'_>) -> Self {
-        let mut text = [0; Self::TEXT];
-        let mut cut = Cut::new(&mut text);
+        let mut refused = Self { errno, text: [0; Self::TEXT], len: 0 };
         // Cutting never fails.
-        let _ = cut.write_fmt(reason);
-        let len = cut.written() as u8;
-        Self { errno, text, len }
+        let _ = refused.write_fmt(reason);
+        refused
     }
 
     /// The number for the guest.
     pub fn errno(&self) -> Errno {
         self.errno
+    }
+}
+
+/// The reason, cut where there is no more room.
+impl Write for Refused {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (to, from) in self.text.iter_mut().skip(self.len.into()).zip(text.bytes()) {
+            *to = from;
+            self.len += 1;
+        }
+        Ok(())
     }
 }
 

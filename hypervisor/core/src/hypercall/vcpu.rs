@@ -76,10 +76,8 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
 
 /// Timers and areas belong to the vCPU that calls.
 fn own<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Result<()> {
-    if vcpu.same(call.vcpu) {
-        return Ok(());
-    }
-    refuse!(EINVAL, "{} cannot do that for {vcpu}", call.vcpu)
+    ensure!(vcpu.same(call.vcpu), EINVAL, "{} cannot do that for {vcpu}", call.vcpu);
+    Ok(())
 }
 
 fn set_singleshot<A: Abi, M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result {

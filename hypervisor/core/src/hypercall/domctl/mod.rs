@@ -30,7 +30,6 @@ use alloc::sync::Arc;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::Domctl;
 
-pub(super) use affinity::write_bitmap;
 pub(super) use info::{describe, list as list_domains};
 pub(super) use policy::write_leaves;
 pub(super) use sched::SCHEDULER;

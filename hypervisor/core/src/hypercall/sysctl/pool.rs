@@ -4,8 +4,9 @@ use hypercall_abi::plain::Union;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp};
 
-use super::{Call, Machine, Result, refuse};
-use crate::hypercall::domctl::{SCHEDULER, write_bitmap};
+use super::{Call, Machine, Result, ensure, refuse};
+use crate::hypercall::command::write_bitmap;
+use crate::hypercall::domctl::SCHEDULER;
 use crate::ids::DomId;
 use crate::machine::CpuMask;
 use crate::sched::SLICE_MS;
@@ -26,9 +27,8 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> 
             write_bitmap(call, &op.cpumap, all.0 & !call.hv.sched.pool().0)?;
         }
         abi::CPUPOOL_OP_MOVEDOMAIN if op.cpupool_id == 0 => {
-            if call.hv.domain(DomId(op.domid as u16)).is_none() {
-                refuse!(ESRCH, "there is no domain {}", op.domid);
-            }
+            let exists = u16::try_from(op.domid).is_ok_and(|id| call.hv.domain(DomId(id)).is_some());
+            ensure!(exists, ESRCH, "there is no domain {}", op.domid);
         }
         abi::CPUPOOL_OP_CREATE
         | abi::CPUPOOL_OP_DESTROY

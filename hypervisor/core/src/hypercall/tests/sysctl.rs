@@ -183,6 +183,8 @@ fn one_pool_one_scheduler() {
     pool(CPUPOOL_OP_FREEINFO, 0).unwrap();
     assert_eq!(rig.control.get::<u64>(bits), 0);
     pool(CPUPOOL_OP_MOVEDOMAIN, 0).unwrap();
+    let far = CpupoolOp { op: CPUPOOL_OP_MOVEDOMAIN, domid: 1 << 16, ..CpupoolOp::default() };
+    assert_eq!(rig.sysctl(CPUPOOL_OP, far), Err(no(Errno::ESRCH)));
     for op in [CPUPOOL_OP_CREATE, CPUPOOL_OP_DESTROY, CPUPOOL_OP_ADDCPU, CPUPOOL_OP_RMCPU] {
         assert_eq!(pool(op, 0), Err(no(Errno::EOPNOTSUPP)));
     }
