@@ -52,12 +52,7 @@ fn state_32(regs: &abi::VcpuHvm32) -> Result<(Gprs, SystemState)> {
     ensure!(regs.efer & EFER_LMA == 0, EINVAL, "long mode in a 32-bit vCPU context");
     let first = [regs.eax, regs.ecx, regs.edx, regs.ebx, regs.esp, regs.ebp, regs.esi, regs.edi];
     let mut system = SystemState::after_init(0);
-    let data = |base: u32, limit: u32, attributes: u16| Segment {
-        selector: 0,
-        attributes,
-        limit,
-        base: base.into(),
-    };
+    let data = |base: u32, limit, attributes| Segment { selector: 0, attributes, limit, base: base.into() };
     let s = &mut system.segments;
     s.cs = data(regs.cs_base, regs.cs_limit, regs.cs_ar);
     s.ds = data(regs.ds_base, regs.ds_limit, regs.ds_ar);

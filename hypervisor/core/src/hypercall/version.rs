@@ -26,15 +26,13 @@ pub(super) fn xen_version<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result 
             call.write(buffer, &text::<{ abi::COMMANDLINE_LEN }>(call.hv.machine.command_line()))?;
         }
         abi::OP_COMPILE_INFO => {
-            call.write(
-                buffer,
-                &abi::CompileInfo {
-                    compiler: text("rustc"),
-                    compile_by: text("tenon"),
-                    compile_domain: text("tenon"),
-                    compile_date: text(""),
-                },
-            )?;
+            let info = abi::CompileInfo {
+                compiler: text("rustc"),
+                compile_by: text("tenon"),
+                compile_domain: text("tenon"),
+                compile_date: text(""),
+            };
+            call.write(buffer, &info)?;
         }
         abi::OP_PLATFORM_PARAMETERS => {
             // Where a paravirtualized guest would find the hypervisor: there is none.

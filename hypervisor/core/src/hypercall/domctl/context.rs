@@ -51,7 +51,14 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &mut HvmContext) -> Result<()>
 }
 
 fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream<'_, M>) -> Result<()> {
-    stream.put(SaveHeader::CODE, 0, header(on).as_bytes())?;
+    let header = SaveHeader {
+        magic: abi::SAVE_MAGIC,
+        version: abi::SAVE_VERSION,
+        changeset: u64::MAX,
+        cpuid: on.call.hv.machine.cpuid(1, 0)[0],
+        gtsc_khz: on.domain.cpuid.read().time().guest_khz,
+    };
+    stream.put(SaveHeader::CODE, 0, header.as_bytes())?;
     for vcpu in on.domain.vcpu_refs() {
         if let Some(record) = cpu(on.call, &vcpu) {
             stream.put(HwCpu::CODE, vcpu.id.0, record.as_bytes())?;
@@ -60,16 +67,6 @@ fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream<'_, M>) -> Result<()> {
         stream.put(HwMtrr::CODE, vcpu.id.0, record.as_bytes())?;
     }
     stream.put(abi::SAVE_CODE_END, 0, &[])
-}
-
-fn header<M: Machine>(on: &On<'_, M>) -> SaveHeader {
-    SaveHeader {
-        magic: abi::SAVE_MAGIC,
-        version: abi::SAVE_VERSION,
-        changeset: u64::MAX,
-        cpuid: on.call.hv.machine.cpuid(1, 0)[0],
-        gtsc_khz: on.domain.cpuid.read().time().guest_khz,
-    }
 }
 
 /// The record of a vCPU that has registers and is on.
