@@ -1,21 +1,25 @@
 //! What a vCPU does before it enters the guest when something is up: requests, timers, interrupts.
 
+use core::sync::atomic::Ordering;
+
+use crate::acpi::Trigger;
 use crate::domain::{Context, Requests, VcpuRef};
 use crate::evtchn::Virq;
 use crate::exit::GuestClock;
 use crate::guest_cpu::{Event, Gprs, GuestCpu, SystemState};
+use crate::hardware::Hardware;
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{VcpuId, Vector};
 use crate::machine::Machine;
 use crate::time::Nanos;
-use crate::vlapic::{Deadline, Delivery, Ipi, Trigger};
+use crate::vlapic::{Deadline, Delivery, Effect, Ipi};
 
 /// Handles everything that waits, and sets the interrupt that the next entry delivers.
 pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let requests = vcpu.take_requests();
     if requests.intersects(Requests::INIT | Requests::STARTUP) {
-        start_or_reset(hv, vcpu, context, requests);
+        restart(hv, vcpu, context, requests);
     }
     if requests.contains(Requests::POLL_DONE) {
         context.timers.poll = Nanos::NEVER;
@@ -39,35 +43,31 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
         }
     }
     context.irq_check = false;
-    deliver(vcpu, context);
+    inject_next(vcpu, context);
 }
 
 /// Chooses what to inject: the event upcall first, which has no priority among the APIC's interrupts, then the APIC's.
-fn deliver<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+fn inject_next<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let upcall = upcall_due(vcpu, context);
     let from_apic = context.apic.next_interrupt();
-    if upcall.is_none() && from_apic.is_none() {
+    let Some(vector) = upcall.or(from_apic) else {
         context.guest.request_interrupt_window(false);
         return;
-    }
+    };
     vcpu.sched.unblock();
     if !context.guest.can_take_interrupt() {
         context.guest.request_interrupt_window(true);
         return;
     }
-    match (upcall, from_apic) {
-        (Some(vector), _) => {
-            context.upcall_waiting = false;
-            context.guest.inject(Event::Interrupt(vector));
-            context.guest.request_interrupt_window(from_apic.is_some());
-        }
-        (None, Some(vector)) => {
-            context.apic.ack(vector);
-            context.guest.inject(Event::Interrupt(vector));
-            context.guest.request_interrupt_window(context.apic.next_interrupt().is_some());
-        }
-        (None, None) => {}
-    }
+    let more = if upcall.is_some() {
+        context.upcall_waiting = false;
+        from_apic.is_some()
+    } else {
+        context.apic.ack(vector);
+        context.apic.next_interrupt().is_some()
+    };
+    context.guest.inject(Event::Interrupt(vector));
+    context.guest.request_interrupt_window(more);
 }
 
 /// The vector of the domain-wide event callback, if the guest must be told of events that way. A vCPU with an upcall
@@ -89,7 +89,10 @@ fn upcall_due<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option
             }
             None
         }
-        None => vcpu.domain().callback_vector(),
+        None => match vcpu.domain().callback_vector.load(Ordering::Relaxed) {
+            0 => None,
+            vector => Some(Vector(vector as u8)),
+        },
     }
 }
 
@@ -153,19 +156,14 @@ pub fn rearm<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
 }
 
 /// INIT, and the start-up IPI that ends the wait after it (SDM volume 3, 9.4).
-fn start_or_reset<M: Machine>(
-    hv: &Hypervisor<M>,
-    vcpu: &VcpuRef<M>,
-    context: &mut Context<M>,
-    requests: Requests,
-) {
+fn restart<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>, requests: Requests) {
     if requests.contains(Requests::INIT) {
         reset(vcpu, context, 0);
         hv.take_down(vcpu);
     }
     // It came while the vCPU was down, however it went down.
     if requests.contains(Requests::STARTUP) {
-        let page = vcpu.startup_vector.load(core::sync::atomic::Ordering::Relaxed) as u16;
+        let page = vcpu.startup_vector.load(Ordering::Relaxed) as u16;
         reset(vcpu, context, page << 8);
     }
 }
@@ -179,41 +177,56 @@ fn reset<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, cs: u16) {
     *context.guest.gprs_mut() = Gprs { rflags: 2, ..Gprs::default() };
 }
 
-/// Sends an inter-processor interrupt to the vCPUs that it names.
-pub fn send_ipi<M: Machine>(hv: &Hypervisor<M>, from: &VcpuRef<M>, context: &mut Context<M>, ipi: &Ipi) {
-    let mut lowest_taken = false;
-    for to in from.domain().vcpu_refs() {
-        let is_self = to.same(from);
-        if !ipi.target.reaches(&to.identity.load(), is_self) {
-            continue;
+/// Does what a local APIC register write asks for.
+pub fn apply<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>, effect: Effect) {
+    match effect {
+        // A lower TPR, or an APIC that was switched on, may let a waiting interrupt in.
+        Effect::None => {
+            context.irq_check |= context.upcall_waiting || context.apic.highest_requested().is_some();
         }
-        match ipi.delivery {
-            Delivery::Fixed(vector) if is_self => {
-                context.apic.accept(vector, Trigger::Edge);
-                context.irq_check = true;
+        Effect::Ipi(ipi) => send_ipi(hv, vcpu, &ipi),
+        Effect::Eoi(vector) => {
+            context.irq_check = true;
+            if let Some(hardware) = Hardware::of(hv, vcpu.domain()) {
+                hardware.end_of_interrupt(vector);
             }
-            Delivery::LowestPriority(_) if lowest_taken => {}
-            Delivery::Fixed(vector) | Delivery::LowestPriority(vector) => {
-                lowest_taken = true;
-                post(hv, &to, vector, Trigger::Edge);
-            }
-            Delivery::Nmi => hv.sched.signal(&to, Requests::NMI),
-            Delivery::Init => {
-                // A vCPU that is down has nothing running to reset: it waits for start-up already.
-                if to.is_online() && !is_self {
-                    hv.sched.signal(&to, Requests::INIT);
-                }
-            }
-            Delivery::Startup(page) => start_up(hv, &to, page),
-            Delivery::ExtInt => {}
         }
+        Effect::Timer => run_timers(hv, vcpu, context),
+        Effect::Identity => vcpu.identity.publish(context.apic.identity()),
     }
 }
 
-/// Posts an interrupt to a vCPU's local APIC.
-pub fn post<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, vector: Vector, trigger: Trigger) {
-    if to.posted.post(vector, trigger) {
-        hv.sched.wake(to);
+/// Sends an inter-processor interrupt to the vCPUs that it names.
+fn send_ipi<M: Machine>(hv: &Hypervisor<M>, from: &VcpuRef<M>, ipi: &Ipi) {
+    let reached = from.domain().vcpu_refs().filter(|to| {
+        let is_self = to.same(from);
+        ipi.target.reaches(&to.identity.load(), is_self) && !(is_self && ipi.delivery == Delivery::Init)
+    });
+    send(hv, ipi.delivery, Trigger::Edge, reached);
+}
+
+/// Has these vCPUs do what a message says, wherever they are: posting wakes or interrupts them.
+pub fn send<M: Machine>(
+    hv: &Hypervisor<M>,
+    delivery: Delivery,
+    trigger: Trigger,
+    to: impl Iterator<Item = VcpuRef<M>>,
+) {
+    let post = |to: VcpuRef<M>, vector| {
+        if to.posted.post(vector, trigger) {
+            hv.sched.wake(&to);
+        }
+    };
+    match delivery {
+        Delivery::Fixed(vector) => to.for_each(|to| post(to, vector)),
+        Delivery::LowestPriority(vector) => to.take(1).for_each(|to| post(to, vector)),
+        Delivery::Nmi => to.for_each(|to| hv.sched.signal(&to, Requests::NMI)),
+        // A vCPU that is down has nothing running to reset: it waits for start-up already.
+        Delivery::Init => {
+            to.filter(|to| to.is_online()).for_each(|to| hv.sched.signal(&to, Requests::INIT));
+        }
+        Delivery::Startup(page) => to.for_each(|to| start_up(hv, &to, page)),
+        Delivery::ExtInt => {}
     }
 }
 
@@ -222,7 +235,7 @@ fn start_up<M: Machine>(hv: &Hypervisor<M>, to: &VcpuRef<M>, page: u8) {
     if to.is_online() {
         return;
     }
-    to.startup_vector.store(u32::from(page), core::sync::atomic::Ordering::Relaxed);
+    to.startup_vector.store(u32::from(page), Ordering::Relaxed);
     to.request(Requests::STARTUP);
     hv.bring_up(to);
 }

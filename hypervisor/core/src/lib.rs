@@ -46,6 +46,7 @@ pub mod rtc;
 pub mod run;
 pub mod sched;
 pub mod shared;
+pub mod size;
 pub mod slab;
 pub mod sync;
 pub mod time;

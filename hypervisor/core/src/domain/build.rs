@@ -79,7 +79,7 @@ impl<M: Machine> Domain<M> {
         id: DomId,
         config: DomainConfig,
         cpuid: cpuid::Policy,
-        hardware: Option<Box<HardwareDomain<M>>>,
+        hardware: Option<Box<HardwareDomain>>,
     ) -> Result<Arc<Self>, BuildError> {
         if config.max_vcpus == 0 || config.max_vcpus > MAX_VCPUS {
             return Err(BuildError::Vcpus(config.max_vcpus));

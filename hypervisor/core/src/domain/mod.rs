@@ -71,7 +71,7 @@ pub struct Domain<M: Machine> {
     /// What CPUID answers. Written only before the domain first runs.
     pub cpuid: RwLock<cpuid::Policy>,
     /// The machine's devices, for the domain that owns them.
-    pub hardware: Option<Box<HardwareDomain<M>>>,
+    pub hardware: Option<Box<HardwareDomain>>,
     /// The memory map that the guest may ask for.
     pub memory_map: Lock<Vec<E820Entry>>,
     /// Seconds by which its wall clock is ahead of UTC.

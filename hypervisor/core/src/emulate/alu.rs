@@ -10,6 +10,7 @@ const SF: u64 = 1 << 7;
 const OF: u64 = 1 << 11;
 const ALL: u64 = CF | PF | AF | ZF | SF | OF;
 
+/// What an instruction makes of the value `a` of its first operand and `b` of its second, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Add,
@@ -21,69 +22,52 @@ pub(super) enum Op {
     Xor,
     Cmp,
     Test,
+    Not,
+    Neg,
+    Inc,
+    Dec,
+    Bt,
+    Bts,
+    Btr,
+    Btc,
 }
 
 impl Op {
     pub(super) const fn writes(self) -> bool {
-        !matches!(self, Self::Cmp | Self::Test)
+        !matches!(self, Self::Cmp | Self::Test | Self::Bt)
     }
 
-    /// `a op b`, and the flags after it.
+    /// The result, and the flags after it.
     pub(super) const fn apply(self, a: u64, b: u64, width: Width, flags: u64) -> (u64, u64) {
         let carry = flags & CF;
+        // The CPU has already moved the address by the part of the bit number that lies beyond the operand.
+        let bit = 1 << (b & (width.bits() as u64 - 1));
+        let tested = if a & bit != 0 { CF } else { 0 };
         let (result, new) = match self {
             Self::Add => add(a, b, 0, width),
             Self::Adc => add(a, b, carry, width),
+            Self::Inc => add(a, 1, 0, width),
             Self::Sub | Self::Cmp => subtract(a, b, 0, width),
             Self::Sbb => subtract(a, b, carry, width),
-            Self::Or => ((a | b) & width.mask(), 0),
-            Self::And | Self::Test => (a & b & width.mask(), 0),
-            Self::Xor => ((a ^ b) & width.mask(), 0),
+            Self::Dec => subtract(a, 1, 0, width),
+            Self::Neg => subtract(0, a, 0, width),
+            Self::Not => (!a, 0),
+            Self::Or => (a | b, 0),
+            Self::And | Self::Test => (a & b, 0),
+            Self::Xor => (a ^ b, 0),
+            Self::Bt => (a, tested),
+            Self::Bts => (a | bit, tested),
+            Self::Btr => (a & !bit, tested),
+            Self::Btc => (a ^ bit, tested),
         };
-        (result, flags & !ALL | new | result_flags(result, width))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unary {
-    Not,
-    Negate,
-    Increment,
-    Decrement,
-}
-
-impl Unary {
-    pub(super) const fn apply(self, a: u64, width: Width, flags: u64) -> (u64, u64) {
-        let ((result, new), kept) = match self {
-            Self::Not => return (!a & width.mask(), flags),
-            Self::Negate => (subtract(0, a, 0, width), 0),
-            Self::Increment => (add(a, 1, 0, width), CF),
-            Self::Decrement => (subtract(a, 1, 0, width), CF),
+        let changed = match self {
+            Self::Not => 0,
+            Self::Inc | Self::Dec => ALL & !CF,
+            Self::Bt | Self::Bts | Self::Btr | Self::Btc => CF,
+            _ => ALL,
         };
-        (result, flags & !(ALL & !kept) | new & !kept | result_flags(result, width))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BitOp {
-    Test,
-    Set,
-    Reset,
-    Complement,
-}
-
-impl BitOp {
-    /// The new value, or `None` where nothing is written, and the flags. The CPU has already moved the address
-    /// by the part of the bit number that lies beyond the operand.
-    pub(super) const fn apply(self, a: u64, bit: u64, width: Width, flags: u64) -> (Option<u64>, u64) {
-        let mask = 1 << (bit & (width.bits() as u64 - 1));
-        let flags = flags & !CF | if a & mask != 0 { CF } else { 0 };
-        match self {
-            Self::Test => (None, flags),
-            Self::Set => (Some(a | mask), flags),
-            Self::Reset => (Some(a & !mask), flags),
-            Self::Complement => (Some(a ^ mask), flags),
-        }
+        let result = result & width.mask();
+        (result, flags & !changed | (new | result_flags(result, width)) & changed)
     }
 }
 

@@ -3,9 +3,9 @@
 
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Mnemonic, OpKind};
 
-use super::alu::{BitOp, Op, Unary};
-use super::{CodeSize, Segment, Unsupported, Width};
-use crate::guest_cpu::Gpr;
+use super::alu::Op;
+use super::{Segment, Unsupported, Width};
+use crate::guest_cpu::{CpuMode, Gpr};
 
 /// A register operand; the byte registers AH to BH are bits 15:8 of the first four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +31,10 @@ pub(super) enum Kind {
     },
     /// Device := source.
     Store(Source),
-    /// Device := device op source (nothing for CMP and TEST).
+    /// Device := device op source (nothing for CMP, TEST and BT).
     Modify(Op, Source),
     /// Register := register op device.
     Combine(Op, Register),
-    Unary(Unary),
-    Bit(BitOp, Source),
     Exchange(Register),
     /// `[RDI] := [RSI]`, one side of which is the device.
     Move(Segment),
@@ -58,9 +56,9 @@ pub struct Instruction {
 }
 
 /// The instruction at the start of `bytes`, whatever it is.
-pub(super) fn disassemble(bytes: &[u8], code: CodeSize) -> Result<iced_x86::Instruction, Unsupported> {
+pub(super) fn disassemble(bytes: &[u8], mode: CpuMode) -> Result<iced_x86::Instruction, Unsupported> {
     // For LOCK MOV CR0, which is MOV CR8 there. Nothing else that is looked for here depends on the vendor.
-    let mut decoder = Decoder::new(code as u32, bytes, DecoderOptions::AMD);
+    let mut decoder = Decoder::new(mode.bits(), bytes, DecoderOptions::AMD);
     let found = decoder.decode();
     match decoder.last_error() {
         DecoderError::None => Ok(found),
@@ -73,8 +71,8 @@ pub(super) fn disassemble(bytes: &[u8], code: CodeSize) -> Result<iced_x86::Inst
 ///
 /// # Errors
 /// [`Unsupported`] if it is none of those that are emulated, or if the bytes end too early.
-pub fn decode(bytes: &[u8], code: CodeSize) -> Result<Instruction, Unsupported> {
-    let found = disassemble(bytes, code)?;
+pub fn decode(bytes: &[u8], mode: CpuMode) -> Result<Instruction, Unsupported> {
+    let found = disassemble(bytes, mode)?;
     let refusal = Unsupported::Instruction(found.mnemonic());
     let repeatable = found.is_string_instruction();
     let kind = match (found.op0_kind(), found.op1_kind()) {
@@ -96,18 +94,13 @@ pub fn decode(bytes: &[u8], code: CodeSize) -> Result<Instruction, Unsupported> 
     })
 }
 
+const SEGMENTS: [Segment; 6] = [Segment::Es, Segment::Cs, Segment::Ss, Segment::Ds, Segment::Fs, Segment::Gs];
+
 /// What a string instruction does, if it is emulated.
 fn string(found: &iced_x86::Instruction) -> Option<Kind> {
     Some(match found.mnemonic() {
         Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
-            Kind::Move(match found.memory_segment() {
-                iced_x86::Register::ES => Segment::Es,
-                iced_x86::Register::CS => Segment::Cs,
-                iced_x86::Register::SS => Segment::Ss,
-                iced_x86::Register::FS => Segment::Fs,
-                iced_x86::Register::GS => Segment::Gs,
-                _ => Segment::Ds,
-            })
+            Kind::Move(*SEGMENTS.get(found.memory_segment().number())?)
         }
         Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => Kind::Fill,
         Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => Kind::Fetch,
@@ -118,20 +111,13 @@ fn string(found: &iced_x86::Instruction) -> Option<Kind> {
 /// An instruction whose first operand is memory.
 fn memory_first(found: &iced_x86::Instruction) -> Option<Kind> {
     let source = || match found.op1_kind() {
+        _ if found.op_count() == 1 => Some(Source::Immediate(0)),
         OpKind::Register => register(found.op1_register()).map(Source::Register),
         _ => found.try_immediate(1).ok().map(Source::Immediate),
     };
     Some(match found.mnemonic() {
         Mnemonic::Mov | Mnemonic::Movnti => Kind::Store(source()?),
         Mnemonic::Xchg => Kind::Exchange(register(found.op1_register())?),
-        Mnemonic::Not => Kind::Unary(Unary::Not),
-        Mnemonic::Neg => Kind::Unary(Unary::Negate),
-        Mnemonic::Inc => Kind::Unary(Unary::Increment),
-        Mnemonic::Dec => Kind::Unary(Unary::Decrement),
-        Mnemonic::Bt => Kind::Bit(BitOp::Test, source()?),
-        Mnemonic::Bts => Kind::Bit(BitOp::Set, source()?),
-        Mnemonic::Btr => Kind::Bit(BitOp::Reset, source()?),
-        Mnemonic::Btc => Kind::Bit(BitOp::Complement, source()?),
         other => Kind::Modify(operation(other)?, source()?),
     })
 }
@@ -160,6 +146,14 @@ fn operation(mnemonic: Mnemonic) -> Option<Op> {
         Mnemonic::Xor => Op::Xor,
         Mnemonic::Cmp => Op::Cmp,
         Mnemonic::Test => Op::Test,
+        Mnemonic::Not => Op::Not,
+        Mnemonic::Neg => Op::Neg,
+        Mnemonic::Inc => Op::Inc,
+        Mnemonic::Dec => Op::Dec,
+        Mnemonic::Bt => Op::Bt,
+        Mnemonic::Bts => Op::Bts,
+        Mnemonic::Btr => Op::Btr,
+        Mnemonic::Btc => Op::Btc,
         _ => return None,
     })
 }

@@ -67,19 +67,6 @@ pub fn execute<B: Bus>(
             }
             registers.rflags = flags;
         }
-        Kind::Unary(op) => {
-            let (new, flags) = op.apply(bus.read(width)?, width, registers.rflags);
-            bus.write(width, new)?;
-            registers.rflags = flags;
-        }
-        Kind::Bit(op, source) => {
-            let bit = get(registers, source, width);
-            let (new, flags) = op.apply(bus.read(width)? & width.mask(), bit, width, registers.rflags);
-            if let Some(new) = new {
-                bus.write(width, new)?;
-            }
-            registers.rflags = flags;
-        }
         Kind::Exchange(register) => {
             let old = bus.read(width)?;
             bus.write(width, get(registers, Source::Register(register), width))?;
@@ -106,31 +93,22 @@ fn string<B: Bus>(
     }
     let step = if registers.rflags & DIRECTION == 0 { width.bytes() } else { width.bytes().wrapping_neg() };
     let accumulator = Register { gpr: Gpr::Rax, high: false };
-    let (moves_source, moves_target) = match kind {
-        Kind::Fill => {
-            bus.write(width, get(registers, Source::Register(accumulator), width))?;
-            (false, true)
-        }
-        Kind::Fetch => {
-            let value = bus.read(width)?;
-            set(registers, accumulator, width, value);
-            (true, false)
-        }
+    match kind {
+        Kind::Fill => bus.write(width, get(registers, Source::Register(accumulator), width))?,
+        Kind::Fetch => set(registers, accumulator, width, bus.read(width)?),
         Kind::Move(segment) if is_write => {
             let value = bus.load(segment, registers.get(Gpr::Rsi) & address.mask(), width)?;
             bus.write(width, value & width.mask())?;
-            (true, true)
         }
         _ => {
             let value = bus.read(width)? & width.mask();
             bus.store(Segment::Es, registers.get(Gpr::Rdi) & address.mask(), width, value)?;
-            (true, true)
         }
-    };
-    if moves_source {
+    }
+    if kind != Kind::Fill {
         bump(registers, Gpr::Rsi, step, address);
     }
-    if moves_target {
+    if kind != Kind::Fetch {
         bump(registers, Gpr::Rdi, step, address);
     }
     if repeat {

@@ -4,9 +4,8 @@
 
 use iced_x86::Mnemonic;
 
-use super::CodeSize;
 use super::decode::{disassemble, register};
-use crate::guest_cpu::Gpr;
+use crate::guest_cpu::{CpuMode, Gpr};
 
 /// An instruction that exits and is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +20,9 @@ pub enum Exiting {
     Xsetbv,
 }
 
-/// The instruction at the start of `bytes` and its length, or `None` if it is none of [`Exiting`] or incomplete.
-pub fn identify(bytes: &[u8], code: CodeSize) -> Option<(Exiting, u8)> {
-    let found = disassemble(bytes, code).ok()?;
+/// The length of `expected`, if that is what `bytes` start with.
+pub fn length_of(expected: Exiting, bytes: &[u8], mode: CpuMode) -> Option<u8> {
+    let found = disassemble(bytes, mode).ok()?;
     let what = match found.mnemonic() {
         Mnemonic::Cpuid => Exiting::Cpuid,
         // A CPU or guest without encrypted state takes VMGEXIT for VMMCALL.
@@ -35,19 +34,14 @@ pub fn identify(bytes: &[u8], code: CodeSize) -> Option<(Exiting, u8)> {
         Mnemonic::Xsetbv => Exiting::Xsetbv,
         _ => return None,
     };
-    Some((what, found.len() as u8))
-}
-
-/// The length of `expected`, if that is what `bytes` start with.
-pub fn length_of(expected: Exiting, bytes: &[u8], code: CodeSize) -> Option<u8> {
-    identify(bytes, code).and_then(|(what, length)| (what == expected).then_some(length))
+    (what == expected).then(|| found.len() as u8)
 }
 
 /// The general register of the MOV to or from CR8 that `bytes` start with, and the instruction's length. Which control
 /// register it is has been decided by the CPU: LOCK MOV CR0 is one, too (AMD64 manual volume 3, MOV CRn).
 #[must_use]
-pub fn cr8_operand(bytes: &[u8], code: CodeSize) -> Option<(Gpr, u8)> {
-    let found = disassemble(bytes, code).ok()?;
+pub fn cr8_operand(bytes: &[u8], mode: CpuMode) -> Option<(Gpr, u8)> {
+    let found = disassemble(bytes, mode).ok()?;
     let (to, from) = (found.op0_register(), found.op1_register());
     let general = match (to.is_cr(), from.is_cr()) {
         (true, _) => from,

@@ -9,6 +9,7 @@
 use iced_x86::Mnemonic;
 
 use crate::errors;
+use crate::guest_cpu::CpuMode;
 
 mod alu;
 mod decode;
@@ -19,47 +20,31 @@ mod tests;
 
 pub use decode::{Instruction, decode};
 pub use execute::{Bus, execute};
-pub use length::{Exiting, cr8_operand, identify, length_of};
+pub use length::{Exiting, cr8_operand, length_of};
 
 /// Has `iced-x86` build its tables, so that no guest's exit allocates them. Decoding works without, but is then the
 /// first time that a failing allocation shows.
 pub(crate) fn prepare() {
-    let _ = identify(&[], CodeSize::Bits64);
-}
-
-/// The default operand and address size of the code segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CodeSize {
-    /// Real mode and 16-bit segments.
-    Bits16 = 16,
-    /// 32-bit segments, also in compatibility mode.
-    Bits32 = 32,
-    /// 64-bit mode.
-    Bits64 = 64,
+    let _ = decode(&[], CpuMode::Bits64);
 }
 
 /// Bytes of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
     /// 1 byte.
-    Byte,
+    Byte = 1,
     /// 2 bytes.
-    Word,
+    Word = 2,
     /// 4 bytes.
-    Dword,
+    Dword = 4,
     /// 8 bytes.
-    Qword,
+    Qword = 8,
 }
 
 impl Width {
     /// The width in bytes.
     pub const fn bytes(self) -> u64 {
-        match self {
-            Self::Byte => 1,
-            Self::Word => 2,
-            Self::Dword => 4,
-            Self::Qword => 8,
-        }
+        self as u64
     }
 
     /// The width in bits.
@@ -79,7 +64,7 @@ impl Width {
     }
 }
 
-/// A segment register.
+/// A segment register, in the order of their encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "their names say it")]
 pub enum Segment {

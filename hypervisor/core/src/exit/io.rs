@@ -5,9 +5,11 @@
 
 use crate::domain::{Context, VcpuRef};
 use crate::guest_cpu::{Event, Gpr, GuestCpu, IoAccess, IoDirection, IoOperand};
+use crate::hardware::Hardware;
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::machine::Machine;
+use crate::size::Size;
 
 const DEBUG_PORT: u16 = 0xe9;
 
@@ -18,41 +20,30 @@ pub fn handle<M: Machine>(
     context: &mut Context<M>,
     access: &IoAccess,
 ) {
-    if access.operand == IoOperand::String {
+    let IoAccess { port, size, direction, operand, len } = *access;
+    if operand == IoOperand::String {
         // No driver of a virtualized port uses INS or OUTS.
         context.guest.inject(Event::GENERAL_PROTECTION);
         return;
     }
-    let width = u64::MAX >> (64 - 8 * u32::from(access.size.clamp(1, 4)));
-    match access.direction {
+    let domain = vcpu.domain();
+    let hardware = Hardware::of(hv, domain);
+    let rax = context.guest.gprs().get(Gpr::Rax);
+    match direction {
+        IoDirection::Out if port == DEBUG_PORT => {
+            domain.debug_line.lock().push(rax as u8, |text| hv_log!(hv, Guest, "({}) {text}", domain.id));
+        }
         IoDirection::Out => {
-            let value = context.guest.gprs().get(Gpr::Rax) & width;
-            write(hv, vcpu, access, value as u32);
+            if let Some(hardware) = hardware {
+                hardware.write_port(port, size, rax as u32 & size.ones());
+            }
         }
         IoDirection::In => {
-            let value = read(hv, vcpu, access) & width;
-            let gprs = context.guest.gprs_mut();
+            let value = hardware.map_or(u32::MAX, |hardware| hardware.read_port(port, size)) & size.ones();
             // A 32-bit result clears the upper half; smaller ones keep the rest.
-            let kept = if access.size == 4 { 0 } else { gprs.get(Gpr::Rax) & !width };
-            gprs.set(Gpr::Rax, kept | value);
+            let kept = if size == Size::Dword { 0 } else { rax & !u64::from(size.ones()) };
+            context.guest.gprs_mut().set(Gpr::Rax, kept | u64::from(value));
         }
     }
-    context.guest.skip(access.len);
-}
-
-fn read<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, access: &IoAccess) -> u64 {
-    match &vcpu.domain().hardware {
-        Some(hardware) => u64::from(hardware.read_port(hv, vcpu, access.port, access.size)),
-        None => u64::MAX,
-    }
-}
-
-fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, access: &IoAccess, value: u32) {
-    let domain = vcpu.domain();
-    if access.port == DEBUG_PORT {
-        let mut line = domain.debug_line.lock();
-        line.push(value as u8, |text| hv_log!(hv, Guest, "({}) {text}", domain.id));
-    } else if let Some(hardware) = &domain.hardware {
-        hardware.write_port(hv, vcpu, access.port, access.size, value);
-    }
+    context.guest.skip(len);
 }

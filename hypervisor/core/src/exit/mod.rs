@@ -9,14 +9,14 @@ mod lengths;
 mod msr;
 mod task_priority;
 
-use core::sync::atomic::Ordering;
+use core::fmt::Arguments;
 
 pub use lengths::Lengths;
 pub use msr::MsrStore;
 
 use crate::domain::{Context, VcpuRef};
 use crate::emulate::{self, Exiting};
-use crate::guest_cpu::{CpuMode, Event, Exit, Gpr, GuestCpu};
+use crate::guest_cpu::{ControlRegs, Event, Exit, Gpr, Gprs, GuestCpu};
 use crate::hypercall;
 use crate::hypervisor::Hypervisor;
 use crate::machine::Machine;
@@ -59,45 +59,28 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
 /// Moves past the instruction that exited. `expected` says what it was, for CPUs that do not tell its length.
 #[inline]
 pub(crate) fn skip<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, expected: Exiting) {
-    let len = match context.guest.instruction_len() {
+    let known = || context.lengths.get(context.guest.gprs().rip, expected);
+    let len = match context.guest.instruction_len().or_else(known) {
         Some(len) => len,
-        None => {
-            let rip = context.guest.gprs().rip;
-            match context.lengths.get(rip, expected) {
-                Some(len) => len,
-                None => {
-                    let len = length(vcpu, context, expected);
-                    context.lengths.put(rip, expected, len);
-                    len
-                }
-            }
-        }
+        None => length(vcpu, context, expected),
     };
     context.guest.skip(len);
 }
 
-/// The length of the instruction at the guest's rip, read from memory.
+/// The length of the instruction at the guest's rip, read from memory and remembered.
 #[cold]
-fn length<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>, expected: Exiting) -> u8 {
+fn length<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>, expected: Exiting) -> u8 {
     // Nearly always the instruction has no prefix, and then its length is known; but a guest may put one there.
     let usual = match expected {
         Exiting::Vmmcall | Exiting::Xsetbv => 3,
         Exiting::Hlt => 1,
         _ => 2,
     };
-    let mut bytes = [0; 15];
-    let fetched = fault::fetch(vcpu, context, &mut bytes);
-    let bytes = bytes.get(..fetched).unwrap_or(&[]);
-    emulate::length_of(expected, bytes, code_size(context.guest.control().mode)).unwrap_or(usual)
-}
-
-/// The decoder's name for a mode.
-pub(crate) fn code_size(mode: CpuMode) -> emulate::CodeSize {
-    match mode {
-        CpuMode::Real | CpuMode::Bits16 => emulate::CodeSize::Bits16,
-        CpuMode::Bits32 => emulate::CodeSize::Bits32,
-        CpuMode::Bits64 => emulate::CodeSize::Bits64,
-    }
+    let mut buffer = [0; 15];
+    let bytes = fault::fetch(vcpu, context, &mut buffer);
+    let len = emulate::length_of(expected, bytes, context.guest.control().mode).unwrap_or(usual);
+    context.lengths.put(context.guest.gprs().rip, expected, len);
+    len
 }
 
 /// HLT: waits for an interrupt. With interrupts off none will come: the vCPU is down, and when all are, so is the
@@ -106,7 +89,8 @@ fn halt<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context
     const RFLAGS_IF: u64 = 1 << 9;
     skip(vcpu, context, Exiting::Hlt);
     if context.guest.gprs().rflags & RFLAGS_IF == 0 {
-        hv_log_down(hv, vcpu, context);
+        let rip = context.guest.gprs().rip;
+        crate::hv_log!(hv, Info, "{vcpu} halted with interrupts off at {rip:#x}: it is down");
         hv.switch_off(vcpu);
         return;
     }
@@ -115,11 +99,6 @@ fn halt<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context
     if context.guest.can_take_interrupt() {
         vcpu.sched.block();
     }
-}
-
-fn hv_log_down<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {
-    let rip = context.guest.gprs().rip;
-    crate::hv_log!(hv, Info, "{vcpu} halted with interrupts off at {rip:#x}: it is down");
 }
 
 fn xsetbv<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
@@ -134,28 +113,15 @@ fn xsetbv<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
 
 /// Ends the guest, with the reason and the vCPU's state in the log.
 #[cold]
-fn crash<M: Machine>(
-    hv: &Hypervisor<M>,
-    vcpu: &VcpuRef<M>,
-    context: &Context<M>,
-    reason: core::fmt::Arguments<'_>,
-) {
-    let (gprs, system, control) = (context.guest.gprs(), context.guest.system(), context.guest.control());
+fn crash<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>, reason: Arguments<'_>) {
+    let (gprs, system) = (context.guest.gprs(), context.guest.system());
+    let ControlRegs { cr0, cr2, cr3, cr4, efer, cpl, mode } = context.guest.control();
+    let (Gprs { rip, rflags, .. }, rsp) = (gprs, gprs.get(Gpr::Rsp));
     crate::hv_log!(
         hv,
         Error,
-        "{vcpu} is at rip {:#x} ({:?}, CPL {}), rsp {:#x}, rflags {:#x}, cr0 {:#x}, cr2 {:#x}, cr3 {:#x}, \
-         cr4 {:#x}, efer {:#x}",
-        gprs.rip,
-        control.mode,
-        control.cpl,
-        gprs.get(Gpr::Rsp),
-        gprs.rflags,
-        control.cr0,
-        control.cr2,
-        control.cr3,
-        control.cr4,
-        control.efer
+        "{vcpu} is at rip {rip:#x} ({mode:?}, CPL {cpl}), rsp {rsp:#x}, rflags {rflags:#x}, cr0 {cr0:#x}, \
+         cr2 {cr2:#x}, cr3 {cr3:#x}, cr4 {cr4:#x}, efer {efer:#x}"
     );
     crate::hv_log!(hv, Debug, "{vcpu}: {gprs:x?} {system:x?}");
     hv.crash(vcpu, reason);
@@ -191,16 +157,5 @@ impl<M: Machine> Clock for GuestClock<M> {
 
     fn guest_tsc(&self) -> u64 {
         self.machine.tsc().0.wrapping_add(self.tsc_offset)
-    }
-}
-
-/// The vector of the domain's event callback.
-impl<M: Machine> crate::domain::Domain<M> {
-    /// The vector by which all vCPUs without one of their own take event upcalls.
-    pub fn callback_vector(&self) -> Option<crate::ids::Vector> {
-        match self.callback_vector.load(Ordering::Relaxed) {
-            0 => None,
-            vector => Some(crate::ids::Vector(vector as u8)),
-        }
     }
 }

@@ -11,11 +11,11 @@ use crate::cpuid::HYPERCALL_PAGE_MSR;
 use crate::domain::{Context, VcpuRef};
 use crate::emulate::Exiting;
 use crate::exit::GuestClock;
-use crate::exit::fault::apic_effect;
 use crate::guest_cpu::bits::{CR0_PG, EFER_FFXSR, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE};
 use crate::guest_cpu::{Event, Gpr, GuestCpu};
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
+use crate::interrupt;
 use crate::machine::Machine;
 use crate::vlapic::{APIC_BASE_MSR, TSC_DEADLINE_MSR, X2APIC_MSRS};
 
@@ -127,38 +127,34 @@ fn value_of<M: Machine>(hv: &Hypervisor<M>, context: &mut Context<M>, msr: u32) 
 
 /// WRMSR.
 pub fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
-    let gprs = context.guest.gprs();
-    let (msr, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());
-    if set(hv, vcpu, context, msr, value).is_some() {
+    if set(hv, vcpu, context).is_some() {
         skip(vcpu, context, Exiting::Wrmsr);
     } else {
+        let gprs = context.guest.gprs();
+        let (msr, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());
         hv_log!(hv, Debug, "{vcpu} writes {value:#x} to MSR {msr:#x}, which it cannot");
         context.guest.inject(Event::GENERAL_PROTECTION);
     }
 }
 
-fn set<M: Machine>(
-    hv: &Hypervisor<M>,
-    vcpu: &VcpuRef<M>,
-    context: &mut Context<M>,
-    msr: u32,
-    value: u64,
-) -> Option<()> {
+fn set<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option<()> {
+    let gprs = context.guest.gprs();
+    let (msr, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());
     let clock = GuestClock::new(hv.machine, context.tsc_offset);
     match msr {
         msr if msr & !0xff == X2APIC_MSRS => {
             let effect = context.apic.write_msr(msr, value, &clock).ok()?;
-            apic_effect(hv, vcpu, context, effect);
+            interrupt::apply(hv, vcpu, context, effect);
         }
         APIC_BASE_MSR => {
             if context.apic.set_base(value).ok()? {
                 vcpu.identity.publish(context.apic.identity());
-                crate::interrupt::run_timers(hv, vcpu, context);
+                interrupt::run_timers(hv, vcpu, context);
             }
         }
         TSC_DEADLINE_MSR => {
             let effect = context.apic.set_tsc_deadline(value);
-            apic_effect(hv, vcpu, context, effect);
+            interrupt::apply(hv, vcpu, context, effect);
         }
         EFER => set_efer(context, value)?,
         TSC => set_tsc_offset(hv, vcpu, context, value.wrapping_sub(hv.machine.tsc().0)),
@@ -189,5 +185,5 @@ fn set_tsc_offset<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
     context.tsc_offset = offset;
     context.guest.set_tsc_offset(offset);
     crate::shared::publish_time(hv, vcpu, context);
-    crate::interrupt::run_timers(hv, vcpu, context);
+    interrupt::run_timers(hv, vcpu, context);
 }

@@ -3,11 +3,12 @@
 //! It is intercepted, and not left to the processor's virtual task priority, because the virtual APIC chooses the
 //! interrupts and has to see every change of what holds them back. Kernels that we know touch it once, if at all.
 
-use super::{code_size, crash, fault};
+use super::{crash, fault};
 use crate::domain::{Context, VcpuRef};
 use crate::emulate;
 use crate::guest_cpu::{CpuMode, Event, Gpr, GuestCpu};
 use crate::hypervisor::Hypervisor;
+use crate::interrupt;
 use crate::machine::Machine;
 use crate::vlapic::Effect;
 
@@ -32,17 +33,16 @@ pub fn write<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
         return;
     }
     context.apic.set_cr8(value as u8);
-    fault::apic_effect(hv, vcpu, context, Effect::None);
+    interrupt::apply(hv, vcpu, context, Effect::None);
     context.guest.skip(len);
 }
 
 /// The instruction's general register and length. If another instruction is there by now, the guest has changed its
 /// code under its own feet.
 fn operand<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option<(Gpr, u8)> {
-    let mut bytes = [0; 15];
-    let fetched = fault::fetch(vcpu, context, &mut bytes);
-    let bytes = bytes.get(..fetched).unwrap_or(&[]);
-    let found = emulate::cr8_operand(bytes, code_size(context.guest.control().mode));
+    let mut buffer = [0; 15];
+    let bytes = fault::fetch(vcpu, context, &mut buffer);
+    let found = emulate::cr8_operand(bytes, context.guest.control().mode);
     if found.is_none() {
         crash(hv, vcpu, context, format_args!("an access to CR8 by the instruction {bytes:02x?}"));
     }

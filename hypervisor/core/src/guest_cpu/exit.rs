@@ -2,6 +2,7 @@
 
 use crate::frame::Gaddr;
 use crate::ids::Vector;
+use crate::size::Size;
 
 /// Why the guest stopped. Payloads are decoded; nothing vendor-specific is left, but for the last two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +74,8 @@ pub enum IoOperand {
 pub struct IoAccess {
     /// The port.
     pub port: u16,
-    /// 1, 2 or 4 bytes.
-    pub size: u8,
+    /// How many bytes.
+    pub size: Size,
     /// In or out.
     pub direction: IoDirection,
     /// Register or memory.

@@ -139,6 +139,17 @@ pub enum CpuMode {
     Bits64,
 }
 
+impl CpuMode {
+    /// The default size of addresses, and of the instruction pointer.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::Real | Self::Bits16 => 16,
+            Self::Bits32 => 32,
+            Self::Bits64 => 64,
+        }
+    }
+}
+
 /// The MSRs that lead from user mode into a kernel, in the order of the VMCB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

@@ -1,56 +1,53 @@
 //! Global system interrupts: from a real pin to the hardware domain's local APICs.
 
-use alloc::sync::Arc;
-
-use super::{HardwareDomain, IoApic, Owner, deliver};
-use crate::domain::Domain;
+use super::{Hardware, IoApic};
 use crate::hypervisor::Hypervisor;
 use crate::ids::Vector;
 use crate::machine::Machine;
 use crate::vioapic::{Effect, Route};
 
-impl<M: Machine> HardwareDomain<M> {
-    pub(super) fn write_io_apic(&self, owner: Owner<'_, M>, apic: &IoApic, offset: u16, value: u32) {
+impl<M: Machine> Hardware<'_, M> {
+    pub(super) fn write_io_apic(self, apic: &IoApic, offset: u16, value: u32) {
         let mut state = apic.state.lock();
         match state.write(offset, value) {
             Effect::None => {}
             Effect::Route { route, deliver } => {
-                self.route(owner.domain, &route);
+                self.route(&route);
                 drop(state);
                 if let Some(message) = deliver {
-                    deliver::deliver(owner, &message);
+                    self.deliver(&message);
                 }
             }
             Effect::Eoi(vector) => {
                 drop(state);
-                self.end_gsi(owner.domain, vector);
+                self.end_of_interrupt(vector);
             }
         }
     }
 
-    /// The guest ended `vector`: the pins that were waiting for that are opened again.
-    pub(super) fn end_gsi(&self, domain: &Arc<Domain<M>>, vector: Vector) {
-        for apic in &self.io_apics {
-            apic.state.lock().end(vector, |route| self.route(domain, &route));
+    /// The guest ended a level-triggered interrupt: the pins that were waiting for that are opened again.
+    pub fn end_of_interrupt(self, vector: Vector) {
+        for apic in &self.devices.io_apics {
+            apic.state.lock().end(vector, |route| self.route(&route));
         }
     }
 
     /// Has the real pin interrupt the CPU where the vCPU is that the guest chose.
-    fn route(&self, domain: &Arc<Domain<M>>, route: &Route) {
-        self.machine.route_gsi(route, deliver::best_cpu(domain, route.message.as_ref()));
+    fn route(self, route: &Route) {
+        self.hv.machine.route_gsi(route, self.best_cpu(route.message.as_ref()));
     }
 
     /// The real pin has interrupted.
-    fn gsi(&self, owner: Owner<'_, M>, gsi: u32) {
-        let Some(apic) = self.io_apics.iter().find(|apic| apic.state.lock().owns(gsi)) else { return };
-        let mut state = apic.state.lock();
+    fn gsi(self, gsi: u32) {
+        let mut apics = self.devices.io_apics.iter().map(|apic| apic.state.lock());
+        let Some(mut state) = apics.find(|state| state.owns(gsi)) else { return };
         let message = state.assert(gsi);
         if let Some(route) = state.route(gsi).filter(|route| route.masked) {
-            self.route(owner.domain, &route);
+            self.route(&route);
         }
         drop(state);
         if let Some(message) = message {
-            deliver::deliver(owner, &message);
+            self.deliver(&message);
         }
     }
 }
@@ -58,6 +55,6 @@ impl<M: Machine> HardwareDomain<M> {
 impl<M: Machine> Hypervisor<M> {
     /// A real pin has interrupted: passes it on to the domain that owns the hardware.
     pub fn gsi(&self, gsi: u32) {
-        self.with_hardware(|hardware, owner| hardware.gsi(owner, gsi));
+        self.with_hardware(|hardware| hardware.gsi(gsi));
     }
 }

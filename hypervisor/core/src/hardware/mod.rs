@@ -16,13 +16,12 @@ mod tests;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use msi::Messages;
 use pci::Pci;
 
 use crate::dom0_map::{Dom0Map, Place};
-use crate::domain::{Domain, VcpuRef};
+use crate::domain::Domain;
 use crate::fallible::NoMemory;
 use crate::frame::{Gaddr, Gfn, Maddr};
 use crate::hypervisor::Hypervisor;
@@ -31,15 +30,13 @@ use crate::machine::Machine;
 use crate::p2m::{Access, P2mError};
 use crate::sync::Lock;
 use crate::vioapic::{Route, VirtualIoApic, WINDOW};
-use crate::vpci::{Ecam, Frames, Register, Size};
+use crate::vpci::{ConfigSpace, Ecam, Frames, Size};
 
-/// Ports of PCI configuration space, and what is between them.
-const PCI_PORTS: RangeInclusive<u16> = 0xcf8..=0xcff;
 /// log2 of the frames of the pages that device memory is mapped with.
 const ORDERS: [u32; 3] = [18, 9, 0];
 
 /// The real counterparts of what the hardware domain programs.
-pub trait HostDevices: Copy {
+pub trait HostDevices: Copy + ConfigSpace {
     /// Makes the real pin of a GSI deliver as the route says (trigger, polarity, mask), to a vector of Tenon's on `cpu`.
     fn route_gsi(self, route: &Route, cpu: CpuId);
 
@@ -51,12 +48,6 @@ pub trait HostDevices: Copy {
 
     /// Address and data of the message by which a device raises a vector on a CPU.
     fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32);
-
-    /// Reads configuration space. All ones where there is nothing.
-    fn read_config(self, at: Register, size: Size) -> u32;
-
-    /// Writes configuration space.
-    fn write_config(self, at: Register, size: Size, value: u32);
 
     /// Reads 1, 2, 4 or 8 aligned bytes of a device's memory. All ones if that cannot be.
     fn read_device(self, at: Maddr, bytes: u64) -> u64;
@@ -79,32 +70,8 @@ pub struct IoApic {
     pub state: Lock<VirtualIoApic>,
 }
 
-/// The hardware domain, and the hypervisor for what its accesses and interrupts lead to.
-#[derive(Clone, Copy)]
-struct Owner<'a, M: Machine> {
-    hv: &'a Hypervisor<M>,
-    domain: &'a Arc<Domain<M>>,
-}
-
-impl<'a, M: Machine> Owner<'a, M> {
-    fn of(hv: &'a Hypervisor<M>, vcpu: &'a VcpuRef<M>) -> Self {
-        Self { hv, domain: vcpu.domain() }
-    }
-}
-
-impl<M: Machine> Hypervisor<M> {
-    fn with_hardware(&self, event: impl FnOnce(&HardwareDomain<M>, Owner<'_, M>)) {
-        if let Some(domain) = &self.domain(DomId::ZERO)
-            && let Some(hardware) = &domain.hardware
-        {
-            event(hardware, Owner { hv: self, domain });
-        }
-    }
-}
-
 /// The devices of the hardware domain.
-pub struct HardwareDomain<M: Machine> {
-    machine: M,
+pub struct HardwareDomain {
     /// What is where in its address space.
     map: Dom0Map<'static>,
     io_apics: Vec<IoApic>,
@@ -114,107 +81,19 @@ pub struct HardwareDomain<M: Machine> {
     messages: Messages,
 }
 
-impl<M: Machine> HardwareDomain<M> {
+impl HardwareDomain {
     /// The platform with these I/O APICs and these windows to configuration space, in an address space that `map`
     /// describes.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(
-        machine: M,
-        map: Dom0Map<'static>,
-        io_apics: Vec<IoApic>,
-        config: Vec<Ecam>,
-    ) -> Result<Self, NoMemory> {
-        Ok(Self {
-            machine,
-            map,
-            io_apics,
-            config,
-            pci: Lock::new(Pci::default()),
-            messages: Messages::new()?,
-        })
+    pub fn new(map: Dom0Map<'static>, io_apics: Vec<IoApic>, config: Vec<Ecam>) -> Result<Self, NoMemory> {
+        Ok(Self { map, io_apics, config, pci: Lock::new(Pci::default()), messages: Messages::new()? })
     }
 
     /// Whether some I/O APIC has a pin for that global system interrupt.
     pub fn has_gsi(&self, gsi: u32) -> bool {
         self.io_apics.iter().any(|apic| apic.state.lock().owns(gsi))
-    }
-
-    /// Whether accesses to that guest-physical address are virtualized.
-    pub fn claims_memory(&self, at: Gaddr) -> bool {
-        self.io_apic_at(at).is_some() || self.config_at(at, 1).is_some() || self.holds_table(at.frame())
-    }
-
-    /// Maps device memory that the domain touches for the first time, in as large pages as hold nothing else. False if
-    /// it may not have what is there.
-    pub fn map_on_demand(&self, hv: &Hypervisor<M>, domain: &Domain<M>, gfn: Gfn) -> bool {
-        // Held until the mapping is made, so that no table appears in it meanwhile.
-        let pci = self.pci.lock();
-        for order in ORDERS {
-            let first = Gfn(gfn.0 >> order << order);
-            let run = Frames { first, count: 1 << order };
-            if !self.map.is_direct(run.first, run.count) || pci.functions.traps(run) {
-                continue;
-            }
-            match domain.memory.map_device(first, order, Access::READ_WRITE) {
-                Ok(()) => return true,
-                // Something is in it already.
-                Err(P2mError::Finer { .. } | P2mError::BadOrder { .. }) if order > 0 => {}
-                Err(error) => {
-                    crate::hv_log!(hv, Warning, "device memory at frame {gfn}: {error}");
-                    return false;
-                }
-            }
-        }
-        false
-    }
-
-    /// Reads a virtualized register.
-    pub fn read_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, bytes: u64) -> u64 {
-        if let Some((apic, offset)) = self.io_apic_at(at) {
-            u64::from(apic.state.lock().read(offset))
-        } else if let Some(config) = self.config_at(at, bytes) {
-            config.map_or(u64::MAX, |(at, size)| self.read_config(Owner::of(hv, vcpu), at, size).into())
-        } else {
-            self.read_table_page(Maddr(at.0), bytes)
-        }
-    }
-
-    /// Writes a virtualized register.
-    pub fn write_memory(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, at: Gaddr, bytes: u64, value: u64) {
-        let owner = Owner::of(hv, vcpu);
-        if let Some((apic, offset)) = self.io_apic_at(at) {
-            self.write_io_apic(owner, apic, offset, value as u32);
-        } else if let Some(config) = self.config_at(at, bytes) {
-            if let Some((at, size)) = config {
-                self.write_config(owner, at, size, value as u32);
-            }
-        } else {
-            self.write_table_page(owner, Maddr(at.0), bytes, value);
-        }
-    }
-
-    /// Reads a virtualized port.
-    pub fn read_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, bytes: u8) -> u32 {
-        match Size::from_bytes(bytes.into()) {
-            Some(size) if PCI_PORTS.contains(&port) => self.read_pci_port(Owner::of(hv, vcpu), port, size),
-            _ => u32::MAX,
-        }
-    }
-
-    /// Writes a virtualized port.
-    pub fn write_port(&self, hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, port: u16, bytes: u8, value: u32) {
-        if let Some(size) = Size::from_bytes(bytes.into())
-            && PCI_PORTS.contains(&port)
-        {
-            self.write_pci_port(Owner::of(hv, vcpu), port, size, value);
-        }
-    }
-
-    /// The guest ended a level-triggered interrupt.
-    pub fn end_of_interrupt(&self, domain: &Arc<Domain<M>>, vector: Vector) {
-        self.end_gsi(domain, vector);
     }
 
     /// Whether a device, or nothing, is at that address.
@@ -227,5 +106,83 @@ impl<M: Machine> HardwareDomain<M> {
             let offset = at.0.checked_sub(apic.base.0)?;
             (offset < u64::from(WINDOW)).then_some((apic, offset as u16))
         })
+    }
+}
+
+/// The hardware domain's devices, with the domain and the hypervisor for what its accesses and interrupts lead to.
+#[derive(Clone, Copy)]
+pub struct Hardware<'a, M: Machine> {
+    hv: &'a Hypervisor<M>,
+    domain: &'a Arc<Domain<M>>,
+    devices: &'a HardwareDomain,
+}
+
+impl<'a, M: Machine> Hardware<'a, M> {
+    /// The devices of `domain`, if it is the one that owns the hardware.
+    pub fn of(hv: &'a Hypervisor<M>, domain: &'a Arc<Domain<M>>) -> Option<Self> {
+        Some(Self { hv, domain, devices: domain.hardware.as_deref()? })
+    }
+
+    /// Whether accesses to that guest-physical address are virtualized.
+    pub fn claims_memory(self, at: Gaddr) -> bool {
+        let devices = self.devices;
+        devices.io_apic_at(at).is_some() || devices.config_at(at, 1).is_some() || self.holds_table(at.frame())
+    }
+
+    /// Maps device memory that the domain touches for the first time, in as large pages as hold nothing else. False if
+    /// it may not have what is there.
+    pub fn map_on_demand(self, gfn: Gfn) -> bool {
+        // Held until the mapping is made, so that no table appears in it meanwhile.
+        let pci = self.devices.pci.lock();
+        for order in ORDERS {
+            let first = Gfn(gfn.0 >> order << order);
+            let run = Frames { first, count: 1 << order };
+            if !self.devices.map.is_direct(run.first, run.count) || pci.functions.traps(run) {
+                continue;
+            }
+            match self.domain.memory.map_device(first, order, Access::READ_WRITE) {
+                Ok(()) => return true,
+                // Something is in it already.
+                Err(P2mError::Finer { .. } | P2mError::BadOrder { .. }) if order > 0 => {}
+                Err(error) => {
+                    crate::hv_log!(self.hv, Warning, "device memory at frame {gfn}: {error}");
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Reads a virtualized register.
+    pub fn read_memory(self, at: Gaddr, bytes: u64) -> u64 {
+        if let Some((apic, offset)) = self.devices.io_apic_at(at) {
+            u64::from(apic.state.lock().read(offset))
+        } else if let Some(config) = self.devices.config_at(at, bytes) {
+            config.map_or(u64::MAX, |(at, size)| self.read_config(at, size).into())
+        } else {
+            self.read_table_page(Maddr(at.0), bytes)
+        }
+    }
+
+    /// Writes a virtualized register.
+    pub fn write_memory(self, at: Gaddr, bytes: u64, value: u64) {
+        if let Some((apic, offset)) = self.devices.io_apic_at(at) {
+            self.write_io_apic(apic, offset, value as u32);
+        } else if let Some(config) = self.devices.config_at(at, bytes) {
+            if let Some((at, size)) = config {
+                self.write_config(at, size, value as u32);
+            }
+        } else {
+            self.write_table_page(Maddr(at.0), bytes, value);
+        }
+    }
+}
+
+impl<M: Machine> Hypervisor<M> {
+    fn with_hardware(&self, event: impl FnOnce(Hardware<'_, M>)) {
+        let domain = self.domain(DomId::ZERO);
+        if let Some(hardware) = domain.as_ref().and_then(|domain| Hardware::of(self, domain)) {
+            event(hardware);
+        }
     }
 }

@@ -10,8 +10,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::pci::Hardware;
-use super::{HardwareDomain, Owner, deliver};
+use super::Hardware;
 use crate::fallible::{self, NoMemory};
 use crate::frame::Maddr;
 use crate::hv_log;
@@ -19,7 +18,7 @@ use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, Vector};
 use crate::machine::Machine;
 use crate::vlapic::Message;
-use crate::vpci::{Bdf, Location};
+use crate::vpci::{Bdf, Interrupt, Location};
 
 const VECTORS: usize = 256;
 /// The last word of a table entry, and its only bit that is used (PCI Local Bus 3.0, 6.8.2.9).
@@ -67,65 +66,53 @@ impl Messages {
 /// An interrupt of a device that has a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Binding {
-    bdf: Bdf,
-    entry: u16,
+    interrupt: Interrupt,
     vector: Vector,
-    location: Location,
     /// The domain has closed it for now.
     masked: bool,
 }
 
-impl<M: Machine> HardwareDomain<M> {
+impl Binding {
+    fn is_of(&self, other: &Interrupt) -> bool {
+        (self.interrupt.bdf, self.interrupt.entry) == (other.bdf, other.entry)
+    }
+}
+
+impl<M: Machine> Hardware<'_, M> {
     /// Makes an interrupt of a device the message that the domain wrote, and opens it.
-    pub(super) fn bind(
-        &self,
-        owner: Owner<'_, M>,
-        bindings: &mut Vec<Binding>,
-        (bdf, entry, location): (Bdf, u16, Location),
-        (address, data): (u64, u32),
-    ) {
+    pub(super) fn bind(self, bindings: &mut Vec<Binding>, interrupt: Interrupt, address: u64, data: u32) {
+        let Interrupt { bdf, entry, .. } = interrupt;
         let Some(message) = Message::decode(address, data) else {
             // Not an interrupt's address: a device that wrote there would write to memory.
             hv_log!(
-                owner.hv,
+                self.hv,
                 Debug,
                 "{bdf} interrupt {entry}: message {data:#x} to {address:#x} is no interrupt"
             );
-            self.close(bdf, location);
-            return;
+            return self.close(interrupt);
         };
-        let known = bindings.iter().position(|b| (b.bdf, b.entry) == (bdf, entry));
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let vector = bindings.try_reserve(1).ok().and_then(|()| self.machine.take_vector());
-                let Some(vector) = vector else {
-                    hv_log!(owner.hv, Error, "{bdf} interrupt {entry}: all interrupt vectors are in use");
-                    self.close(bdf, location);
-                    return;
-                };
-                bindings.push(Binding { bdf, entry, vector, location, masked: false });
-                bindings.len() - 1
-            }
+        let vector = match bindings.iter().position(|binding| binding.is_of(&interrupt)) {
+            Some(known) => Some(bindings.swap_remove(known).vector),
+            None => bindings.try_reserve(1).ok().and_then(|()| self.hv.machine.take_vector()),
         };
-        let Some(binding) = bindings.get_mut(index) else { return };
-        binding.location = location;
-        binding.masked = false;
-        self.messages.set(binding.vector, address, data);
-        self.open(binding, deliver::best_cpu(owner.domain, Some(&message)));
+        let Some(vector) = vector else {
+            hv_log!(self.hv, Error, "{bdf} interrupt {entry}: all interrupt vectors are in use");
+            return self.close(interrupt);
+        };
+        let binding = Binding { interrupt, vector, masked: false };
+        bindings.push(binding);
+        self.devices.messages.set(vector, address, data);
+        self.open(&binding, self.best_cpu(Some(&message)));
     }
 
     /// Closes a table entry, or opens it again with the message that it has.
-    pub(super) fn set_masked(
-        &self,
-        bindings: &mut [Binding],
-        (bdf, entry, location): (Bdf, u16, Location),
-        masked: bool,
-    ) {
-        let binding = bindings.iter_mut().find(|b| (b.bdf, b.entry) == (bdf, entry));
+    pub(super) fn set_masked(self, bindings: &mut [Binding], interrupt: &Interrupt, masked: bool) {
+        let binding = bindings.iter_mut().find(|binding| binding.is_of(interrupt));
         // An entry for which there was no vector stays closed.
-        if let (Some(at), true) = (self.table_entry(location), masked || binding.is_some()) {
-            self.machine.write_device(Maddr(at.0 + ENTRY_CONTROL), 4, u64::from(masked));
+        if let Location::Table(at) = interrupt.location
+            && (masked || binding.is_some())
+        {
+            self.write_entry(at, ENTRY_CONTROL, u64::from(masked));
         }
         if let Some(binding) = binding {
             binding.masked = masked;
@@ -133,55 +120,50 @@ impl<M: Machine> HardwareDomain<M> {
     }
 
     /// Gives back the vectors of a device, which is silent by now.
-    pub(super) fn unbind(&self, bindings: &mut Vec<Binding>, bdf: Bdf) {
-        bindings.retain(|binding| {
-            let goes = binding.bdf == bdf;
-            if goes {
-                self.messages.set(binding.vector, 0, 0);
-                self.machine.free_vector(binding.vector);
-            }
-            !goes
-        });
+    pub(super) fn unbind(self, bindings: &mut Vec<Binding>, bdf: Bdf) {
+        for gone in bindings.extract_if(.., |binding| binding.interrupt.bdf == bdf) {
+            self.devices.messages.set(gone.vector, 0, 0);
+            self.hv.machine.free_vector(gone.vector);
+        }
     }
 
     /// Writes Tenon's message into the device, and opens the interrupt.
-    fn open(&self, binding: &Binding, cpu: CpuId) {
-        let (address, data) = self.machine.message(binding.vector, cpu);
-        if binding.location.program(binding.bdf, address, data, &mut Hardware(self.machine)) {
-            return;
-        }
-        if let Some(at) = self.table_entry(binding.location) {
-            let write = |offset, value| self.machine.write_device(Maddr(at.0 + offset), 4, value);
-            write(ENTRY_CONTROL, ENTRY_MASKED);
-            write(0, address & 0xffff_ffff);
-            write(4, address >> 32);
-            write(8, u64::from(data));
-            write(ENTRY_CONTROL, 0);
-        }
-    }
-
-    fn close(&self, bdf: Bdf, location: Location) {
-        location.silence(bdf, &mut Hardware(self.machine));
-        if let Some(at) = self.table_entry(location) {
-            self.machine.write_device(Maddr(at.0 + ENTRY_CONTROL), 4, ENTRY_MASKED);
+    fn open(self, binding: &Binding, cpu: CpuId) {
+        let mut machine = self.hv.machine;
+        let (address, data) = machine.message(binding.vector, cpu);
+        match binding.interrupt.location {
+            Location::Capability(msi) => msi.program(binding.interrupt.bdf, address, data, &mut machine),
+            Location::Table(at) => {
+                self.write_entry(at, ENTRY_CONTROL, ENTRY_MASKED);
+                self.write_entry(at, 0, address & 0xffff_ffff);
+                self.write_entry(at, 4, address >> 32);
+                self.write_entry(at, 8, u64::from(data));
+                self.write_entry(at, ENTRY_CONTROL, 0);
+            }
         }
     }
 
-    /// Where a table entry is, if that is a device's memory: the domain chooses where its BARs point.
-    fn table_entry(&self, location: Location) -> Option<Maddr> {
-        match location {
-            Location::Table(at) => self.is_device(at).then_some(at),
-            Location::Capability { .. } => None,
+    fn close(self, interrupt: Interrupt) {
+        match interrupt.location {
+            Location::Capability(msi) => msi.silence(interrupt.bdf, &mut { self.hv.machine }),
+            Location::Table(at) => self.write_entry(at, ENTRY_CONTROL, ENTRY_MASKED),
         }
     }
 
-    fn message_arrived(&self, owner: Owner<'_, M>, vector: Vector) {
+    /// Writes a word of a table entry, if that is a device's memory: the domain chooses where its BARs point.
+    fn write_entry(self, entry: Maddr, offset: u64, value: u64) {
+        if self.devices.is_device(entry) {
+            self.hv.machine.write_device(Maddr(entry.0 + offset), 4, value);
+        }
+    }
+
+    fn message_arrived(self, vector: Vector) {
         // None: on its way when the domain switched it off.
-        let Some(message) = self.messages.get(vector) else { return };
-        deliver::deliver(owner, &message);
-        let cpu = deliver::best_cpu(owner.domain, Some(&message));
-        if cpu != self.machine.this_cpu() && self.messages.strayed(vector) {
-            let pci = self.pci.lock();
+        let Some(message) = self.devices.messages.get(vector) else { return };
+        self.deliver(&message);
+        let cpu = self.best_cpu(Some(&message));
+        if cpu != self.hv.machine.this_cpu() && self.devices.messages.strayed(vector) {
+            let pci = self.devices.pci.lock();
             if let Some(binding) = pci.bindings.iter().find(|b| b.vector == vector && !b.masked) {
                 self.open(binding, cpu);
             }
@@ -192,6 +174,6 @@ impl<M: Machine> HardwareDomain<M> {
 impl<M: Machine> Hypervisor<M> {
     /// A vector from [`take_vector`](super::HostDevices::take_vector) has arrived.
     pub fn message_arrived(&self, vector: Vector) {
-        self.with_hardware(|hardware, owner| hardware.message_arrived(owner, vector));
+        self.with_hardware(|hardware| hardware.message_arrived(vector));
     }
 }

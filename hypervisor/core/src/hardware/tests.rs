@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::{HardwareDomain, IoApic};
+use super::{Hardware, HardwareDomain, IoApic};
 use crate::cpuid::Policy;
 use crate::dom0_map::{Dom0Map, Span};
 use crate::domain::{Domain, DomainConfig, VcpuRef};
@@ -20,7 +20,7 @@ use crate::memory_map::{Kind, MemoryMap, Range};
 use crate::p2m::PageType;
 use crate::sync::Lock;
 use crate::vioapic::VirtualIoApic;
-use crate::vpci::{Bdf, Ecam};
+use crate::vpci::{Bdf, Ecam, Size};
 
 const DEVICE: Bdf = Bdf { segment: 0, bus: 0, devfn: 0x18 };
 const ECAM: u64 = 0xb000_0000;
@@ -68,7 +68,7 @@ impl Rig {
         };
         let mut host = MemoryMap::default();
         host.insert(Range::new(0, RAM_END, Kind::Ram)).expect("one range");
-        let ecam = Ecam { base: ECAM, segment: 0, first_bus: 0, last_bus: 0xff };
+        let ecam = Ecam { base: Maddr(ECAM), segment: 0, first_bus: 0, last_bus: 0xff };
         let (start, len) = ecam.range();
         let emulated =
             Vec::from([Span { start, end: start + len }, Span { start: IO_APIC, end: IO_APIC + 0x1000 }]);
@@ -76,7 +76,7 @@ impl Rig {
         let map = Dom0Map::new(Box::leak(Box::new(host)), ram, Span { start: 0, end: 0 }, emulated);
         let pins = Lock::new(VirtualIoApic::new(0, 0, 24));
         let io_apics = Vec::from([IoApic { base: Maddr(IO_APIC), state: pins }]);
-        let hardware = HardwareDomain::new(machine, map, io_apics, Vec::from([ecam])).expect("host heap");
+        let hardware = HardwareDomain::new(map, io_apics, Vec::from([ecam])).expect("host heap");
         let policy = Policy::for_domain(machine, true, DomId::ZERO, config.max_vcpus);
         let domain = Domain::new(machine, DomId::ZERO, config, policy, Some(Box::new(hardware)))
             .expect("a control domain");
@@ -84,8 +84,8 @@ impl Rig {
         Self { machine, hv, domain }
     }
 
-    fn hardware(&self) -> &HardwareDomain<TestMachine> {
-        self.domain.hardware.as_deref().expect("the domain has the hardware")
+    fn hardware(&self) -> Hardware<'_, TestMachine> {
+        Hardware::of(&self.hv, &self.domain).expect("the domain has the hardware")
     }
 
     fn vcpu(&self, id: u32) -> VcpuRef<TestMachine> {
@@ -94,11 +94,11 @@ impl Rig {
 
     fn write(&self, at: u64, bytes: u64, value: u64) {
         assert!(self.hardware().claims_memory(Gaddr(at)), "{at:#x}");
-        self.hardware().write_memory(&self.hv, &self.vcpu(0), Gaddr(at), bytes, value);
+        self.hardware().write_memory(Gaddr(at), bytes, value);
     }
 
     fn read(&self, at: u64, bytes: u64) -> u64 {
-        self.hardware().read_memory(&self.hv, &self.vcpu(0), Gaddr(at), bytes)
+        self.hardware().read_memory(Gaddr(at), bytes)
     }
 
     /// The address of a register of the device in memory-mapped configuration space.
@@ -135,7 +135,7 @@ impl Rig {
     }
 
     fn touch(&self, at: u64) -> bool {
-        self.hardware().map_on_demand(&self.hv, &self.domain, Gaddr(at).frame())
+        self.hardware().map_on_demand(Gaddr(at).frame())
     }
 
     fn mapping(&self, at: u64) -> Option<(Mfn, u32)> {
@@ -264,9 +264,9 @@ fn only_devices_are_mapped_and_written() {
 #[test]
 fn ports_lead_to_the_same_registers() {
     let rig = Rig::new();
-    let (hardware, vcpu) = (rig.hardware(), rig.vcpu(0));
-    let read = |port, bytes| hardware.read_port(&rig.hv, &vcpu, port, bytes);
-    let write = |port, bytes, value| hardware.write_port(&rig.hv, &vcpu, port, bytes, value);
+    let size = |bytes| Size::from_bytes(bytes).expect("a size");
+    let read = |port, bytes| rig.hardware().read_port(port, size(bytes));
+    let write = |port, bytes, value| rig.hardware().write_port(port, size(bytes), value);
     assert_eq!(read(0xcfc, 4), u32::MAX, "no register is chosen");
     write(0xcf8, 4, 0x8000_1800);
     assert_eq!((read(0xcf8, 4), read(0xcfc, 4), read(0xcfe, 2)), (0x8000_1800, 0x1041_1af4, 0x1041));
@@ -282,7 +282,7 @@ fn ports_lead_to_the_same_registers() {
 #[test]
 fn the_chipsets_reset_ends_the_machine() {
     let rig = Rig::new();
-    let write = |value| rig.hardware().write_port(&rig.hv, &rig.vcpu(0), 0xcf9, 1, value);
+    let write = |value| rig.hardware().write_port(0xcf9, Size::Byte, value);
     write(2);
     let ended = panic::catch_unwind(AssertUnwindSafe(|| write(6))).expect_err("the end");
     assert_eq!(ended.downcast::<Ended>().expect("the machine's end").0, MachineEnd::Reboot);
@@ -301,6 +301,6 @@ fn pins_go_where_the_vcpu_is() {
     rig.hv.gsi(10);
     assert_eq!(rig.posted(1), [0x52]);
     assert_eq!(last(), Some((10, true, CpuId(1))), "closed until the domain has ended it");
-    rig.hardware().end_of_interrupt(&rig.domain, Vector(0x52));
+    rig.hardware().end_of_interrupt(Vector(0x52));
     assert_eq!(last(), Some((10, false, CpuId(1))));
 }

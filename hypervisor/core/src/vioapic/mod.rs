@@ -9,14 +9,13 @@
 
 use alloc::vec::Vec;
 
+use crate::acpi::{Polarity, Trigger};
 use crate::ids::Vector;
-use crate::vlapic::{Message, Trigger};
+use crate::vlapic::Message;
 
 mod entry;
 #[cfg(test)]
 mod tests;
-
-pub use entry::Polarity;
 
 use entry::Entry;
 
@@ -89,7 +88,7 @@ pub struct VirtualIoApic {
 impl VirtualIoApic {
     /// The counterpart of the real I/O APIC with this id, first GSI and number of pins; every pin masked.
     pub fn new(id: u8, first_gsi: u32, pins: usize) -> Self {
-        let pin = Pin { entry: Entry::RESET, active: false, sent: 0 };
+        let pin = Pin { entry: Entry::MASKED, active: false, sent: 0 };
         Self { id, first_gsi, select: 0, pins: alloc::vec![pin; pins.clamp(1, MAX_PINS)] }
     }
 
@@ -142,7 +141,7 @@ impl VirtualIoApic {
                 pin.active = true;
                 pin.deliver()
             }
-            Trigger::Edge if pin.entry.is_masked() => None,
+            Trigger::Edge if pin.entry.contains(Entry::MASKED) => None,
             Trigger::Edge => pin.entry.message(),
         }
     }
@@ -152,8 +151,10 @@ impl VirtualIoApic {
     pub fn end(&mut self, vector: Vector, mut reopen: impl FnMut(Route)) {
         for index in 0..self.pins.len() {
             let pin = &mut self.pins[index];
-            if pin.entry.remote_irr() && (pin.sent == vector.0 || pin.entry.vector() == vector.0) {
-                pin.entry.set_remote_irr(false);
+            if pin.entry.contains(Entry::REMOTE_IRR)
+                && (pin.sent == vector.0 || pin.entry.vector() == vector.0)
+            {
+                pin.entry.remove(Entry::REMOTE_IRR);
                 pin.active = false;
                 reopen(self.route_of(index));
             }
@@ -172,7 +173,7 @@ impl VirtualIoApic {
             message: entry.message(),
             trigger: entry.trigger(),
             polarity: entry.polarity(),
-            masked: entry.is_masked() || active || entry.remote_irr(),
+            masked: active || entry.intersects(Entry::MASKED | Entry::REMOTE_IRR),
         }
     }
 
@@ -191,11 +192,11 @@ impl VirtualIoApic {
 impl Pin {
     /// The message of an active level-triggered pin, once.
     fn deliver(&mut self) -> Option<Message> {
-        if !self.active || self.entry.is_masked() || self.entry.remote_irr() {
+        if !self.active || self.entry.intersects(Entry::MASKED | Entry::REMOTE_IRR) {
             return None;
         }
         let message = self.entry.message()?;
-        self.entry.set_remote_irr(true);
+        self.entry.insert(Entry::REMOTE_IRR);
         self.sent = self.entry.vector();
         Some(message)
     }

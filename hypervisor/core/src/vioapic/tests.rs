@@ -61,7 +61,7 @@ fn a_level_pin_is_closed_until_its_end() {
     assert_eq!(apic.read(DATA) >> 14 & 1, 1, "remote IRR shows");
     assert_eq!(ended(&mut apic, 0x50), []);
     let routes = ended(&mut apic, 0x51);
-    assert_eq!((routes.len(), routes[0].masked, routes[0].polarity), (1, false, Polarity::ActiveLow));
+    assert_eq!((routes.len(), routes[0].masked, routes[0].polarity), (1, false, Polarity::Low));
     assert!(apic.assert(16).is_some());
 }
 

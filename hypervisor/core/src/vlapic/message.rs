@@ -1,7 +1,7 @@
 //! Interrupt messages: what an ICR write, an MSI or an IO-APIC pin asks for.
 
-use super::Trigger;
 use super::identity::{Destination, Identity};
+use crate::acpi::Trigger;
 use crate::ids::Vector;
 
 /// What the receiving APIC does.

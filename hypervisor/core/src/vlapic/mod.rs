@@ -6,6 +6,7 @@
 //! A vector goes from requested (`accept`) to in service (`ack`) and out (EOI); level-triggered ones come back
 //! from the EOI for the IO-APICs. Priorities are those of SDM vol. 3, 10.8.3.
 
+use crate::acpi::Trigger;
 use crate::errors;
 use crate::ids::{VcpuId, Vector};
 
@@ -27,15 +28,6 @@ pub use posted::{Drained, PostedInterrupts};
 pub use registers::{TSC_DEADLINE_MSR, X2APIC_MSRS};
 pub use timer::{BUS_TICK_NS, Clock, Deadline, MIN_PERIOD_NS};
 pub use vectors::VectorSet;
-
-/// How an interrupt is signalled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// Once per edge.
-    Edge,
-    /// For as long as the line is active; its end is reported to the IO-APICs.
-    Level,
-}
 
 /// What a register write asks of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

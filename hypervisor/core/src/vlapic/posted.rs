@@ -11,8 +11,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Trigger;
 use super::vectors::VectorSet;
+use crate::acpi::Trigger;
 use crate::ids::Vector;
 
 /// Interrupts on their way to one local APIC.

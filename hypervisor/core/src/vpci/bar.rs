@@ -7,10 +7,9 @@ const FIRST: u16 = 0x10;
 /// The registers as the hardware shows them.
 #[derive(Clone, Debug)]
 pub(super) struct Bars {
-    raw: [u32; 6],
-    /// All ones were written last, to learn the size: the value is no address.
-    sizing: [bool; 6],
-    count: u8,
+    /// `None`: there is none, or all ones were written last, to learn the size, and the value is no address.
+    registers: [Option<u32>; 6],
+    count: usize,
 }
 
 impl Bars {
@@ -20,46 +19,27 @@ impl Bars {
             1 => 2,
             _ => 0,
         };
-        let mut bars = Self { raw: [0; 6], sizing: [false; 6], count };
-        for index in 0..count {
-            bars.raw[usize::from(index)] = device.read(FIRST + 4 * u16::from(index), Size::Dword);
-        }
-        bars
+        let read = |index| (index < count).then(|| device.read(FIRST + 4 * index as u16, Size::Dword));
+        Self { registers: core::array::from_fn(read), count }
     }
 
-    /// Which register the aligned `offset` is.
-    pub(super) fn index(&self, offset: u16) -> Option<u8> {
-        let index = offset.checked_sub(FIRST)? / 4;
-        (index < u16::from(self.count)).then_some(index as u8)
-    }
-
-    /// Takes over what the hardware made of a write of `value`.
-    pub(super) fn written(&mut self, index: u8, value: u32, device: &Device<'_>) {
-        let slot = usize::from(index);
-        if let (Some(raw), Some(sizing)) = (self.raw.get_mut(slot), self.sizing.get_mut(slot)) {
-            *raw = device.read(FIRST + 4 * u16::from(index), Size::Dword);
-            *sizing = value == u32::MAX;
-        }
+    /// Takes over what the hardware made of a write of `value`. False if the aligned `offset` is none of the registers.
+    pub(super) fn written(&mut self, offset: u16, value: u32, device: &Device<'_>) -> bool {
+        let index = usize::from(offset.wrapping_sub(FIRST) / 4);
+        let Some(register) = self.registers.iter_mut().take(self.count).nth(index) else { return false };
+        let shown = device.read(offset, Size::Dword);
+        *register = (value != u32::MAX).then_some(shown);
+        true
     }
 
     /// The memory address in register `index`; `None` for ports, for sizes, and for registers never set.
     pub(super) fn memory(&self, index: u8) -> Option<u64> {
-        if index >= self.count {
+        let mut registers = self.registers.iter().skip(usize::from(index)).copied();
+        let low = registers.next()??;
+        if low & 1 != 0 {
             return None;
         }
-        let slot = usize::from(index);
-        let low = *self.raw.get(slot)?;
-        if low & 1 != 0 || self.sizing[slot] {
-            return None;
-        }
-        let high = if low >> 1 & 3 == 2 {
-            if slot + 1 >= usize::from(self.count) || self.sizing[slot + 1] {
-                return None;
-            }
-            self.raw[slot + 1]
-        } else {
-            0
-        };
+        let high = if low >> 1 & 3 == 2 { registers.next()?? } else { 0 };
         let address = u64::from(low & !0xf) | u64::from(high) << 32;
         (address != 0).then_some(address)
     }

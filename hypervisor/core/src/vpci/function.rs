@@ -137,8 +137,7 @@ impl Function {
         if offset == COMMAND {
             self.decode = value & MEMORY_DECODE != 0;
             self.place_table(device.effects);
-        } else if let Some(index) = self.bars.index(register) {
-            self.bars.written(index, value, device);
+        } else if self.bars.written(register, value, device) {
             self.place_table(device.effects);
         }
     }

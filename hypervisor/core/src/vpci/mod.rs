@@ -18,16 +18,19 @@ mod msix;
 #[cfg(test)]
 mod tests;
 
-pub use address::{AddressPort, Bdf, Ecam, Register, Size};
+pub use address::{Bdf, Ecam, Register};
+pub use msi::MsiRegisters;
+
+pub use crate::size::Size;
 
 use function::Function;
 
 /// The machine's configuration space.
 pub trait ConfigSpace {
     /// Reads. All ones where there is no function, and beyond byte 255 if the bus has no way there.
-    fn read(&self, bdf: Bdf, offset: u16, size: Size) -> u32;
+    fn read_config(&self, at: Register, size: Size) -> u32;
     /// Writes.
-    fn write(&mut self, bdf: Bdf, offset: u16, size: Size, value: u32);
+    fn write_config(&mut self, at: Register, size: Size, value: u32);
 }
 
 /// Who carries out what the guest's accesses ask of the kernel.
@@ -42,11 +45,11 @@ struct Device<'a> {
 
 impl Device<'_> {
     fn read(&self, offset: u16, size: Size) -> u32 {
-        self.hw.read(self.bdf, offset, size)
+        self.hw.read_config(Register { bdf: self.bdf, offset }, size)
     }
 
     fn write(&mut self, offset: u16, size: Size, value: u32) {
-        self.hw.write(self.bdf, offset, size, value);
+        self.hw.write_config(Register { bdf: self.bdf, offset }, size, value);
     }
 }
 
@@ -71,76 +74,40 @@ impl Frames {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
     /// In the MSI capability.
-    Capability {
-        /// Offset of the capability.
-        at: u16,
-        /// It has the upper half of the address.
-        is_64bit: bool,
-    },
+    Capability(MsiRegisters),
     /// In this 16-byte entry of an MSI-X table: address, data, mask (bit 0 of the last word).
     Table(Maddr),
 }
 
-impl Location {
-    /// Writes `address` and `data` into an MSI capability and switches it on. True if that is what this is;
-    /// table entries are memory, which the kernel writes.
-    pub fn program(&self, bdf: Bdf, address: u64, data: u32, hw: &mut dyn ConfigSpace) -> bool {
-        match *self {
-            Self::Capability { at, is_64bit } => {
-                msi::program(bdf, at, is_64bit, address, data, hw);
-                true
-            }
-            Self::Table(_) => false,
-        }
-    }
-
-    /// Switches off an MSI capability; of table entries see [`program`](Self::program).
-    pub fn silence(&self, bdf: Bdf, hw: &mut dyn ConfigSpace) {
-        if let Self::Capability { at, .. } = *self {
-            msi::silence(bdf, at, hw);
-        }
-    }
+/// An interrupt of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    /// The device.
+    pub bdf: Bdf,
+    /// Number of the interrupt within the device.
+    pub entry: u16,
+    /// Where its message is.
+    pub location: Location,
 }
 
 /// What a write asks of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Make this interrupt of the device the message that the guest wrote, then open it in the hardware.
+    /// Make this interrupt the message that the guest wrote, then open it in the hardware.
     Bind {
-        /// The device.
-        bdf: Bdf,
-        /// Number of the interrupt within the device.
-        entry: u16,
+        /// The interrupt.
+        interrupt: Interrupt,
         /// The guest's message address.
         address: u64,
         /// The guest's message data.
         data: u32,
-        /// Where the hardware's message goes.
-        location: Location,
     },
     /// Close a table entry in the hardware.
-    Mask {
-        /// The device.
-        bdf: Bdf,
-        /// Number of the interrupt within the device.
-        entry: u16,
-        /// The entry.
-        location: Location,
-    },
+    Mask(Interrupt),
     /// Open a table entry in the hardware; its message is still the one bound last.
-    Unmask {
-        /// The device.
-        bdf: Bdf,
-        /// Number of the interrupt within the device.
-        entry: u16,
-        /// The entry.
-        location: Location,
-    },
+    Unmask(Interrupt),
     /// The device's MSI or MSI-X was switched off: every binding is gone.
-    Unbind {
-        /// The device.
-        bdf: Bdf,
-    },
+    Unbind(Bdf),
     /// Make the guest's accesses to these pages exit, to [`VirtualPci::read_table`] and `write_table`.
     Trap(Frames),
     /// Let the guest reach these pages again, but for those that still [`VirtualPci::traps`].

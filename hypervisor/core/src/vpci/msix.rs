@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::bar::Bars;
-use super::{Bdf, Device, Effect, Effects, Frames, Location, Size};
+use super::{Bdf, Device, Effect, Effects, Frames, Interrupt, Location, Size};
 use crate::frame::{Gaddr, Maddr};
 
 const ENABLE: u16 = 1 << 15;
@@ -85,7 +85,7 @@ impl Msix {
             for entry in &mut self.entries {
                 entry.bound = false;
             }
-            (device.effects)(Effect::Unbind { bdf: self.bdf });
+            (device.effects)(Effect::Unbind(self.bdf));
         }
     }
 
@@ -154,8 +154,8 @@ impl Msix {
                 entry.masked = value & 1 != 0;
                 if entry.masked {
                     // Said even if it was masked before: the hardware's entry may be as firmware left it.
-                    if let Some(location) = self.location(index) {
-                        effects(Effect::Mask { bdf: self.bdf, entry: index as u16, location });
+                    if let Some(interrupt) = self.interrupt(index) {
+                        effects(Effect::Mask(interrupt));
                     }
                     return;
                 }
@@ -171,18 +171,18 @@ impl Msix {
 
     /// Tells the kernel of an entry that is open.
     fn settle(&mut self, index: usize, effects: Effects<'_>) {
-        let Some(location) = self.location(index) else { return };
+        let Some(interrupt) = self.interrupt(index) else { return };
         let Some(entry) = self.entries.get_mut(index).filter(|e| !e.masked) else { return };
-        let (bdf, number) = (self.bdf, index as u16);
-        let (address, data) = (entry.address, entry.data);
+        let Entry { address, data, .. } = *entry;
         if core::mem::replace(&mut entry.bound, true) {
-            effects(Effect::Unmask { bdf, entry: number, location });
+            effects(Effect::Unmask(interrupt));
         } else {
-            effects(Effect::Bind { bdf, entry: number, address, data, location });
+            effects(Effect::Bind { interrupt, address, data });
         }
     }
 
-    fn location(&self, index: usize) -> Option<Location> {
-        self.table.map(|table| Location::Table(Maddr(table + index as u64 * ENTRY_BYTES)))
+    fn interrupt(&self, index: usize) -> Option<Interrupt> {
+        let location = Location::Table(Maddr(self.table? + index as u64 * ENTRY_BYTES));
+        Some(Interrupt { bdf: self.bdf, entry: index as u16, location })
     }
 }

@@ -8,6 +8,15 @@ use std::vec;
 struct Machine(BTreeMap<Bdf, (Vec<u8>, Vec<u8>)>);
 
 impl ConfigSpace for Machine {
+    fn read_config(&self, at: Register, size: Size) -> u32 {
+        self.read(at.bdf, at.offset, size)
+    }
+    fn write_config(&mut self, at: Register, size: Size, value: u32) {
+        self.write(at.bdf, at.offset, size, value);
+    }
+}
+
+impl Machine {
     fn read(&self, bdf: Bdf, offset: u16, size: Size) -> u32 {
         let Some((bytes, _)) = self.0.get(&bdf) else { return size.ones() };
         (0..size.bytes()).fold(0, |v, i| v | u32::from(bytes[usize::from(offset + i)]) << (8 * i))
@@ -86,13 +95,12 @@ fn frames(first: u64) -> Frames {
 
 #[test]
 fn names_and_windows() {
-    let mut port = AddressPort::default();
-    assert_eq!(port.register(0, Size::Dword), None);
-    port.set(0x8001_1044);
-    assert_eq!(port.register(2, Size::Word), Some(Register { bdf: DEV, offset: 0x46 }));
-    assert_eq!(port.register(3, Size::Word), None);
+    assert_eq!(Register::by_ports(0, 0, Size::Dword), None);
+    let by_ports = |byte, size| Register::by_ports(0x8001_1044, byte, size);
+    assert_eq!(by_ports(2, Size::Word), Some(Register { bdf: DEV, offset: 0x46 }));
+    assert_eq!(by_ports(3, Size::Word), None);
 
-    let ecam = Ecam { base: 0xb000_0000, segment: 0, first_bus: 0, last_bus: 255 };
+    let ecam = Ecam { base: Maddr(0xb000_0000), segment: 0, first_bus: 0, last_bus: 255 };
     assert_eq!(ecam.range(), (0xb000_0000, 0x1000_0000));
     assert_eq!(
         ecam.register(0xb019_0146, Size::Word),
@@ -113,12 +121,13 @@ fn msi_is_the_guests_to_read_and_ours_to_program() {
     assert_eq!(b.write(MSI + 8, Size::Dword, 0), []);
     assert_eq!(b.write(MSI + 12, Size::Word, 0x4023), []);
     let effects = b.write(MSI + 2, Size::Word, 0x01f1);
-    let location = Location::Capability { at: MSI, is_64bit: true };
-    assert_eq!(effects, [Effect::Bind { bdf: DEV, entry: 0, address: 0xfee0_2000, data: 0x4023, location }]);
+    let hardware = MsiRegisters { at: MSI, is_64bit: true };
+    let interrupt = Interrupt { bdf: DEV, entry: 0, location: Location::Capability(hardware) };
+    assert_eq!(effects, [Effect::Bind { interrupt, address: 0xfee0_2000, data: 0x4023 }]);
     assert_eq!(b.read(MSI, Size::Dword), 0x0181_7005);
     assert_eq!(b.hw.read(DEV, MSI + 2, Size::Word) & 1, 0, "not before the kernel says so");
 
-    assert!(location.program(DEV, 0xfee0_1000, 0x77, &mut b.hw));
+    hardware.program(DEV, 0xfee0_1000, 0x77, &mut b.hw);
     assert_eq!(b.hw.read(DEV, MSI + 4, Size::Dword), 0xfee0_1000);
     assert_eq!(b.hw.read(DEV, MSI + 12, Size::Word), 0x77);
     assert_eq!(b.hw.read(DEV, MSI + 2, Size::Word), 0x0187);
@@ -129,7 +138,7 @@ fn msi_is_the_guests_to_read_and_ours_to_program() {
     assert_eq!((b.read(MSI + 16, Size::Dword), b.hw.read(DEV, MSI + 16, Size::Dword)), (1, 1));
     let moved = b.write(MSI + 4, Size::Dword, 0xfee0_4000);
     assert!(matches!(moved[..], [Effect::Bind { address: 0xfee0_4000, .. }]));
-    assert_eq!(b.write(MSI + 2, Size::Word, 0x0180), [Effect::Unbind { bdf: DEV }]);
+    assert_eq!(b.write(MSI + 2, Size::Word, 0x0180), [Effect::Unbind(DEV)]);
     assert_eq!(b.hw.read(DEV, MSI + 2, Size::Word) & 1, 0);
 }
 
@@ -143,13 +152,13 @@ fn msix_as_linux_does_it() {
 
     assert_eq!(b.write(MSIX + 2, Size::Word, 0xc004), []);
     assert_eq!(b.hw.read(DEV, MSIX + 2, Size::Word), 0xc004);
-    let location = |n: u64| Location::Table(Maddr(0xfe00_2000 + 16 * n));
-    let mask = Effect::Mask { bdf: DEV, entry: 1, location: location(1) };
+    let interrupt = Interrupt { bdf: DEV, entry: 1, location: Location::Table(Maddr(0xfe00_2010)) };
+    let mask = Effect::Mask(interrupt);
     assert_eq!(b.table(0xfe00_201c, 4, 1), [mask], "masked again: the hardware may not be");
     assert_eq!(b.table(0xfe00_2010, 4, 0xfee0_2000), []);
     assert_eq!(b.table(0xfe00_2014, 4, 0), []);
     assert_eq!(b.table(0xfe00_2018, 4, 0x31), []);
-    let bind = Effect::Bind { bdf: DEV, entry: 1, address: 0xfee0_2000, data: 0x31, location: location(1) };
+    let bind = Effect::Bind { interrupt, address: 0xfee0_2000, data: 0x31 };
     assert_eq!(b.table(0xfe00_201c, 4, 0), [bind]);
     assert_eq!(b.write(MSIX + 2, Size::Word, 0x8004), []);
     assert_eq!(b.pci.read_table(Maddr(0xfe00_2010), 8), Some(0xfee0_2000));
@@ -157,13 +166,13 @@ fn msix_as_linux_does_it() {
     assert_eq!(b.pci.read_table(Maddr(0xfe00_2050), 4), None, "past the fifth entry");
 
     assert_eq!(b.table(0xfe00_201c, 4, 1), [mask]);
-    let unmask = Effect::Unmask { bdf: DEV, entry: 1, location: location(1) };
+    let unmask = Effect::Unmask(interrupt);
     assert_eq!(b.table(0xfe00_201c, 4, 0), [unmask]);
     assert_eq!(b.table(0xfe00_201c, 4, 1), [mask]);
     assert_eq!(b.table(0xfe00_2018, 4, 0x32), []);
     assert!(matches!(b.table(0xfe00_201c, 4, 0)[..], [Effect::Bind { data: 0x32, .. }]));
 
-    assert_eq!(b.write(MSIX + 2, Size::Word, 0), [Effect::Unbind { bdf: DEV }]);
+    assert_eq!(b.write(MSIX + 2, Size::Word, 0), [Effect::Unbind(DEV)]);
     assert!(matches!(b.write(MSIX + 3, Size::Byte, 0x80)[..], [Effect::Bind { data: 0x32, .. }]));
 }
 

@@ -165,7 +165,7 @@ fn create(
         max_frames: memory.frames().min(u64::from(u32::MAX)) as u32,
     };
     let hardware = Box::new(
-        HardwareDomain::new(hv.machine, map, io_apics, config_space)
+        HardwareDomain::new(map, io_apics, config_space)
             .map_err(|_| Dom0Error::Build(BuildError::OutOfMemory))?,
     );
     let policy = Policy::for_domain(hv.machine, hv.stable_tsc, DomId::ZERO, vcpus);

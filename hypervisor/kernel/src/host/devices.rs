@@ -6,14 +6,12 @@
 use alloc::vec::Vec;
 
 use spin::Once;
-use tenon_core::acpi;
 use tenon_core::frame::Maddr;
 use tenon_core::hardware::HostDevices;
 use tenon_core::ids::{CpuId, Vector};
 use tenon_core::sync::Lock;
-use tenon_core::vioapic::{Polarity, Route};
-use tenon_core::vlapic::Trigger;
-use tenon_core::vpci::{Register, Size};
+use tenon_core::vioapic::Route;
+use tenon_core::vpci::{ConfigSpace, Register, Size};
 
 use super::{Host, pci};
 use crate::apic::io;
@@ -65,6 +63,16 @@ fn narrow_id(cpu: CpuId) -> u8 {
     wanted.or_else(|| cpu::online().find_map(|cpu| fits(cpu.apic_id))).unwrap_or(0)
 }
 
+impl ConfigSpace for Host {
+    fn read_config(&self, at: Register, size: Size) -> u32 {
+        pci::read_config(at, size)
+    }
+
+    fn write_config(&mut self, at: Register, size: Size, value: u32) {
+        pci::write_config(at, size, value);
+    }
+}
+
 impl HostDevices for Host {
     fn route_gsi(self, route: &Route, cpu: CpuId) {
         if OWN.get().is_some_and(|own| own.contains(&route.gsi)) {
@@ -89,14 +97,8 @@ impl HostDevices for Host {
         let real = io::Route {
             vector: line.vector,
             apic_id: narrow_id(cpu),
-            trigger: match route.trigger {
-                Trigger::Edge => acpi::Trigger::Edge,
-                Trigger::Level => acpi::Trigger::Level,
-            },
-            polarity: match route.polarity {
-                Polarity::ActiveHigh => acpi::Polarity::High,
-                Polarity::ActiveLow => acpi::Polarity::Low,
-            },
+            trigger: route.trigger,
+            polarity: route.polarity,
             masked: route.masked,
         };
         // Level-triggered lines are masked and unmasked at each interrupt: then only that is written.
@@ -119,14 +121,6 @@ impl HostDevices for Host {
 
     fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32) {
         (MESSAGE_ADDRESS | u64::from(narrow_id(cpu)) << 12, u32::from(vector.0))
-    }
-
-    fn read_config(self, at: Register, size: Size) -> u32 {
-        pci::read_config(at, size)
-    }
-
-    fn write_config(self, at: Register, size: Size, value: u32) {
-        pci::write_config(at, size, value);
     }
 
     fn read_device(self, at: Maddr, bytes: u64) -> u64 {

@@ -26,12 +26,7 @@ static WINDOWS: Once<Vec<(Ecam, Mmio)>> = Once::new();
 
 /// The windows to configuration space that ACPI names.
 pub fn windows() -> impl Iterator<Item = Ecam> {
-    acpi().pci.iter().map(|space| Ecam {
-        base: space.base.0,
-        segment: space.segment,
-        first_bus: space.first_bus,
-        last_bus: space.last_bus,
-    })
+    acpi().pci.iter().copied()
 }
 
 /// Maps the windows.

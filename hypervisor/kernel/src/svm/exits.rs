@@ -2,6 +2,7 @@
 
 use tenon_core::frame::Gaddr;
 use tenon_core::guest_cpu::{Event, Exit, IoAccess, IoDirection, IoOperand, NestedFault};
+use tenon_core::size::Size;
 
 use super::vmcb::Control;
 
@@ -89,11 +90,7 @@ fn io_access(control: &Control, rip: u64) -> IoAccess {
     let info = control.exit_info1;
     IoAccess {
         port: (info >> 16) as u16,
-        size: match info >> 4 & 7 {
-            1 => 1,
-            2 => 2,
-            _ => 4,
-        },
+        size: Size::from_bytes(info >> 4 & 7).unwrap_or(Size::Dword),
         direction: if info & 1 != 0 { IoDirection::In } else { IoDirection::Out },
         operand: if info & 4 != 0 { IoOperand::String } else { IoOperand::Register },
         // EXITINFO2 is the next instruction's address; 15 bytes are the longest instruction there is.

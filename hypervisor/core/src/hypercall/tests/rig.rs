@@ -143,8 +143,7 @@ impl Rig {
         let map = Dom0Map::new(host, Vec::from([ram]), Span { start: 0, end: 0 }, Vec::new());
         let pins = VirtualIoApic::new(0, 0, 24);
         let io_apic = IoApic { base: Maddr(0xfec0_0000), state: Lock::new(pins) };
-        let hardware =
-            HardwareDomain::new(machine, map, Vec::from([io_apic]), Vec::new()).expect("host heap");
+        let hardware = HardwareDomain::new(map, Vec::from([io_apic]), Vec::new()).expect("host heap");
         let hardware = Box::new(hardware);
         let policy = Policy::for_domain(machine, true, DomId::ZERO, config.max_vcpus);
         let domain =

@@ -36,7 +36,7 @@ use crate::p2m::Npt;
 use crate::page::TestPage;
 use crate::time::{Nanos, Tsc, TscScale};
 use crate::vioapic::Route;
-use crate::vpci::{Register, Size};
+use crate::vpci::{ConfigSpace, Register, Size};
 
 /// TSC frequency of the test machine: a tick is a nanosecond.
 const TSC_HZ: u64 = 1_000_000_000;
@@ -149,6 +149,16 @@ impl Frames for TestMachine {
     }
 }
 
+impl ConfigSpace for TestMachine {
+    fn read_config(&self, at: Register, size: Size) -> u32 {
+        self.devices().read_config(at, size)
+    }
+
+    fn write_config(&mut self, at: Register, size: Size, value: u32) {
+        self.devices().write_config(at, size, value);
+    }
+}
+
 impl HostDevices for TestMachine {
     fn route_gsi(self, route: &Route, cpu: CpuId) {
         self.devices().routes.push((*route, cpu));
@@ -164,14 +174,6 @@ impl HostDevices for TestMachine {
 
     fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32) {
         (0xfee0_0000 | u64::from(cpu.0) << 12, u32::from(vector.0))
-    }
-
-    fn read_config(self, at: Register, size: Size) -> u32 {
-        self.devices().read_config(at, size)
-    }
-
-    fn write_config(self, at: Register, size: Size, value: u32) {
-        self.devices().write_config(at, size, value);
     }
 
     fn read_device(self, at: Maddr, bytes: u64) -> u64 {
