@@ -4,6 +4,8 @@
 //! and at most a patch with the vCPU's own state. It is shared by the domain's vCPUs and changes only before the
 //! domain first runs.
 
+use hypercall_abi::arch::CPUID_FIRST_LEAF;
+
 use crate::guest_cpu::bits::{CR4_OSXSAVE, CR4_PKE};
 use crate::ids::{DomId, VcpuId};
 
@@ -17,12 +19,11 @@ mod topology;
 mod xen;
 mod xstate;
 
-pub use offer::{Offer, OnHost};
-pub use table::{BeyondLimit, Entry, NO_SUBLEAF};
-pub use xen::{HYPERCALL_PAGE_MSR, TimeLeaf, XEN_LEAVES};
+pub use offer::Offer;
+pub use table::{RestrictError, entry};
+pub use xen::TimeLeaf;
 
 use topology::Topology;
-use xen::XenLeaves;
 use xstate::XState;
 
 /// EAX, EBX, ECX, EDX.
@@ -35,11 +36,8 @@ const EXTENDED: u32 = 0x8000_0000;
 /// Leaves 0x80000000 to 0x80000021.
 const EXTENDED_LEAVES: usize = 0x22;
 
-/// The CPU that the host has.
-pub trait HostCpuid {
-    /// CPUID with `leaf` in EAX and `subleaf` in ECX.
-    fn leaf(&self, leaf: u32, subleaf: u32) -> Regs;
-}
+/// The CPU that the host has: the answer to CPUID with a leaf in EAX and a subleaf in ECX.
+pub type Host<'a> = &'a dyn Fn(u32, u32) -> Regs;
 
 /// What a domain is to see.
 #[derive(Clone, Debug)]
@@ -50,8 +48,6 @@ pub struct Config {
     pub vcpus: u32,
     /// What the machine can offer.
     pub offer: Offer,
-    /// The guest's TSC never changes its rate: no emulation, no migration.
-    pub invariant_tsc: bool,
     /// The time leaf.
     pub time: TimeLeaf,
 }
@@ -84,7 +80,9 @@ pub struct Policy {
     structured: [Regs; 2],
     xstate: XState,
     topology: Topology,
-    xen: XenLeaves,
+    domain: DomId,
+    /// The time leaf.
+    pub time: TimeLeaf,
 }
 
 impl Policy {
@@ -115,21 +113,11 @@ impl Policy {
             };
         }
         match leaf & 0xffff_0000 {
-            XEN_LEAVES => self.xen.leaf(leaf - XEN_LEAVES, subleaf, vcpu),
+            CPUID_FIRST_LEAF => self.xen_leaf(leaf, subleaf, vcpu),
             EXTENDED if leaf <= self.extended[0][0] => {
                 self.extended.get((leaf - EXTENDED) as usize).copied().unwrap_or_default()
             }
             _ => [0; 4],
         }
-    }
-
-    /// The time leaf.
-    pub const fn time(&self) -> &TimeLeaf {
-        &self.xen.time
-    }
-
-    /// Replaces the time leaf, when the domain's TSC is set up anew.
-    pub const fn set_time(&mut self, time: TimeLeaf) {
-        self.xen.time = time;
     }
 }

@@ -11,8 +11,8 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) const fn new(vcpus: u32) -> Self {
-        let vcpus = if vcpus == 0 { 1 } else { vcpus };
+    pub(super) fn new(vcpus: u32) -> Self {
+        let vcpus = vcpus.max(1);
         let last_id = (vcpus - 1).saturating_mul(2) | 1;
         Self { vcpus, package_bits: u32::BITS - last_id.leading_zeros() }
     }
@@ -36,19 +36,14 @@ impl Topology {
     }
 
     /// Leaf 4 EAX: the first two cache levels belong to a core, the others to the package.
-    pub(super) const fn cache(&self, eax: u32) -> u32 {
-        if eax & 0x1f == 0 {
-            return 0;
-        }
-        let cores = self.package_ids() / 2;
-        let cores = if cores > 64 { 64 } else { cores };
+    pub(super) fn cache(&self, eax: u32) -> u32 {
+        let cores = (self.package_ids() / 2).min(64);
         let sharing = if eax >> 5 & 7 <= 2 { 2 } else { self.package_ids() };
         eax & 0x3fff | (sharing - 1) << 14 | (cores - 1) << 26
     }
 
     /// Leaf 0x80000008 ECX as AMD has it: cores, and bits of the APIC id that number them.
-    pub(super) const fn amd_cores(&self) -> u32 {
-        let last = if self.vcpus > 256 { 255 } else { self.vcpus - 1 };
-        last | (self.package_bits & 0xf) << 12
+    pub(super) fn amd_cores(&self) -> u32 {
+        (self.vcpus - 1).min(255) | (self.package_bits & 0xf) << 12
     }
 }

@@ -1,6 +1,6 @@
 //! Leaf 0xd: the extended state that XSAVE knows, and its sizes.
 
-use super::{HostCpuid, Regs};
+use super::{Host, Regs};
 
 /// Bytes of the legacy area and the XSAVE header.
 const LEGACY: u32 = 576;
@@ -16,12 +16,8 @@ pub(super) const XCR0_AVX512: u64 = 0b111 << 5;
 /// The protection key register.
 pub(super) const XCR0_PKRU: u64 = 1 << 9;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Component {
-    size: u32,
-    offset: u32,
-    aligned: bool,
-}
+/// In ECX of a component's subleaf: in the compacted form it is aligned to 64 bytes.
+const ALIGNED: u32 = 1 << 1;
 
 /// What leaf 0xd answers from.
 #[derive(Clone, Debug)]
@@ -29,30 +25,27 @@ pub(super) struct XState {
     allowed: u64,
     /// Subleaf 1 EAX.
     pub(super) extras: u32,
-    components: [Component; COMPONENTS],
+    /// The components' subleaves: size, offset, alignment.
+    components: [Regs; COMPONENTS],
 }
 
 impl XState {
     /// No XSAVE at all.
-    pub(super) const NONE: Self = Self {
-        allowed: 0,
-        extras: 0,
-        components: [Component { size: 0, offset: 0, aligned: false }; COMPONENTS],
-    };
+    pub(super) const NONE: Self = Self { allowed: 0, extras: 0, components: [[0; 4]; COMPONENTS] };
 
     /// The components of `wanted` that the host has, whole feature groups or none of their bits.
-    pub(super) fn new(host: &impl HostCpuid, wanted: u64, extras: u32) -> Self {
-        let [low, _, _, high] = host.leaf(0xd, 0);
+    pub(super) fn new(host: Host<'_>, wanted: u64, extras: u32) -> Self {
+        let [low, _, _, high] = host(0xd, 0);
         let mut allowed = wanted & (u64::from(low) | u64::from(high) << 32);
         if allowed & XCR0_AVX512 != XCR0_AVX512 || allowed & XCR0_AVX == 0 {
             allowed &= !XCR0_AVX512;
         }
         let components = core::array::from_fn(|i| {
             if i < 2 || allowed >> i & 1 == 0 {
-                return Component::default();
+                return [0; 4];
             }
-            let [size, offset, flags, _] = host.leaf(0xd, i as u32);
-            Component { size, offset, aligned: flags & 2 != 0 }
+            let [size, offset, flags, _] = host(0xd, i as u32);
+            [size, offset, flags & ALIGNED, 0]
         });
         Self { allowed, extras, components }
     }
@@ -67,19 +60,19 @@ impl XState {
         self.allowed &= to;
     }
 
-    fn present(&self, mask: u64) -> impl Iterator<Item = &Component> {
+    fn present(&self, mask: u64) -> impl Iterator<Item = &Regs> {
         let mask = mask & self.allowed;
         self.components.iter().enumerate().skip(2).filter(move |(i, _)| mask >> i & 1 != 0).map(|(_, c)| c)
     }
 
     fn size(&self, mask: u64) -> u32 {
-        self.present(mask).map(|c| c.offset.saturating_add(c.size)).fold(LEGACY, u32::max)
+        self.present(mask).map(|[size, offset, ..]| offset.saturating_add(*size)).fold(LEGACY, u32::max)
     }
 
     fn compacted_size(&self, mask: u64) -> u32 {
-        self.present(mask).fold(LEGACY, |at, c| {
-            let start = if c.aligned { at.checked_next_multiple_of(64).unwrap_or(at) } else { at };
-            start.saturating_add(c.size)
+        self.present(mask).fold(LEGACY, |at, [size, _, flags, _]| {
+            let start = if flags & ALIGNED != 0 { at.checked_next_multiple_of(64).unwrap_or(at) } else { at };
+            start.saturating_add(*size)
         })
     }
 
@@ -91,13 +84,11 @@ impl XState {
         match subleaf {
             0 => [self.allowed as u32, self.size(xcr0), self.size(self.allowed), (self.allowed >> 32) as u32],
             1 => {
-                let compacts = self.extras & 0b1010 != 0;
+                let compacts = self.extras & 0b10 != 0;
                 [self.extras, if compacts { self.compacted_size(xcr0) } else { 0 }, 0, 0]
             }
             _ => match self.components.get(subleaf as usize) {
-                Some(c) if self.allowed >> subleaf & 1 != 0 => {
-                    [c.size, c.offset, if c.aligned { 2 } else { 0 }, 0]
-                }
+                Some(regs) if self.allowed >> subleaf & 1 != 0 => *regs,
                 _ => [0; 4],
             },
         }

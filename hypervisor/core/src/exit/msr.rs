@@ -4,10 +4,10 @@
 //! (MTRRs: nested paging decides memory types, but kernels check what they wrote); and those that read as a fixed value
 //! on every machine we know kernels to probe. Anything else is #GP, which kernels expect of an unknown MSR.
 
+use hypercall_abi::arch::MSR_HYPERCALL;
 use hypercall_abi::hvm::HwMtrr;
 
 use super::skip;
-use crate::cpuid::HYPERCALL_PAGE_MSR;
 use crate::domain::{Context, VcpuRef};
 use crate::emulate::Exiting;
 use crate::exit::GuestClock;
@@ -159,7 +159,7 @@ fn set<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<
         EFER => set_efer(context, value)?,
         TSC => set_tsc_offset(hv, vcpu, context, value.wrapping_sub(hv.machine.tsc().0)),
         TSC_ADJUST => set_tsc_offset(hv, vcpu, context, value),
-        HYPERCALL_PAGE_MSR => {
+        MSR_HYPERCALL => {
             crate::hypercall::page::install(vcpu, context, value)?;
             // The layout of the shared page is known now, and with it where the wall clock is.
             crate::shared::publish_wall_clock(hv, vcpu.domain());

@@ -136,15 +136,7 @@ impl Machine for Host {
     }
 
     fn guest_features(self) -> cpuid::Offer {
-        cpuid::Offer {
-            xcr0_limit: crate::guest::xcr0_mask(),
-            xsaves: false,
-            x2apic: true,
-            tsc_aux: false,
-            speculation_controls: false,
-            iommu_mappings: false,
-            physical_bits: cpu::features().phys_bits,
-        }
+        cpuid::Offer { xcr0_limit: crate::guest::xcr0_mask(), physical_bits: cpu::features().phys_bits }
     }
 
     #[inline]

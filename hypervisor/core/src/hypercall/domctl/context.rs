@@ -56,7 +56,7 @@ fn save<M: Machine>(on: &On<'_, M>, stream: &mut Stream<'_, M>) -> Result<()> {
         version: abi::SAVE_VERSION,
         changeset: u64::MAX,
         cpuid: on.call.hv.machine.cpuid(1, 0)[0],
-        gtsc_khz: on.domain.cpuid.read().time().guest_khz,
+        gtsc_khz: on.domain.cpuid.read().time.khz,
     };
     stream.put(SaveHeader::CODE, 0, header.as_bytes())?;
     for vcpu in on.domain.vcpu_refs() {

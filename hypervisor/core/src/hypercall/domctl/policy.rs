@@ -5,7 +5,6 @@ use hypercall_abi::arch::{CpuidLeaf, MsrEntry};
 use hypercall_abi::domctl::{CpuPolicy, Domctl};
 
 use super::{Call, Machine, On, Result, ensure, refuse};
-use crate::cpuid::Entry;
 
 /// The most leaves that the tools pass: more than any policy has.
 const MAX_LEAVES: u32 = 256;
@@ -18,12 +17,10 @@ const NO_ERROR: u32 = u32::MAX;
 /// report: a guest that reads them finds what the CPUID leaves imply.
 pub(in crate::hypercall) fn write_leaves<M: Machine>(
     call: &Call<'_, M>,
-    leaves: impl Iterator<Item = Entry>,
+    mut leaves: impl Iterator<Item = CpuidLeaf>,
     array: u64,
     room: u32,
 ) -> Result<u32> {
-    let mut leaves =
-        leaves.map(|Entry { leaf, subleaf, regs: [a, b, c, d] }| CpuidLeaf { leaf, subleaf, a, b, c, d });
     let count = call.write_all(array, room, leaves.by_ref())?;
     ensure!(leaves.next().is_none(), ENOBUFS, "room for {room} CPUID leaves, and there are more");
     Ok(count)
@@ -52,11 +49,10 @@ pub(super) fn set<M: Machine>(on: &On<'_, M>, ctl: &mut Domctl) -> Result<()> {
     let mut policy = on.domain.cpuid.read().clone();
     for i in 0..op.nr_leaves.into() {
         let leaf: CpuidLeaf = on.call.read_element(op.leaves.get(), i)?;
-        let entry = Entry { leaf: leaf.leaf, subleaf: leaf.subleaf, regs: [leaf.a, leaf.b, leaf.c, leaf.d] };
-        if let Err(beyond) = policy.restrict(&entry) {
-            (errors.err_leaf, errors.err_subleaf) = (beyond.leaf, beyond.subleaf);
+        if let Err(refused) = policy.restrict(&leaf) {
+            (errors.err_leaf, errors.err_subleaf) = (leaf.leaf, leaf.subleaf);
             ctl.set_payload(errors);
-            return Err(beyond.into());
+            return Err(refused.into());
         }
     }
     for i in 0..op.nr_msrs.into() {

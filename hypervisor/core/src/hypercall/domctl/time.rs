@@ -17,10 +17,10 @@ const NATIVE: u32 = 2;
 
 pub(super) fn tsc<M: Machine>(on: &On<'_, M>) -> TscInfo {
     let policy = on.domain.cpuid.read();
-    let time = policy.time();
+    let time = policy.time;
     TscInfo {
         tsc_mode: time.mode,
-        gtsc_khz: time.guest_khz,
+        gtsc_khz: time.khz,
         incarnation: time.incarnation,
         pad: 0,
         elapsed_nsec: on.call.hv.machine.now().0,
@@ -37,13 +37,12 @@ pub(super) fn set_tsc<M: Machine>(on: &On<'_, M>, info: TscInfo) -> Result<()> {
     }
     ensure!(!on.domain.life.is_started(), EEXIST, "{} has run: its TSC stays as it is", on.domain.id);
     let mut policy = on.domain.cpuid.write();
-    let mut time = *policy.time();
-    if info.gtsc_khz != 0 && info.gtsc_khz != time.host_khz {
-        refuse!(EOPNOTSUPP, "a TSC of {} kHz: this machine's runs at {} kHz", info.gtsc_khz, time.host_khz);
+    let time = &mut policy.time;
+    if info.gtsc_khz != 0 && info.gtsc_khz != time.khz {
+        refuse!(EOPNOTSUPP, "a TSC of {} kHz: this machine's runs at {} kHz", info.gtsc_khz, time.khz);
     }
     time.mode = info.tsc_mode;
     time.incarnation = info.incarnation.wrapping_add(1);
-    policy.set_time(time);
     Ok(())
 }
 

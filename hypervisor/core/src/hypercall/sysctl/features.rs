@@ -1,13 +1,14 @@
 //! What CPUs have and what guests get of it.
 
 use hypercall_abi::abi::Word;
+use hypercall_abi::arch::CpuidLeaf;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpuFeatureset, CpuPolicy, Sysctl};
 use hypercall_abi::xen::DOMID_INVALID;
 
 use super::host::{WORDS, feature_words};
 use super::{Call, Machine, Result, ensure, refuse};
-use crate::cpuid::{Entry, NO_SUBLEAF, Policy, Vcpu};
+use crate::cpuid::{self, Policy, Vcpu};
 use crate::hypercall::domctl::write_leaves;
 use crate::ids::{DomId, VcpuId};
 
@@ -71,7 +72,7 @@ pub(super) fn policy<M: Machine>(call: &Call<'_, M>, op: &mut CpuPolicy) -> Resu
 }
 
 /// The leaves of the machine's own CPUID that a policy has.
-fn host_leaves(machine: impl Machine) -> impl Iterator<Item = Entry> {
+fn host_leaves(machine: impl Machine) -> impl Iterator<Item = CpuidLeaf> {
     let [max, ..] = machine.cpuid(0, 0);
     let [max_extended, ..] = machine.cpuid(0x8000_0000, 0);
     let basic = (0..=max.min(0xd)).flat_map(|leaf| {
@@ -79,14 +80,12 @@ fn host_leaves(machine: impl Machine) -> impl Iterator<Item = Entry> {
             4 => 0..6,
             7 | 0xb => 0..2,
             0xd => 0..20,
-            _ => NO_SUBLEAF..NO_SUBLEAF,
+            _ => 0..0,
         };
-        let single = subleaves.is_empty().then_some((leaf, NO_SUBLEAF));
-        single.into_iter().chain(subleaves.map(move |subleaf| (leaf, subleaf)))
+        let single = subleaves.is_empty().then_some((leaf, None));
+        single.into_iter().chain(subleaves.map(move |subleaf| (leaf, Some(subleaf))))
     });
-    let extended = (0x8000_0000..=max_extended.min(0x8000_0021)).map(|leaf| (leaf, NO_SUBLEAF));
-    basic.chain(extended).map(move |(leaf, subleaf)| {
-        let regs = machine.cpuid(leaf, if subleaf == NO_SUBLEAF { 0 } else { subleaf });
-        Entry { leaf, subleaf, regs }
-    })
+    let extended = (0x8000_0000..=max_extended.min(0x8000_0021)).map(|leaf| (leaf, None));
+    let answer = move |leaf, subleaf| machine.cpuid(leaf, subleaf);
+    basic.chain(extended).map(move |(leaf, subleaf)| cpuid::entry(leaf, subleaf, answer))
 }
