@@ -192,7 +192,10 @@ pub fn apply<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
             }
         }
         Effect::Timer => run_timers(hv, vcpu, context),
-        Effect::Identity => vcpu.identity.publish(context.apic.identity()),
+        Effect::Identity => {
+            vcpu.identity.publish(context.apic.identity());
+            run_timers(hv, vcpu, context);
+        }
     }
 }
 

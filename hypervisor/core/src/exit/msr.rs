@@ -17,7 +17,7 @@ use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::interrupt;
 use crate::machine::Machine;
-use crate::vlapic::{APIC_BASE_MSR, TSC_DEADLINE_MSR, X2APIC_MSRS};
+use crate::vlapic::{APIC_BASE_MSR, TSC_DEADLINE_MSR, X2APIC_MSRS, X2APIC_MSRS_LAST};
 
 const TSC: u32 = 0x10;
 const PLATFORM_ID: u32 = 0x17;
@@ -112,9 +112,9 @@ pub fn read<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
 fn value_of<M: Machine>(hv: &Hypervisor<M>, context: &mut Context<M>, msr: u32) -> Option<u64> {
     let clock = GuestClock::new(hv.machine, context.tsc_offset);
     Some(match msr {
-        msr if msr & !0xff == X2APIC_MSRS => return context.apic.read_msr(msr, &clock).ok(),
-        APIC_BASE_MSR => context.apic.base(),
-        TSC_DEADLINE_MSR => context.apic.tsc_deadline(),
+        X2APIC_MSRS..=X2APIC_MSRS_LAST | TSC_DEADLINE_MSR | APIC_BASE_MSR => {
+            return context.apic.read_msr(msr, &clock);
+        }
         EFER => context.guest.control().efer,
         TSC_ADJUST => context.tsc_offset,
         MTRR_CAP => MTRR_CAP_VALUE,
@@ -142,18 +142,8 @@ fn set<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<
     let (msr, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());
     let clock = GuestClock::new(hv.machine, context.tsc_offset);
     match msr {
-        msr if msr & !0xff == X2APIC_MSRS => {
-            let effect = context.apic.write_msr(msr, value, &clock).ok()?;
-            interrupt::apply(hv, vcpu, context, effect);
-        }
-        APIC_BASE_MSR => {
-            if context.apic.set_base(value).ok()? {
-                vcpu.identity.publish(context.apic.identity());
-                interrupt::run_timers(hv, vcpu, context);
-            }
-        }
-        TSC_DEADLINE_MSR => {
-            let effect = context.apic.set_tsc_deadline(value);
+        X2APIC_MSRS..=X2APIC_MSRS_LAST | TSC_DEADLINE_MSR | APIC_BASE_MSR => {
+            let effect = context.apic.write_msr(msr, value, &clock)?;
             interrupt::apply(hv, vcpu, context, effect);
         }
         EFER => set_efer(context, value)?,

@@ -1,7 +1,7 @@
 //! `IA32_APIC_BASE` (MSR 0x1b): which mode the APIC is in, and the allowed ways between modes.
 
 use super::identity::Mode;
-use super::{Fault, Vlapic};
+use super::{Effect, Vlapic};
 
 /// MSR number of `IA32_APIC_BASE`.
 pub const APIC_BASE_MSR: u32 = 0x1b;
@@ -9,50 +9,31 @@ pub const APIC_BASE_MSR: u32 = 0x1b;
 pub const APIC_PAGE: u64 = 0xfee0_0000;
 
 const BOOTSTRAP: u64 = 1 << 8;
-const X2APIC: u64 = 1 << 10;
-const ENABLE: u64 = 1 << 11;
+/// Where the bits of the [`Mode`] are.
+const MODE_SHIFT: u32 = 10;
+const MODE: u64 = 3 << MODE_SHIFT;
 
 impl Vlapic {
-    /// The value of `IA32_APIC_BASE`.
-    pub const fn base(&self) -> u64 {
-        let mode = match self.identity.mode {
-            Mode::Disabled => 0,
-            Mode::XApic => ENABLE,
-            Mode::X2Apic => ENABLE | X2APIC,
-        };
-        APIC_PAGE | mode | if self.bootstrap { BOOTSTRAP } else { 0 }
+    pub(super) const fn base(&self) -> u64 {
+        let bootstrap = if self.identity.id == 0 { BOOTSTRAP } else { 0 };
+        APIC_PAGE | (self.identity.mode as u64) << MODE_SHIFT | bootstrap
     }
 
-    /// Writes `IA32_APIC_BASE`. On `Ok(true)` the mode changed: publish the identity and look at the timer.
-    ///
-    /// # Errors
-    /// A [`Fault`] (#GP): reserved bits, another register page, or a mode change that SDM vol. 3, 10.12.5
-    /// forbids (disabled to x2APIC, x2APIC to xAPIC, x2APIC without the enable bit).
-    pub fn set_base(&mut self, value: u64) -> Result<bool, Fault> {
-        if value & !(BOOTSTRAP | X2APIC | ENABLE) != APIC_PAGE {
-            return Err(Fault::BaseMoved(value));
+    /// `None` (#GP): reserved bits, another register page, or a mode change that SDM vol. 3, 10.12.5 forbids (disabled
+    /// to x2APIC, x2APIC to xAPIC, x2APIC without the enable bit).
+    pub(super) fn set_base(&mut self, value: u64) -> Option<Effect> {
+        if value & !(BOOTSTRAP | MODE) != APIC_PAGE {
+            return None;
         }
-        let to = match (value & ENABLE != 0, value & X2APIC != 0) {
-            (false, false) => Mode::Disabled,
-            (true, false) => Mode::XApic,
-            (true, true) => Mode::X2Apic,
-            (false, true) => return Err(Fault::BadTransition(value)),
-        };
+        let to = Mode::from_bits((value & MODE) >> MODE_SHIFT)?;
         match (self.identity.mode, to) {
-            (Mode::Disabled, Mode::X2Apic) | (Mode::X2Apic, Mode::XApic) => {
-                return Err(Fault::BadTransition(value));
-            }
-            (from, to) if from == to => return Ok(false),
-            (_, Mode::Disabled) => {
-                self.reset();
-                self.identity.mode = Mode::Disabled;
-            }
-            (_, to) => {
-                self.identity.mode = to;
-                self.icr = 0;
-            }
+            (Mode::Disabled, Mode::X2Apic) | (Mode::X2Apic, Mode::XApic) => return None,
+            (from, to) if from == to => return Some(Effect::None),
+            (_, Mode::Disabled) => self.reset(),
+            (_, _) => self.icr = 0,
         }
-        Ok(true)
+        self.identity.mode = to;
+        Some(Effect::Identity)
     }
 }
 
@@ -61,7 +42,8 @@ mod tests {
     use super::*;
     use crate::ids::VcpuId;
 
-    const XAPIC: u64 = APIC_PAGE | ENABLE;
+    const XAPIC: u64 = APIC_PAGE | 1 << 11;
+    const X2APIC: u64 = 1 << 10;
     const X2: u64 = XAPIC | X2APIC;
     const OFF: u64 = APIC_PAGE;
 
@@ -81,9 +63,9 @@ mod tests {
         ] {
             let mut apic = Vlapic::new(VcpuId(0));
             if from != XAPIC {
-                apic.set_base(from).unwrap();
+                assert_eq!(apic.set_base(from), Some(Effect::Identity));
             }
-            assert_eq!(apic.set_base(to).is_ok(), allowed, "{from:#x} -> {to:#x}");
+            assert_eq!(apic.set_base(to).is_some(), allowed, "{from:#x} -> {to:#x}");
             assert_eq!(apic.base(), if allowed { to } else { from } | BOOTSTRAP);
         }
     }
@@ -92,6 +74,6 @@ mod tests {
     fn only_vcpu_zero_is_the_bootstrap_cpu() {
         assert_eq!(Vlapic::new(VcpuId(0)).base(), 0xfee0_0900);
         assert_eq!(Vlapic::new(VcpuId(1)).base(), 0xfee0_0800);
-        assert_eq!(Vlapic::new(VcpuId(0)).set_base(0xfee0_0900), Ok(false));
+        assert_eq!(Vlapic::new(VcpuId(0)).set_base(0xfee0_0900), Some(Effect::None));
     }
 }

@@ -16,11 +16,23 @@ pub const fn apic_id(vcpu: VcpuId) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Globally disabled: no registers, no interrupts.
-    Disabled,
+    Disabled = 0b00,
     /// Registers in memory, 8-bit ids.
-    XApic,
+    XApic = 0b10,
     /// Registers as MSRs, 32-bit ids.
-    X2Apic,
+    X2Apic = 0b11,
+}
+
+impl Mode {
+    /// The mode by its two bits. `None`: x2APIC mode without the APIC.
+    pub(super) const fn from_bits(bits: u64) -> Option<Self> {
+        match bits {
+            0b00 => Some(Self::Disabled),
+            0b10 => Some(Self::XApic),
+            0b11 => Some(Self::X2Apic),
+            _ => None,
+        }
+    }
 }
 
 /// The address part of an interrupt message.
@@ -101,20 +113,11 @@ impl Identity {
     }
 
     const fn pack(self) -> u64 {
-        let mode = match self.mode {
-            Mode::Disabled => 0,
-            Mode::XApic => 1,
-            Mode::X2Apic => 2,
-        };
-        self.id as u64 | (self.logical as u64) << 32 | (self.flat as u64) << 40 | mode << 41
+        self.id as u64 | (self.logical as u64) << 32 | (self.flat as u64) << 40 | (self.mode as u64) << 41
     }
 
-    const fn unpack(bits: u64) -> Self {
-        let mode = match bits >> 41 {
-            1 => Mode::XApic,
-            2 => Mode::X2Apic,
-            _ => Mode::Disabled,
-        };
+    fn unpack(bits: u64) -> Self {
+        let mode = Mode::from_bits(bits >> 41).unwrap_or(Mode::Disabled);
         Self { id: bits as u32, mode, logical: (bits >> 32) as u8, flat: bits >> 40 & 1 != 0 }
     }
 }
@@ -183,7 +186,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cell_gives_back_what_it_got(id: u32, logical: u8, flat: bool, mode in 0u64..3) {
+        fn a_cell_gives_back_what_it_got(id: u32, logical: u8, flat: bool, mode in 0u64..4) {
             let identity = Identity { id, logical, flat, ..Identity::unpack(mode << 41) };
             prop_assert_eq!(IdentityCell::new(identity).load(), identity);
         }

@@ -73,13 +73,10 @@ pub struct Ipi {
 impl Ipi {
     /// Decodes the interrupt command register (SDM vol. 3, 10.6.1); `destination` is already decoded.
     /// `None`: nothing happens (SMI, reserved modes, INIT level de-assert).
-    pub const fn decode(low: u32, destination: Destination) -> Option<Self> {
-        let delivery = match Delivery::decode((low >> 8) as u8, low as u8) {
-            Some(Delivery::ExtInt) | None => return None,
-            Some(delivery) => delivery,
-        };
+    pub fn decode(low: u32, destination: Destination) -> Option<Self> {
+        let delivery = Delivery::decode((low >> 8) as u8, low as u8)?;
         let (assert, level) = (low >> 14 & 1 != 0, low >> 15 & 1 != 0);
-        if matches!(delivery, Delivery::Init) && level && !assert {
+        if delivery == Delivery::ExtInt || delivery == Delivery::Init && level && !assert {
             return None;
         }
         let target = match low >> 18 & 3 {
@@ -105,13 +102,11 @@ pub struct Message {
 
 impl Message {
     /// Decodes address and data. `None`: not an interrupt address, or a mode that does not exist.
-    pub const fn decode(address: u64, data: u32) -> Option<Self> {
+    pub fn decode(address: u64, data: u32) -> Option<Self> {
         if address >> 20 != 0xfee {
             return None;
         }
-        let Some(delivery) = Delivery::decode((data >> 8) as u8, data as u8) else {
-            return None;
-        };
+        let delivery = Delivery::decode((data >> 8) as u8, data as u8)?;
         let trigger = if data >> 15 & 1 != 0 { Trigger::Level } else { Trigger::Edge };
         let destination = Destination::narrow((address >> 12) as u8, address >> 2 & 1 != 0);
         Some(Self { delivery, destination, trigger })

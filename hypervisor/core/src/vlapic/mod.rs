@@ -7,7 +7,6 @@
 //! from the EOI for the IO-APICs. Priorities are those of SDM vol. 3, 10.8.3.
 
 use crate::acpi::Trigger;
-use crate::errors;
 use crate::ids::{VcpuId, Vector};
 
 mod base;
@@ -25,7 +24,7 @@ pub use base::{APIC_BASE_MSR, APIC_PAGE};
 pub use identity::{Destination, Identity, IdentityCell, Mode, apic_id};
 pub use message::{Delivery, Ipi, Message, Target};
 pub use posted::{Drained, PostedInterrupts};
-pub use registers::{TSC_DEADLINE_MSR, X2APIC_MSRS};
+pub use registers::{TSC_DEADLINE_MSR, X2APIC_MSRS, X2APIC_MSRS_LAST};
 pub use timer::{BUS_TICK_NS, Clock, Deadline, MIN_PERIOD_NS};
 pub use vectors::VectorSet;
 
@@ -41,32 +40,14 @@ pub enum Effect {
     Eoi(Vector),
     /// The timer was reprogrammed: call [`Vlapic::poll_timer`] and arm what it returns.
     Timer,
-    /// The logical id changed: publish [`Vlapic::identity`].
+    /// The mode or the logical id changed: publish [`Vlapic::identity`] and look at the timer.
     Identity,
-}
-
-errors! {
-    /// Why an access was refused. The guest gets #GP(0).
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Fault {
-        /// An x2APIC register while the APIC is not in that mode.
-        NotX2Apic(msr: u32) => "MSR {msr:#x}: local APIC is not in x2APIC mode";
-        /// No such register, or not in this direction.
-        NoRegister(msr: u32) => "MSR {msr:#x}: no such local APIC register in this direction";
-        /// The value has reserved bits set.
-        ReservedBits(msr: u32, value: u64) => "MSR {msr:#x} = {value:#x}: reserved bits";
-        /// `IA32_APIC_BASE` may not go from its current mode to this value.
-        BadTransition(value: u64) => "APIC_BASE = {value:#x}: mode change not allowed";
-        /// `IA32_APIC_BASE` with another register page or reserved bits.
-        BaseMoved(value: u64) => "APIC_BASE = {value:#x}: the register page stays at {APIC_PAGE:#x}";
-    }
 }
 
 /// One vCPU's local APIC.
 #[derive(Clone, Debug)]
 pub struct Vlapic {
     identity: Identity,
-    bootstrap: bool,
     tpr: u8,
     spurious: u32,
     errors_shown: u32,
@@ -84,7 +65,6 @@ impl Vlapic {
     pub const fn new(vcpu: VcpuId) -> Self {
         Self {
             identity: Identity { id: apic_id(vcpu), mode: Mode::XApic, logical: 0, flat: true },
-            bootstrap: vcpu.0 == 0,
             tpr: 0,
             spurious: 0xff,
             errors_shown: 0,
@@ -99,8 +79,8 @@ impl Vlapic {
     }
 
     /// Back to the state after power-on, which is also that after INIT except that INIT keeps the mode.
-    pub fn reset(&mut self) {
-        *self = Self { bootstrap: self.bootstrap, ..Self::new(VcpuId(self.identity.id / 2)) };
+    fn reset(&mut self) {
+        *self = Self::new(VcpuId(self.identity.id / 2));
     }
 
     /// What INIT does: registers back to power-on, id and mode kept (SDM vol. 3, 10.4.7.3 and 10.12.5.1).
@@ -155,16 +135,13 @@ impl Vlapic {
     }
 
     /// The highest requested vector, whatever the priorities say: what a TPR write could release.
-    pub const fn highest_requested(&self) -> Option<Vector> {
+    pub fn highest_requested(&self) -> Option<Vector> {
         self.requested.highest()
     }
 
     /// The vector to inject now, if one outranks the processor's priority.
-    pub const fn next_interrupt(&self) -> Option<Vector> {
-        match self.requested.highest() {
-            Some(vector) if vector.0 >> 4 > self.processor_priority() >> 4 => Some(vector),
-            _ => None,
-        }
+    pub fn next_interrupt(&self) -> Option<Vector> {
+        self.requested.highest().filter(|vector| vector.0 >> 4 > self.processor_priority() >> 4)
     }
 
     /// The guest took `vector`: it is in service now.
@@ -175,18 +152,15 @@ impl Vlapic {
     }
 
     /// Ends the highest interrupt in service; returns it if it was level-triggered.
-    pub const fn end_of_interrupt(&mut self) -> Option<Vector> {
-        let Some(vector) = self.in_service.highest() else { return None };
+    pub fn end_of_interrupt(&mut self) -> Option<Vector> {
+        let vector = self.in_service.highest()?;
         self.in_service.remove(vector);
-        if self.trigger_level.contains(vector) { Some(vector) } else { None }
+        self.trigger_level.contains(vector).then_some(vector)
     }
 
     /// The processor priority register. Also what lowest-priority delivery compares.
-    pub const fn processor_priority(&self) -> u8 {
-        let served = match self.in_service.highest() {
-            Some(vector) => vector.0 & 0xf0,
-            None => 0,
-        };
+    pub fn processor_priority(&self) -> u8 {
+        let served = self.in_service.highest().map_or(0, |vector| vector.0 & 0xf0);
         if self.tpr >> 4 >= served >> 4 { self.tpr } else { served }
     }
 
@@ -203,7 +177,7 @@ impl Vlapic {
     /// Fires the timer if it is due; returns when to look again.
     pub fn poll_timer(&mut self, clock: &impl Clock) -> Option<Deadline> {
         if self.timer.expire(clock) {
-            self.raise(lvt::Entry::Timer);
+            self.raise(lvt::TIMER);
         }
         self.timer.deadline()
     }
@@ -212,14 +186,14 @@ impl Vlapic {
     fn error(&mut self, bit: u32) {
         if self.errors_seen & bit == 0 {
             self.errors_seen |= bit;
-            self.raise(lvt::Entry::Error);
+            self.raise(lvt::ERROR);
         }
     }
 
-    fn raise(&mut self, entry: lvt::Entry) {
-        let value = self.lvt.get(entry);
+    fn raise(&mut self, entry: u8) {
+        let Some(value) = self.lvt.get(entry) else { return };
         // An illegal vector in the error entry itself must not raise another error.
-        if value & lvt::MASKED == 0 && (value as u8 >= 16 || entry != lvt::Entry::Error) {
+        if value & lvt::MASKED == 0 && (value as u8 >= 16 || entry != lvt::ERROR) {
             self.accept(Vector(value as u8), Trigger::Edge);
         }
     }

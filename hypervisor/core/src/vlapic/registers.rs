@@ -2,15 +2,17 @@
 //!
 //! A register is named by its number: page offset / 16, which is also MSR - 0x800 (SDM vol. 3, table 10-6).
 
+use super::base::APIC_BASE_MSR;
 use super::identity::{Destination, Mode};
-use super::lvt::{Entry, MASKED};
 use super::message::{Delivery, Ipi};
 use super::timer::Clock;
-use super::{Effect, Fault, Vlapic};
+use super::{Effect, Vlapic, lvt};
 use crate::ids::Vector;
 
 /// The first MSR of x2APIC mode.
 pub const X2APIC_MSRS: u32 = 0x800;
+/// The last of them.
+pub const X2APIC_MSRS_LAST: u32 = 0x8ff;
 /// MSR number of `IA32_TSC_DEADLINE`.
 pub const TSC_DEADLINE_MSR: u32 = 0x6e0;
 
@@ -50,50 +52,33 @@ pub(super) const ESR_RECEIVED_ILLEGAL_VECTOR: u32 = 1 << 6;
 const ESR_ILLEGAL_REGISTER: u32 = 1 << 7;
 
 impl Vlapic {
-    /// Reads an MSR of the x2APIC range.
-    ///
-    /// # Errors
-    /// A [`Fault`] (#GP) outside x2APIC mode, and for registers that are missing or write-only.
-    pub fn read_msr(&self, msr: u32, clock: &impl Clock) -> Result<u64, Fault> {
-        let register = self.x2apic_register(msr)?;
-        match register {
-            ICR_LOW => Ok(self.icr),
-            EOI | SELF_IPI | DFR | ICR_HIGH | APR => Err(Fault::NoRegister(msr)),
-            _ => self.read(register, clock).map(u64::from).ok_or(Fault::NoRegister(msr)),
+    /// Reads one of the local APIC's MSRs. `None` (#GP): not in x2APIC mode, no such register, or a write-only one.
+    pub fn read_msr(&self, msr: u32, clock: &impl Clock) -> Option<u64> {
+        match msr {
+            APIC_BASE_MSR => Some(self.base()),
+            TSC_DEADLINE_MSR => Some(self.timer.tsc),
+            _ => match self.x2apic_register(msr)? {
+                ICR_LOW => Some(self.icr),
+                register => self.read(register, clock).map(u64::from),
+            },
         }
     }
 
-    /// Writes an MSR of the x2APIC range.
-    ///
-    /// # Errors
-    /// A [`Fault`] (#GP) outside x2APIC mode, for registers that are missing or read-only, and for reserved bits.
-    pub fn write_msr(&mut self, msr: u32, value: u64, clock: &impl Clock) -> Result<Effect, Fault> {
-        let register = self.x2apic_register(msr)?;
-        let low = value as u32;
-        let allowed = match register {
-            TPR => 0xff,
-            EOI | ESR => 0,
-            SVR => 0x3ff,
-            ICR_LOW => {
-                if low & !(ICR_WRITABLE | ICR_STATUS) != 0 {
-                    return Err(Fault::ReservedBits(msr, value));
-                }
-                self.icr = value & (0xffff_ffff_0000_0000 | u64::from(ICR_WRITABLE));
-                let to = Destination::wide((value >> 32) as u32, low >> 11 & 1 != 0);
-                return Ok(self.send(low, to));
+    /// Writes one of the local APIC's MSRs. `None` (#GP): not in x2APIC mode, no such register or a read-only one,
+    /// reserved bits, or a mode that cannot follow.
+    pub fn write_msr(&mut self, msr: u32, value: u64, clock: &impl Clock) -> Option<Effect> {
+        match msr {
+            APIC_BASE_MSR => self.set_base(value),
+            TSC_DEADLINE_MSR => {
+                self.timer.set_tsc_deadline(value);
+                Some(Effect::Timer)
             }
-            TIMER_INITIAL => 0xffff_ffff,
-            TIMER_DIVIDE => 0xb,
-            SELF_IPI => 0xff,
-            _ => match Entry::of_register(register) {
-                Some(entry) => u64::from(entry.tolerated()),
-                None => return Err(Fault::NoRegister(msr)),
-            },
-        };
-        if value & !allowed != 0 {
-            return Err(Fault::ReservedBits(msr, value));
+            _ => {
+                let register = self.x2apic_register(msr)?;
+                let reserved = value & !x2apic_writable(register)? != 0;
+                if reserved { None } else { self.write(register, value, clock) }
+            }
         }
-        self.write(register, low, clock).ok_or(Fault::NoRegister(msr))
     }
 
     /// Reads at most 4 bytes at `offset` of the register page. Outside the registers there are zeros.
@@ -102,21 +87,11 @@ impl Vlapic {
         if self.identity.mode != Mode::XApic {
             return u32::MAX;
         }
-        let shift = u32::from(offset & 0xf) * 8;
-        let value = match (offset >> 4) as u8 {
-            ICR_LOW => Some(self.icr as u32),
-            ICR_HIGH => Some((self.icr >> 32) as u32),
-            EOI => Some(0),
-            SELF_IPI => None,
-            register => self.read(register, clock),
+        let Some(value) = self.read((offset >> 4) as u8, clock) else {
+            self.error(ESR_ILLEGAL_REGISTER);
+            return 0;
         };
-        match value {
-            Some(value) => value.checked_shr(shift).unwrap_or(0),
-            None => {
-                self.error(ESR_ILLEGAL_REGISTER);
-                0
-            }
-        }
+        value.checked_shr(u32::from(offset & 0xf) * 8).unwrap_or(0)
     }
 
     /// Writes 4 bytes at `offset` of the register page; writes off a register's start are ignored.
@@ -125,67 +100,34 @@ impl Vlapic {
             return Effect::None;
         }
         match (offset >> 4) as u8 {
-            ICR_HIGH => {
-                self.icr = self.icr & 0xffff_ffff | u64::from(value & 0xff00_0000) << 32;
-                Effect::None
-            }
-            ICR_LOW => {
-                self.icr = self.icr & 0xffff_ffff_0000_0000 | u64::from(value & ICR_WRITABLE);
-                let to = Destination::narrow((self.icr >> 56) as u8, value >> 11 & 1 != 0);
-                self.send(value, to)
-            }
-            LDR => {
-                self.identity.logical = (value >> 24) as u8;
-                Effect::Identity
-            }
-            DFR => {
-                self.identity.flat = value >> 28 == 0xf;
-                Effect::Identity
-            }
-            SELF_IPI => {
-                self.error(ESR_ILLEGAL_REGISTER);
-                Effect::None
-            }
             // Read-only registers ignore writes.
             ID | VERSION | APR | PPR | ISR..=IRR_LAST | TIMER_CURRENT => Effect::None,
-            register => self.write(register, value, clock).unwrap_or_else(|| {
+            register => self.write(register, value.into(), clock).unwrap_or_else(|| {
                 self.error(ESR_ILLEGAL_REGISTER);
                 Effect::None
             }),
         }
     }
 
-    /// Reads `IA32_TSC_DEADLINE`.
-    pub const fn tsc_deadline(&self) -> u64 {
-        self.timer.tsc_deadline()
+    fn is_x2apic(&self) -> bool {
+        self.identity.mode == Mode::X2Apic
     }
 
-    /// Writes `IA32_TSC_DEADLINE`; ignored outside deadline mode. The kernel looks at the timer afterwards.
-    pub fn set_tsc_deadline(&mut self, tsc: u64) -> Effect {
-        self.timer.set_tsc_deadline(tsc);
-        Effect::Timer
+    fn x2apic_register(&self, msr: u32) -> Option<u8> {
+        let register = u8::try_from(msr.wrapping_sub(X2APIC_MSRS)).ok()?;
+        (self.is_x2apic() && register <= SELF_IPI).then_some(register)
     }
 
-    fn x2apic_register(&self, msr: u32) -> Result<u8, Fault> {
-        if self.identity.mode != Mode::X2Apic {
-            return Err(Fault::NotX2Apic(msr));
-        }
-        match msr.wrapping_sub(X2APIC_MSRS) {
-            register @ 0..=0x3f => Ok(register as u8),
-            _ => Err(Fault::NoRegister(msr)),
-        }
-    }
-
-    /// Registers that read the same in both modes, or differ only in width.
     fn read(&self, register: u8, clock: &impl Clock) -> Option<u32> {
-        let x2apic = self.identity.mode == Mode::X2Apic;
+        let x2apic = self.is_x2apic();
         Some(match register {
             ID if x2apic => self.identity.id,
             ID => self.identity.id << 24,
             VERSION => VERSION_VALUE,
             TPR => u32::from(self.tpr),
-            APR => 0,
             PPR => u32::from(self.processor_priority()),
+            EOI | APR | DFR | ICR_HIGH if x2apic => return None,
+            EOI | APR => 0,
             LDR if x2apic => self.identity.x2apic_logical(),
             LDR => u32::from(self.identity.logical) << 24,
             DFR if self.identity.flat => 0xffff_ffff,
@@ -195,39 +137,62 @@ impl Vlapic {
             TMR..=TMR_LAST => self.trigger_level.register(register - TMR),
             IRR..=IRR_LAST => self.requested.register(register - IRR),
             ESR => self.errors_shown,
-            TIMER_INITIAL => self.timer.initial(),
+            ICR_LOW => self.icr as u32,
+            ICR_HIGH => (self.icr >> 32) as u32,
+            TIMER_INITIAL => self.timer.initial,
             TIMER_CURRENT => self.timer.current(clock),
-            TIMER_DIVIDE => u32::from(self.timer.divide()),
-            _ => self.lvt.get(Entry::of_register(register)?),
+            TIMER_DIVIDE => u32::from(self.timer.divide),
+            _ => self.lvt.get(register)?,
         })
     }
 
-    fn write(&mut self, register: u8, value: u32, clock: &impl Clock) -> Option<Effect> {
+    fn write(&mut self, register: u8, value: u64, clock: &impl Clock) -> Option<Effect> {
+        let low = value as u32;
         match register {
-            TPR => self.tpr = value as u8,
+            TPR => self.tpr = low as u8,
             EOI => return Some(self.end_of_interrupt().map_or(Effect::None, Effect::Eoi)),
+            LDR => {
+                self.identity.logical = (low >> 24) as u8;
+                return Some(Effect::Identity);
+            }
+            DFR => {
+                self.identity.flat = low >> 28 == 0xf;
+                return Some(Effect::Identity);
+            }
             SVR => {
-                self.spurious = value & 0x3ff;
+                self.spurious = low & 0x3ff;
                 if !self.is_software_enabled() {
                     self.lvt.mask_all();
                 }
             }
             ESR => self.errors_shown = core::mem::take(&mut self.errors_seen),
+            ICR_HIGH => self.icr = self.icr & 0xffff_ffff | (value & 0xff00_0000) << 32,
+            ICR_LOW => {
+                let high = if self.is_x2apic() { value } else { self.icr } >> 32;
+                self.icr = high << 32 | u64::from(low & ICR_WRITABLE);
+                let is_logical = low >> 11 & 1 != 0;
+                let to = match self.is_x2apic() {
+                    true => Destination::wide(high as u32, is_logical),
+                    false => Destination::narrow((high >> 24) as u8, is_logical),
+                };
+                return Some(self.send(low, to));
+            }
             TIMER_INITIAL => {
-                self.timer.start(value, clock);
+                self.timer.start(low, clock);
                 return Some(Effect::Timer);
             }
             TIMER_DIVIDE => {
-                self.timer.set_divide(value as u8, clock);
+                self.timer.set_divide(low as u8, clock);
                 return Some(Effect::Timer);
             }
-            SELF_IPI => return Some(self.send(1 << 18 | value & 0xff, Destination::Broadcast)),
+            SELF_IPI if self.is_x2apic() => {
+                return Some(self.send(1 << 18 | low & 0xff, Destination::Broadcast));
+            }
             _ => {
-                let entry = Entry::of_register(register)?;
-                let forced = if self.is_software_enabled() { 0 } else { MASKED };
-                self.lvt.set(entry, value | forced);
-                if entry == Entry::Timer {
-                    self.timer.set_mode(value);
+                let forced = if self.is_software_enabled() { 0 } else { lvt::MASKED };
+                self.lvt.set(register, low | forced)?;
+                if register == lvt::TIMER {
+                    self.timer.set_mode(low);
                     return Some(Effect::Timer);
                 }
             }
@@ -243,4 +208,17 @@ impl Vlapic {
         }
         Effect::Ipi(ipi)
     }
+}
+
+/// The bits that a write may carry in x2APIC mode. `None`: no such register, or a read-only one.
+fn x2apic_writable(register: u8) -> Option<u64> {
+    Some(match register {
+        TPR | SELF_IPI => 0xff,
+        EOI | ESR => 0,
+        SVR => 0x3ff,
+        ICR_LOW => 0xffff_ffff << 32 | u64::from(ICR_WRITABLE | ICR_STATUS),
+        TIMER_INITIAL => 0xffff_ffff,
+        TIMER_DIVIDE => 0xb,
+        _ => lvt::tolerated(register)?.into(),
+    })
 }

@@ -24,13 +24,6 @@ pub enum Deadline {
     Tsc(u64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Count {
-    Stopped,
-    /// Counting down from the initial count since this nanosecond.
-    Since(u64),
-}
-
 /// The timer mode of the LVT entry (SDM vol. 3, 10.5.4); the fourth encoding is reserved and counts as stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimerMode {
@@ -55,53 +48,43 @@ impl TimerMode {
 #[derive(Clone, Debug)]
 pub(super) struct Timer {
     mode: TimerMode,
-    initial: u32,
-    divide: u8,
-    count: Count,
+    pub(super) initial: u32,
+    pub(super) divide: u8,
+    /// The nanosecond since which it counts down from the initial count, if it does.
+    since: Option<u64>,
     /// The deadline MSR; 0 is disarmed.
-    tsc: u64,
+    pub(super) tsc: u64,
 }
 
 impl Timer {
     pub(super) const fn new() -> Self {
-        Self { mode: TimerMode::OneShot, initial: 0, divide: 0, count: Count::Stopped, tsc: 0 }
+        Self { mode: TimerMode::OneShot, initial: 0, divide: 0, since: None, tsc: 0 }
     }
 
     /// Takes over the mode of a newly written LVT entry. Entering or leaving deadline mode disarms.
     pub(super) fn set_mode(&mut self, lvt: u32) {
         let mode = TimerMode::from_lvt(lvt);
         if mode != self.mode && (mode == TimerMode::TscDeadline || self.mode == TimerMode::TscDeadline) {
-            self.count = Count::Stopped;
+            self.since = None;
             self.initial = 0;
             self.tsc = 0;
         }
         self.mode = mode;
     }
 
-    pub(super) const fn initial(&self) -> u32 {
-        self.initial
-    }
-
     pub(super) fn start(&mut self, initial: u32, clock: &impl Clock) {
-        if self.mode == TimerMode::TscDeadline {
-            return;
+        if self.mode != TimerMode::TscDeadline {
+            self.initial = initial;
+            self.since = (initial != 0).then(|| clock.nanoseconds());
         }
-        self.initial = initial;
-        self.count = if initial == 0 { Count::Stopped } else { Count::Since(clock.nanoseconds()) };
-    }
-
-    pub(super) const fn divide(&self) -> u8 {
-        self.divide
     }
 
     /// Changes the divider. A running count goes on from the value it has.
     pub(super) fn set_divide(&mut self, divide: u8, clock: &impl Clock) {
         let left = self.current(clock);
         self.divide = divide & 0b1011;
-        if self.count != Count::Stopped {
-            let done = u64::from(self.initial.saturating_sub(left));
-            self.count = Count::Since(clock.nanoseconds().saturating_sub(done * self.tick()));
-        }
+        let done = u64::from(self.initial.saturating_sub(left)) * self.tick();
+        self.since = self.since.map(|_| clock.nanoseconds().saturating_sub(done));
     }
 
     /// Nanoseconds per count: divide bits 3, 1, 0 give a power of two, with 0b111 for "by one".
@@ -115,7 +98,7 @@ impl Timer {
     }
 
     pub(super) fn current(&self, clock: &impl Clock) -> u32 {
-        let Count::Since(since) = self.count else { return 0 };
+        let Some(since) = self.since else { return 0 };
         let ticks = clock.nanoseconds().saturating_sub(since) / self.tick();
         let initial = u64::from(self.initial);
         let left = match self.mode {
@@ -125,10 +108,6 @@ impl Timer {
         left as u32
     }
 
-    pub(super) const fn tsc_deadline(&self) -> u64 {
-        self.tsc
-    }
-
     pub(super) fn set_tsc_deadline(&mut self, tsc: u64) {
         if self.mode == TimerMode::TscDeadline {
             self.tsc = tsc;
@@ -136,44 +115,29 @@ impl Timer {
     }
 
     pub(super) fn deadline(&self) -> Option<Deadline> {
-        match (self.mode, self.count) {
-            (TimerMode::TscDeadline, _) => (self.tsc != 0).then_some(Deadline::Tsc(self.tsc)),
-            (TimerMode::OneShot, Count::Since(since)) => {
-                Some(Deadline::Nanoseconds(since.saturating_add(self.period())))
-            }
-            (TimerMode::Periodic, Count::Since(since)) => {
-                Some(Deadline::Nanoseconds(since.saturating_add(self.period().max(MIN_PERIOD_NS))))
-            }
-            _ => None,
+        let after = |period| Some(Deadline::Nanoseconds(self.since?.saturating_add(period)));
+        match self.mode {
+            TimerMode::OneShot => after(self.period()),
+            TimerMode::Periodic => after(self.period().max(MIN_PERIOD_NS)),
+            TimerMode::TscDeadline => (self.tsc != 0).then_some(Deadline::Tsc(self.tsc)),
+            TimerMode::Reserved => None,
         }
     }
 
     /// Whether the deadline has passed; if so the timer stops or starts its next period.
     pub(super) fn expire(&mut self, clock: &impl Clock) -> bool {
         match self.deadline() {
-            None => false,
-            Some(Deadline::Tsc(tsc)) => {
-                let due = clock.guest_tsc() >= tsc;
-                if due {
-                    self.tsc = 0;
-                }
-                due
-            }
-            Some(Deadline::Nanoseconds(at)) => {
-                let now = clock.nanoseconds();
-                if now < at {
-                    return false;
-                }
-                self.count = match (self.mode, self.count) {
-                    (TimerMode::Periodic, Count::Since(since)) => {
-                        let into = (now - since).checked_rem(self.period()).unwrap_or(0);
-                        Count::Since(now - into)
-                    }
-                    _ => Count::Stopped,
+            Some(Deadline::Tsc(tsc)) if clock.guest_tsc() >= tsc => self.tsc = 0,
+            Some(Deadline::Nanoseconds(at)) if clock.nanoseconds() >= at => {
+                let next = |since: u64| {
+                    let now = clock.nanoseconds();
+                    now - (now - since).checked_rem(self.period()).unwrap_or(0)
                 };
-                true
+                self.since = self.since.filter(|_| self.mode == TimerMode::Periodic).map(next);
             }
+            _ => return false,
         }
+        true
     }
 }
 
@@ -223,14 +187,14 @@ mod tests {
     fn deadline_mode_is_its_own_world() {
         let mut t = Timer::new();
         t.set_tsc_deadline(77);
-        assert_eq!(t.tsc_deadline(), 0);
+        assert_eq!(t.tsc, 0);
         t.set_mode(DEADLINE);
         t.start(1000, &At(0));
         t.set_tsc_deadline(77);
         assert_eq!(t.deadline(), Some(Deadline::Tsc(77)));
         assert!(!t.expire(&At(76)));
         assert!(t.expire(&At(77)));
-        assert_eq!(t.tsc_deadline(), 0);
+        assert_eq!(t.tsc, 0);
         t.set_tsc_deadline(100);
         t.set_mode(0);
         assert_eq!(t.deadline(), None);
@@ -260,7 +224,7 @@ mod tests {
                     3 => t.set_tsc_deadline(value),
                     _ => { t.expire(&At(now)); }
                 }
-                prop_assert!(t.current(&At(now)) <= t.initial());
+                prop_assert!(t.current(&At(now)) <= t.initial);
             }
         }
     }

@@ -39,33 +39,19 @@ impl VectorSet {
     }
 
     /// Adds every member of `other`.
-    pub const fn union(&mut self, other: &Self) {
-        let mut word = 0;
-        while word < 4 {
-            self.0[word] |= other.0[word];
-            word += 1;
-        }
+    pub fn union(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own |= other);
     }
 
     /// Removes every member of `other`.
-    pub const fn subtract(&mut self, other: &Self) {
-        let mut word = 0;
-        while word < 4 {
-            self.0[word] &= !other.0[word];
-            word += 1;
-        }
+    pub fn subtract(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own &= !other);
     }
 
     /// The highest vector, which is the one of highest priority.
-    pub const fn highest(&self) -> Option<Vector> {
-        let mut word = 4;
-        while word > 0 {
-            word -= 1;
-            if self.0[word] != 0 {
-                return Some(Vector((word as u8) << 6 | (63 - self.0[word].leading_zeros()) as u8));
-            }
-        }
-        None
+    pub fn highest(&self) -> Option<Vector> {
+        let (index, word) = self.0.iter().enumerate().rev().find(|(_, word)| **word != 0)?;
+        Some(Vector((index as u8) << 6 | (63 - word.leading_zeros()) as u8))
     }
 
     /// The 32 vectors from `32 * index` on, as the APIC's registers show them; 0 past the last.
