@@ -4,7 +4,7 @@
 //! log. The domain that owns the hardware uses the machine's ports without exits, except the virtualized ones.
 
 use crate::domain::{Context, VcpuRef};
-use crate::guest_cpu::{Event, Gpr, GuestCpu, IoAccess, IoDirection, IoOperand};
+use crate::guest_cpu::{Event, Gpr, GuestCpu, IoAccess};
 use crate::hardware::Hardware;
 use crate::hv_log;
 use crate::hypervisor::Hypervisor;
@@ -20,8 +20,8 @@ pub fn handle<M: Machine>(
     context: &mut Context<M>,
     access: &IoAccess,
 ) {
-    let IoAccess { port, size, direction, operand, len } = *access;
-    if operand == IoOperand::String {
+    let IoAccess { port, size, write, string, len } = *access;
+    if string {
         // No driver of a virtualized port uses INS or OUTS.
         context.guest.inject(Event::GENERAL_PROTECTION);
         return;
@@ -29,21 +29,17 @@ pub fn handle<M: Machine>(
     let domain = vcpu.domain();
     let hardware = Hardware::of(hv, domain);
     let rax = context.guest.gprs().get(Gpr::Rax);
-    match direction {
-        IoDirection::Out if port == DEBUG_PORT => {
-            domain.debug_line.lock().push(rax as u8, |text| hv_log!(hv, Guest, "({}) {text}", domain.id));
+    if write && port == DEBUG_PORT {
+        domain.debug_line.lock().push(rax as u8, |text| hv_log!(hv, Guest, "({}) {text}", domain.id));
+    } else if write {
+        if let Some(hardware) = hardware {
+            hardware.write_port(port, size, rax as u32 & size.ones());
         }
-        IoDirection::Out => {
-            if let Some(hardware) = hardware {
-                hardware.write_port(port, size, rax as u32 & size.ones());
-            }
-        }
-        IoDirection::In => {
-            let value = hardware.map_or(u32::MAX, |hardware| hardware.read_port(port, size)) & size.ones();
-            // A 32-bit result clears the upper half; smaller ones keep the rest.
-            let kept = if size == Size::Dword { 0 } else { rax & !u64::from(size.ones()) };
-            context.guest.gprs_mut().set(Gpr::Rax, kept | u64::from(value));
-        }
+    } else {
+        let value = hardware.map_or(u32::MAX, |hardware| hardware.read_port(port, size)) & size.ones();
+        // A 32-bit result clears the upper half; smaller ones keep the rest.
+        let kept = if size == Size::Dword { 0 } else { rax & !u64::from(size.ones()) };
+        context.guest.gprs_mut().set(Gpr::Rax, kept | u64::from(value));
     }
     context.guest.skip(len);
 }

@@ -51,24 +51,6 @@ pub enum Exit {
     Unknown(u64),
 }
 
-/// The direction of an I/O instruction, as the CPU sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoDirection {
-    /// IN, INS.
-    In,
-    /// OUT, OUTS.
-    Out,
-}
-
-/// Where an I/O instruction's data is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoOperand {
-    /// In rAX.
-    Register,
-    /// In memory (INS, OUTS), perhaps repeated.
-    String,
-}
-
 /// An access to an I/O port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoAccess {
@@ -76,10 +58,10 @@ pub struct IoAccess {
     pub port: u16,
     /// How many bytes.
     pub size: Size,
-    /// In or out.
-    pub direction: IoDirection,
-    /// Register or memory.
-    pub operand: IoOperand,
+    /// OUT or OUTS.
+    pub write: bool,
+    /// INS or OUTS: the data is in memory and not in rAX, perhaps repeated.
+    pub string: bool,
     /// The instruction's length.
     pub len: u8,
 }
@@ -93,8 +75,6 @@ pub struct NestedFault {
     pub write: bool,
     /// It was an instruction fetch.
     pub fetch: bool,
-    /// A translation exists but does not allow the access.
-    pub present: bool,
     /// The CPU was walking the guest's own page tables.
     pub in_walk: bool,
 }

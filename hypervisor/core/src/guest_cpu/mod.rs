@@ -12,7 +12,7 @@ mod exit;
 mod regs;
 
 pub use check::ImpossibleState;
-pub use exit::{Event, Exit, IoAccess, IoDirection, IoOperand, NestedFault};
+pub use exit::{Event, Exit, IoAccess, NestedFault};
 pub use regs::{ControlRegs, CpuMode, DescriptorTable, EntryMsrs, Gpr, Gprs, Segment, Segments, SystemState};
 
 use crate::frame::Mfn;

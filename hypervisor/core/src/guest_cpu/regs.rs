@@ -103,6 +103,13 @@ pub struct Segments {
     pub ldtr: Segment,
 }
 
+impl Segments {
+    /// With the same in every data segment register.
+    const fn uniform(cs: Segment, data: Segment, tr: Segment, ldtr: Segment) -> Self {
+        Self { cs, ds: data, es: data, fs: data, gs: data, ss: data, tr, ldtr }
+    }
+}
+
 /// GDTR or IDTR.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DescriptorTable {
@@ -186,6 +193,8 @@ pub struct SystemState {
 
 const DATA: u16 = 0x93;
 const CODE: u16 = 0x9b;
+const TASK: u16 = 0x8b;
+const TABLE: u16 = 0x82;
 const FLAT: u16 = 0xc00;
 /// PAT after a reset: WB, WT, UC-, UC, twice.
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
@@ -200,16 +209,12 @@ impl SystemState {
             base: u64::from(selector) << 4,
         };
         Self {
-            segments: Segments {
-                cs: real(code_selector, CODE),
-                ds: real(0, DATA),
-                es: real(0, DATA),
-                fs: real(0, DATA),
-                gs: real(0, DATA),
-                ss: real(0, DATA),
-                tr: real(0, 0x8b),
-                ldtr: real(0, 0x82),
-            },
+            segments: Segments::uniform(
+                real(code_selector, CODE),
+                real(0, DATA),
+                real(0, TASK),
+                real(0, TABLE),
+            ),
             gdtr: DescriptorTable { base: 0, limit: 0xffff },
             idtr: DescriptorTable { base: 0, limit: 0xffff },
             cr0: 0x10,
@@ -228,18 +233,10 @@ impl SystemState {
             limit: u32::MAX,
             base: 0,
         };
-        let data = flat(0x10, DATA);
+        let tr = Segment { selector: 0, attributes: TASK, limit: 0x67, base: 0 };
+        let ldtr = Segment { selector: 0, attributes: TABLE, limit: 0, base: 0 };
         Self {
-            segments: Segments {
-                cs: flat(0x8, CODE),
-                ds: data,
-                es: data,
-                fs: data,
-                gs: data,
-                ss: data,
-                tr: Segment { selector: 0, attributes: 0x8b, limit: 0x67, base: 0 },
-                ldtr: Segment { selector: 0, attributes: 0x82, limit: 0, base: 0 },
-            },
+            segments: Segments::uniform(flat(0x8, CODE), flat(0x10, DATA), tr, ldtr),
             cr0: 0x11,
             ..Self::after_init(0)
         }

@@ -1,7 +1,7 @@
 //! From an SVM exit code to the common [`Exit`] (AMD64 manual volume 2, appendix C).
 
 use tenon_core::frame::Gaddr;
-use tenon_core::guest_cpu::{Event, Exit, IoAccess, IoDirection, IoOperand, NestedFault};
+use tenon_core::guest_cpu::{Event, Exit, IoAccess, NestedFault};
 use tenon_core::size::Size;
 
 use super::vmcb::Control;
@@ -79,7 +79,6 @@ fn nested_fault(control: &Control) -> NestedFault {
     let info = control.exit_info1;
     NestedFault {
         address: Gaddr(control.exit_info2),
-        present: info & 1 != 0,
         write: info & 2 != 0,
         fetch: info & 0x10 != 0,
         in_walk: info & (1 << 33) != 0,
@@ -91,8 +90,8 @@ fn io_access(control: &Control, rip: u64) -> IoAccess {
     IoAccess {
         port: (info >> 16) as u16,
         size: Size::from_bytes(info >> 4 & 7).unwrap_or(Size::Dword),
-        direction: if info & 1 != 0 { IoDirection::In } else { IoDirection::Out },
-        operand: if info & 4 != 0 { IoOperand::String } else { IoOperand::Register },
+        write: info & 1 == 0,
+        string: info & 4 != 0,
         // EXITINFO2 is the next instruction's address; 15 bytes are the longest instruction there is.
         len: control.exit_info2.wrapping_sub(rip).min(15) as u8,
     }
