@@ -15,7 +15,9 @@ use crate::machine::Machine;
 use crate::time::Nanos;
 use crate::vlapic::{Deadline, Delivery, Effect, Ipi};
 
-/// Handles everything that waits, and sets the interrupt that the next entry delivers.
+/// Handles everything that waits, and sets the interrupt that the next entry delivers. Not inlined: the loop around it
+/// stays short.
+#[inline(never)]
 pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let requests = vcpu.take_requests();
     if requests.intersects(Requests::INIT | Requests::STARTUP) {

@@ -13,7 +13,8 @@ use crate::size::Size;
 
 const DEBUG_PORT: u16 = 0xe9;
 
-/// Handles an access that was intercepted.
+/// Handles an access that was intercepted. Not inlined: the way of the other exits stays short.
+#[inline(never)]
 pub fn handle<M: Machine>(
     hv: &Hypervisor<M>,
     vcpu: &VcpuRef<M>,

@@ -66,6 +66,7 @@ impl Vlapic {
 
     /// Writes one of the local APIC's MSRs. `None` (#GP): not in x2APIC mode, no such register or a read-only one,
     /// reserved bits, or a mode that cannot follow.
+    #[inline]
     pub fn write_msr(&mut self, msr: u32, value: u64, clock: &impl Clock) -> Option<Effect> {
         match msr {
             APIC_BASE_MSR => self.set_base(value),
@@ -211,6 +212,7 @@ impl Vlapic {
 }
 
 /// The bits that a write may carry in x2APIC mode. `None`: no such register, or a read-only one.
+#[inline]
 fn x2apic_writable(register: u8) -> Option<u64> {
     Some(match register {
         TPR | SELF_IPI => 0xff,

@@ -125,6 +125,7 @@ impl Timer {
     }
 
     /// Whether the deadline has passed; if so the timer stops or starts its next period.
+    #[inline]
     pub(super) fn expire(&mut self, clock: &impl Clock) -> bool {
         match self.deadline() {
             Some(Deadline::Tsc(tsc)) if clock.guest_tsc() >= tsc => self.tsc = 0,
