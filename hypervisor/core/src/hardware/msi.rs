@@ -18,7 +18,7 @@ use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, Vector};
 use crate::machine::Machine;
 use crate::vlapic::Message;
-use crate::vpci::{Bdf, Interrupt, Location};
+use crate::vpci::{Interrupt, Location};
 
 const VECTORS: usize = 256;
 /// The last word of a table entry, and its only bit that is used (PCI Local Bus 3.0, 6.8.2.9).
@@ -66,7 +66,7 @@ impl Messages {
 /// An interrupt of a device that has a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Binding {
-    interrupt: Interrupt,
+    pub(super) interrupt: Interrupt,
     vector: Vector,
     /// The domain has closed it for now.
     masked: bool,
@@ -83,13 +83,14 @@ impl<M: Machine> Hardware<'_, M> {
     pub(super) fn bind(self, bindings: &mut Vec<Binding>, interrupt: Interrupt, address: u64, data: u32) {
         let Interrupt { bdf, entry, .. } = interrupt;
         let Some(message) = Message::decode(address, data) else {
-            // Not an interrupt's address: a device that wrote there would write to memory.
+            // Not an interrupt's address: a device that wrote there would write to memory. The message before is gone, too.
             hv_log!(
                 self.hv,
                 Debug,
                 "{bdf} interrupt {entry}: message {data:#x} to {address:#x} is no interrupt"
             );
-            return self.close(interrupt);
+            self.close(interrupt);
+            return self.unbind(bindings, |binding| binding.is_of(&interrupt));
         };
         let vector = match bindings.iter().position(|binding| binding.is_of(&interrupt)) {
             Some(known) => Some(bindings.swap_remove(known).vector),
@@ -119,9 +120,9 @@ impl<M: Machine> Hardware<'_, M> {
         }
     }
 
-    /// Gives back the vectors of a device, which is silent by now.
-    pub(super) fn unbind(self, bindings: &mut Vec<Binding>, bdf: Bdf) {
-        for gone in bindings.extract_if(.., |binding| binding.interrupt.bdf == bdf) {
+    /// Gives back the vectors of interrupts that are silent by now.
+    pub(super) fn unbind(self, bindings: &mut Vec<Binding>, gone: impl Fn(&Binding) -> bool) {
+        for gone in bindings.extract_if(.., |binding| gone(binding)) {
             self.devices.messages.set(gone.vector, 0, 0);
             self.hv.machine.free_vector(gone.vector);
         }

@@ -116,7 +116,7 @@ impl<M: Machine> Hardware<'_, M> {
             Effect::Bind { interrupt, address, data } => self.bind(bindings, interrupt, address, data),
             Effect::Mask(interrupt) => self.set_masked(bindings, &interrupt, true),
             Effect::Unmask(interrupt) => self.set_masked(bindings, &interrupt, false),
-            Effect::Unbind(bdf) => self.unbind(bindings, bdf),
+            Effect::Unbind(bdf) => self.unbind(bindings, |binding| binding.interrupt.bdf == bdf),
             Effect::Trap(frames) => self.take_away(frames),
             // Mapped when they are touched.
             Effect::Untrap(_) => {}

@@ -202,6 +202,28 @@ fn a_message_that_is_no_interrupt_is_not_sent() {
 }
 
 #[test]
+fn a_message_that_is_no_interrupt_ends_the_one_before() {
+    let rig = Rig::new();
+    rig.enable();
+    rig.program(0, 1, 0x31);
+    let vector = Vector(rig.entry(0).1 as u8);
+    let set_masked = |masked| rig.write(MEMORY + TABLE + 12, 4, masked);
+    set_masked(1);
+    rig.write(MEMORY + TABLE, 8, 0x12_3000);
+    for masked in [0, 1, 0] {
+        set_masked(masked);
+        assert_eq!(rig.entry(0).2, 1, "closed");
+    }
+    assert!(rig.machine.devices().vectors.is_empty());
+    rig.hv.message_arrived(vector);
+    assert_eq!(rig.posted(1), []);
+
+    set_masked(1);
+    rig.program(0, 1, 0x32);
+    assert_eq!(rig.entry(0).2, 0, "open again with a message that is one");
+}
+
+#[test]
 fn interrupts_follow_a_vcpu_that_has_moved() {
     let rig = Rig::new();
     rig.enable();
