@@ -77,12 +77,12 @@ impl<M: Machine> DomainMemory<M> {
 
     /// The most pages of nested page tables; [`u32::MAX`] for no limit.
     pub fn max_tables(&self) -> u32 {
-        u32::try_from(self.p2m.read().max_tables()).unwrap_or(u32::MAX)
+        u32::try_from(self.p2m.read().max_tables).unwrap_or(u32::MAX)
     }
 
     /// Limits the pages of nested page tables, so that a domain that scatters its mappings hurts itself only.
     pub fn set_max_tables(&self, max: u32) {
-        self.p2m.write().set_max_tables(max as usize);
+        self.p2m.write().max_tables = max as usize;
     }
 
     /// RAM frames that the domain owns.

@@ -42,7 +42,7 @@ pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
             let remove: abi::RemoveFromPhysmap<A> = call.read(arg)?;
             let domain = call.target(remove.domid)?;
             let flush = || call.hv.flush_guest_tlbs(&domain);
-            let removable = |e: &Entry| !matches!(e.kind, PageType::GrantMapped { .. });
+            let removable = |e: &Entry| e.kind != PageType::GrantMapped;
             domain.memory.unmap(Gfn(remove.gpfn.get()), removable, flush)?;
         }
         abi::CURRENT_RESERVATION | abi::MAXIMUM_RESERVATION | abi::MAXIMUM_GPFN => {

@@ -83,9 +83,9 @@ impl<M: Machine> Hypervisor<M> {
     ) -> Result<Mapping<FrameRef<M>>, UseError> {
         let wanted = Wanted { by: mapper.id, access: request.access, purpose: Purpose::Map };
         let pin = granter.acquire_grant(request.gref, wanted)?;
-        let kind = PageType::GrantMapped { writable: request.access == Use::Write };
+        let access = Access { write: request.access == Use::Write, execute: false };
         let flush = || self.flush_guest_tlbs(mapper);
-        match mapper.memory.map(request.at, pin.frame().clone(), kind, Access::READ_WRITE, flush) {
+        match mapper.memory.map(request.at, pin.frame().clone(), PageType::GrantMapped, access, flush) {
             Ok(()) => Ok(Mapping { granter: granter.id, at: request.at, pin }),
             Err((error, frame)) => {
                 drop(frame);

@@ -4,15 +4,12 @@
 //! Only the second step can fail.
 
 use super::error::P2mError;
-use super::flush::{Flush, Scope};
+use super::flush::{Flush, TableSet};
 use super::format::{Format, Leaf, Level, Slot};
-use super::kind::{Access, Entry, PageType};
+use super::kind::{Access, PageType};
 use super::memory::TableMemory;
 use super::{ENTRIES, P2m, Spot};
 use crate::frame::{Gfn, Mfn, PAGE_SHIFT, PHYS_BITS_MAX};
-
-/// Tables set aside for a change, highest first.
-type Reserve = [Option<Mfn>; Level::MAX_BELOW_ROOT];
 
 impl<F: Format, T: TableMemory> P2m<F, T> {
     /// Maps `1 << order` guest frames (order 0, 9 or 18) to as many machine frames. What the run mapped to before, if
@@ -42,8 +39,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         if last.0 >> (PHYS_BITS_MAX - PAGE_SHIFT) != 0 {
             return Err(P2mError::NoSuchFrame { mfn });
         }
-        let new = Leaf { mfn, kind, access: kind.limit(access) };
-        self.replace(gfn, target, |_| Ok(Some(new)))
+        self.replace(gfn, target, Some(Leaf { mfn, kind, access: kind.limit(access) }))
     }
 
     /// Unmaps `1 << order` guest frames. What they mapped to comes back with the token; a hole is left as it is.
@@ -52,7 +48,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     /// As for [`map`](Self::map): unmapping part of a large page needs a table too.
     pub fn unmap(&mut self, gfn: Gfn, order: u32) -> Result<Flush, P2mError> {
         let target = self.target(gfn, order)?;
-        self.replace(gfn, target, |_| Ok(None))
+        self.replace(gfn, target, None)
     }
 
     /// The level of the entries that map runs of `1 << order` frames, if `gfn` can start one.
@@ -69,34 +65,25 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         Ok(level)
     }
 
-    /// Puts in place of the entry for `gfn` at `target` what `new` makes of it.
-    fn replace(
-        &mut self,
-        gfn: Gfn,
-        target: Level,
-        new: impl FnOnce(Option<Leaf>) -> Result<Option<Leaf>, P2mError>,
-    ) -> Result<Flush, P2mError> {
+    /// Puts `new` in place of the entry for `gfn` at `target`.
+    fn replace(&mut self, gfn: Gfn, target: Level, new: Option<Leaf>) -> Result<Flush, P2mError> {
         let order = target.order();
         let spot = self.walk(gfn, target);
-        let old = match spot.slot {
-            Slot::Hole => None,
-            Slot::Leaf(leaf) => {
-                let offset = (gfn.0 & ((1 << spot.level.order()) - 1)) >> order << order;
-                Some(Leaf { mfn: Mfn(leaf.mfn.0 + offset), ..leaf })
-            }
-            Slot::Table(_) => return Err(P2mError::Finer { gfn, order }),
-        };
-        let new = new(old)?;
+        if let Slot::Table(_) = spot.slot {
+            return Err(P2mError::Finer { gfn, order });
+        }
+        let old = spot.leaf_of(gfn);
+        let removed = old.map(|leaf| leaf.entry(order));
         if new == old {
             // Also the answer for a page already mapped so: the caller gets its frame back as replaced.
-            return Ok(Flush { old: old.map(|leaf| entry(leaf, order)), ..Flush::NOTHING });
+            return Ok(Flush { old: removed, ..Flush::default() });
         }
         let table = if spot.level == target { spot.table } else { self.open(spot, target, gfn)? };
         self.memory.write(table, target.index(gfn), new.map_or(0, |leaf| self.format.leaf(leaf, target)));
 
-        let Some(old) = old else { return Ok(Flush::NOTHING) };
-        let retired = if new.is_none() { self.prune(gfn, table, target) } else { Default::default() };
-        Ok(Flush { scope: Scope::Range { gfn, order }, old: Some(entry(old, order)), retired })
+        let retired = if new.is_none() { self.prune(gfn, table, target) } else { TableSet::default() };
+        // Hardware does not cache absent entries.
+        Ok(Flush { needed: removed.is_some(), old: removed, retired })
     }
 
     /// Makes the tables between a hole or leaf and `target`; a leaf is split into leaves that map the same. Returns
@@ -129,8 +116,8 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     }
 
     /// Allocates `count` tables, or none.
-    fn reserve(&self, count: usize) -> Result<Reserve, P2mError> {
-        let mut reserve = Reserve::default();
+    fn reserve(&self, count: usize) -> Result<TableSet, P2mError> {
+        let mut reserve = TableSet::default();
         if count > self.max_tables.saturating_sub(self.tables) && count != 0 {
             return Err(P2mError::TableLimit { max: self.max_tables });
         }
@@ -143,8 +130,4 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         }
         Ok(reserve)
     }
-}
-
-fn entry(leaf: Leaf, order: u32) -> Entry {
-    Entry { mfn: leaf.mfn, order, kind: leaf.kind, access: leaf.access }
 }

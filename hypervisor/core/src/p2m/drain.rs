@@ -34,8 +34,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
             let order = spot.level.order();
             if let Slot::Leaf(leaf) = spot.slot {
                 self.memory.write(spot.table, spot.level.index(gfn), 0);
-                let first = Gfn(gfn.0 >> order << order);
-                on_leaf(first, Entry { mfn: leaf.mfn, order, kind: leaf.kind, access: leaf.access });
+                on_leaf(Gfn(gfn.0 >> order << order), leaf.entry(order));
             }
             if spot.level.index(gfn) == ENTRIES - 1 {
                 for table in self.prune(gfn, spot.table, spot.level).into_iter().flatten() {

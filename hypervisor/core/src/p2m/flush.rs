@@ -9,39 +9,25 @@ use super::memory::TableMemory;
 use super::{ENTRIES, P2m};
 use crate::frame::{Gfn, Mfn};
 
-/// Which cached translations may be stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// None: hardware does not cache absent entries.
-    Nothing,
-    /// Those of `1 << order` guest frames, and the paging-structure caches above them.
-    Range {
-        /// The first of the frames.
-        gfn: Gfn,
-        /// log2 of their number.
-        order: u32,
-    },
-}
+/// The tables that one change adds or removes: at most one for each level below the root.
+pub(super) type TableSet = [Option<Mfn>; Level::BELOW_TOP];
 
 /// What must be flushed, on every CPU and IOMMU that uses the tree, before the old frame may be reused.
 ///
 /// Collect several, flush once, then hand each to [`P2m::flushed`]. A token that is dropped leaks its tables.
 #[must_use = "flush, then pass the token to `P2m::flushed`"]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Flush {
-    pub(super) scope: Scope,
+    pub(super) needed: bool,
     pub(super) old: Option<Entry>,
-    pub(super) retired: [Option<Mfn>; Level::MAX_BELOW_ROOT],
+    pub(super) retired: TableSet,
 }
 
 impl Flush {
-    pub(super) const NOTHING: Self =
-        Self { scope: Scope::Nothing, old: None, retired: [None; Level::MAX_BELOW_ROOT] };
-
     /// Whether any cached translation may be stale.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.scope != Scope::Nothing
+        self.needed
     }
 }
 
@@ -59,15 +45,10 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     /// Unlinks `table` and those above it, as far as they are empty now that the entry for `gfn` is clear. `level` is
     /// that of `table`.
     #[inline]
-    pub(super) fn prune(
-        &mut self,
-        gfn: Gfn,
-        mut table: Mfn,
-        mut level: Level,
-    ) -> [Option<Mfn>; Level::MAX_BELOW_ROOT] {
-        let mut retired = [None; Level::MAX_BELOW_ROOT];
+    pub(super) fn prune(&mut self, gfn: Gfn, mut table: Mfn, mut level: Level) -> TableSet {
+        let mut retired = TableSet::default();
         for place in &mut retired {
-            if level >= self.format.root_level() || !self.is_empty(table, level.index(gfn)) {
+            if level >= Level::TOP || !self.is_empty(table, level.index(gfn)) {
                 break;
             }
             let above = level.above();

@@ -1,7 +1,7 @@
 //! What differs between page-table formats.
 
 use super::ENTRIES;
-use super::kind::{Access, PageType};
+use super::kind::{Access, Entry, PageType};
 use crate::frame::{Gfn, Mfn};
 
 /// A level of the tree, counted from the tables that map single pages.
@@ -15,11 +15,11 @@ impl Level {
     pub const MEGA: Self = Self(1);
     /// Entries map 1 GiB.
     pub const GIGA: Self = Self(2);
-    /// Entries cover 512 GiB: the root of a four-level tree.
+    /// Entries cover 512 GiB: the root, which every format has at this level.
     pub const TOP: Self = Self(3);
 
-    /// Tables below the highest root of any format.
-    pub(super) const MAX_BELOW_ROOT: usize = 3;
+    /// Levels below the root.
+    pub(super) const BELOW_TOP: usize = Self::TOP.0 as usize;
 
     /// log2 of the frames that an entry of this level covers.
     pub const fn order(self) -> u32 {
@@ -77,15 +77,18 @@ pub struct Leaf {
     pub access: Access,
 }
 
+impl Leaf {
+    /// The mapping as the walker reports it, of `1 << order` frames.
+    #[inline]
+    pub(super) const fn entry(self, order: u32) -> Entry {
+        Entry { mfn: self.mfn, order, kind: self.kind, access: self.access }
+    }
+}
+
 /// A page-table format: how entries are written and read. An entry of 0 is a hole in every format.
 ///
-/// A value of the type carries what the CPU or IOMMU at hand can do (large pages, depth).
+/// A value of the type carries what the CPU or IOMMU at hand can do (large pages).
 pub trait Format {
-    /// The level of the root table.
-    fn root_level(&self) -> Level {
-        Level::TOP
-    }
-
     /// The highest level that may hold leaves; all below may as well.
     fn max_leaf(&self) -> Level;
 

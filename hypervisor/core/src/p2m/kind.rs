@@ -2,63 +2,41 @@
 
 use crate::frame::Mfn;
 
-/// What kind of page a guest frame is. Kept in software bits of the leaf.
+/// What kind of page a guest frame is. Kept as a number in software bits of the leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PageType {
     /// The domain's own memory.
-    Ram,
-    /// The domain's own memory, writes fault.
-    RamReadOnly,
+    Ram = 0,
     /// A device's registers or memory, passed through.
-    MmioDirect,
+    MmioDirect = 1,
     /// Another domain's page, mapped by a privileged one.
-    Foreign,
+    Foreign = 2,
     /// Another domain's page, granted by it.
-    GrantMapped {
-        /// Whether the grant allows writing.
-        writable: bool,
-    },
+    GrantMapped = 3,
 }
 
 impl PageType {
-    /// Bits that [`to_bits`](Self::to_bits) uses.
+    /// Bits that hold a type as a number.
     pub const BITS: u32 = 4;
-
-    /// The type as a number of [`Self::BITS`] bits.
-    pub const fn to_bits(self) -> u64 {
-        match self {
-            Self::Ram => 0,
-            Self::RamReadOnly => 1,
-            Self::MmioDirect => 2,
-            Self::Foreign => 3,
-            Self::GrantMapped { writable: false } => 4,
-            Self::GrantMapped { writable: true } => 5,
-        }
-    }
 
     /// The type behind a number, if it is one.
     #[inline]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         match bits {
             0 => Some(Self::Ram),
-            1 => Some(Self::RamReadOnly),
-            2 => Some(Self::MmioDirect),
-            3 => Some(Self::Foreign),
-            4 => Some(Self::GrantMapped { writable: false }),
-            5 => Some(Self::GrantMapped { writable: true }),
+            1 => Some(Self::MmioDirect),
+            2 => Some(Self::Foreign),
+            3 => Some(Self::GrantMapped),
             _ => None,
         }
     }
 
     /// `wanted`, less what the type forbids: no code is fetched from other domains' pages.
     pub const fn limit(self, wanted: Access) -> Access {
-        let (may_write, may_execute) = match self {
-            Self::Ram | Self::MmioDirect => (true, true),
-            Self::RamReadOnly => (false, true),
-            Self::Foreign => (true, false),
-            Self::GrantMapped { writable } => (writable, false),
-        };
-        Access { write: wanted.write && may_write, execute: wanted.execute && may_execute }
+        match self {
+            Self::Ram | Self::MmioDirect => wanted,
+            Self::Foreign | Self::GrantMapped => Access { execute: false, ..wanted },
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! Guest frame to machine frame: one page-table walker for nested paging, EPT and IOMMUs.
+//! Guest frame to machine frame: one page-table walker for every format of nested page tables.
 //!
 //! A [`P2m`] owns a tree of table pages in the CPU's own layout (its [`Format`]), so what the walker writes is what
-//! the hardware walks. The walker never allocates anything but table pages, through [`TableMemory`].
+//! the hardware walks. The walker never allocates anything but table pages, through [`TableMemory`]. There is one
+//! format today, AMD's ([`Npt`]); the type parameter is the seam for EPT and for IOMMUs.
 //!
 //! # Locking protocol
 //! - The caller holds the domain's p2m lock: shared for `&self` methods, exclusive for `&mut self` ones. The walker
@@ -24,7 +25,6 @@
 
 mod change;
 mod drain;
-mod ept;
 mod error;
 mod flush;
 mod format;
@@ -35,9 +35,8 @@ mod npt;
 mod tests;
 
 pub use drain::Progress;
-pub use ept::Ept;
 pub use error::P2mError;
-pub use flush::{Flush, Scope};
+pub use flush::Flush;
 pub use format::{Format, Leaf, Level, Slot};
 pub use kind::{Access, Entry, PageType};
 pub use memory::TableMemory;
@@ -56,8 +55,8 @@ pub struct P2m<F: Format, T: TableMemory> {
     root: Mfn,
     /// Table pages linked in the tree, the root included.
     tables: usize,
-    /// The most of them.
-    max_tables: usize,
+    /// The most of them. Lowering it takes none away.
+    pub max_tables: usize,
     /// Up to where it has been emptied, once its domain is torn down.
     drained: Option<Gfn>,
 }
@@ -82,6 +81,18 @@ struct Spot {
     slot: Slot,
 }
 
+impl Spot {
+    /// The leaf, if it is one, with the machine frame moved on to that of `gfn`.
+    #[inline]
+    fn leaf_of(&self, gfn: Gfn) -> Option<Leaf> {
+        let offset = gfn.0 & ((1 << self.level.order()) - 1);
+        match self.slot {
+            Slot::Leaf(leaf) => Some(Leaf { mfn: Mfn(leaf.mfn.0 + offset), ..leaf }),
+            Slot::Hole | Slot::Table(_) => None,
+        }
+    }
+}
+
 impl<F: Format, T: TableMemory> P2m<F, T> {
     /// An empty address space.
     ///
@@ -103,16 +114,6 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         self.tables
     }
 
-    /// The most table pages that the tree may have.
-    pub fn max_tables(&self) -> usize {
-        self.max_tables
-    }
-
-    /// Limits the table pages. Those that are there stay.
-    pub fn set_max_tables(&mut self, max: usize) {
-        self.max_tables = max;
-    }
-
     /// What `gfn` maps to: the machine frame of `gfn` itself, with the order of the leaf that maps it.
     #[inline]
     pub fn lookup(&self, gfn: Gfn) -> Option<Entry> {
@@ -129,27 +130,16 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
             return Extent::Hole { order: 0 };
         }
         let spot = self.walk(gfn, Level::PAGE);
-        match spot.slot {
-            Slot::Leaf(leaf) => {
-                let order = spot.level.order();
-                let offset = gfn.0 & ((1 << order) - 1);
-                Extent::Leaf(Entry {
-                    mfn: Mfn(leaf.mfn.0 + offset),
-                    order,
-                    kind: leaf.kind,
-                    access: leaf.access,
-                })
-            }
-            // A walk down to the lowest level never ends on a table.
-            Slot::Hole | Slot::Table(_) => Extent::Hole { order: spot.level.order() },
-        }
+        let order = spot.level.order();
+        // A walk down to the lowest level never ends on a table.
+        spot.leaf_of(gfn).map_or(Extent::Hole { order }, |leaf| Extent::Leaf(leaf.entry(order)))
     }
 
     /// Walks towards `target`, until the entry there or a hole or leaf above it.
     #[inline]
     fn walk(&self, gfn: Gfn, target: Level) -> Spot {
         let mut table = self.root;
-        let mut level = self.format.root_level();
+        let mut level = Level::TOP;
         loop {
             let slot = self.format.decode(self.memory.read(table, level.index(gfn)), level);
             match (slot, level.below()) {
@@ -162,11 +152,10 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         }
     }
 
-    /// Whether the run of `1 << order` frames lies in the guest-physical address space of the format.
+    /// Whether the run of `1 << order` frames lies in the guest-physical address space, which four levels cover.
     #[inline]
     fn in_range(&self, gfn: Gfn, order: u32) -> bool {
-        let bits = self.format.root_level().order() + 9;
-        gfn.0.checked_add((1 << order) - 1).is_some_and(|last| last >> bits == 0)
+        gfn.0.checked_add((1 << order) - 1).is_some_and(|last| last >> (Level::TOP.order() + 9) == 0)
     }
 }
 

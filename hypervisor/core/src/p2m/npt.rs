@@ -35,7 +35,7 @@ impl Format for Npt {
 
     fn leaf(&self, leaf: Leaf, level: Level) -> u64 {
         let mut raw = (leaf.mfn.addr().0 & ADDR_MASK) | PRESENT | USER | ACCESSED | DIRTY;
-        raw |= leaf.kind.to_bits() << KIND_SHIFT;
+        raw |= (leaf.kind as u64) << KIND_SHIFT;
         if leaf.access.write {
             raw |= WRITE;
         }

@@ -124,7 +124,6 @@ impl AnyFormat {
 
 impl Format for AnyFormat {
     forward! { &self =>
-        fn root_level() -> Level;
         fn max_leaf() -> Level;
         fn table(table: Mfn) -> u64;
         fn leaf(leaf: Leaf, level: Level) -> u64;

@@ -26,7 +26,7 @@ impl<M: Machine> DomainMemory<M> {
             places.find_map(|place| {
                 let mapping = place.as_ref()?;
                 let mfn = mapping.pin.frame().mfn();
-                let is_it = |e: Entry| e.mfn == mfn && matches!(e.kind, PageType::GrantMapped { .. });
+                let is_it = |e: Entry| e.mfn == mfn && e.kind == PageType::GrantMapped;
                 if !p2m.lookup(mapping.at).is_some_and(is_it) {
                     return None;
                 }

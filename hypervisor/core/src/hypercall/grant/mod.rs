@@ -108,7 +108,7 @@ fn cache_flush<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Resu
     for at in array.step::<abi::CacheFlush>(BUDGET)? {
         let CacheFlush::Page(gfn) = CacheFlush::new(&call.read(at)?)? else { continue };
         match call.domain().memory.lookup(gfn).map(|entry| entry.kind) {
-            Some(PageType::Ram | PageType::RamReadOnly | PageType::GrantMapped { .. }) => {}
+            Some(PageType::Ram | PageType::GrantMapped) => {}
             _ => refuse!(EPERM, "guest frame {gfn} is neither the caller's memory nor granted to it"),
         }
     }

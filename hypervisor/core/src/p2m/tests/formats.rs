@@ -1,16 +1,9 @@
 //! The bits of each format.
 
 use crate::frame::Mfn;
-use crate::p2m::{Access, Ept, Format, Leaf, Level, Npt, PageType, Slot};
+use crate::p2m::{Access, Format, Leaf, Level, Npt, PageType, Slot};
 
-const KINDS: [PageType; 6] = [
-    PageType::Ram,
-    PageType::RamReadOnly,
-    PageType::MmioDirect,
-    PageType::Foreign,
-    PageType::GrantMapped { writable: false },
-    PageType::GrantMapped { writable: true },
-];
+const KINDS: [PageType; 4] = [PageType::Ram, PageType::MmioDirect, PageType::Foreign, PageType::GrantMapped];
 const ACCESSES: [Access; 4] = [Access::READ, Access::READ_WRITE, READ_EXECUTE, Access::ALL];
 const READ_EXECUTE: Access = Access { write: false, execute: true };
 
@@ -33,7 +26,6 @@ fn round_trips(format: &impl Format) {
 #[test]
 fn entries_round_trip() {
     round_trips(&Npt { giant_pages: true });
-    round_trips(&Ept { giant_pages: true });
 }
 
 #[test]
@@ -48,17 +40,6 @@ fn nested_paging_entries_are_long_mode_entries() {
 }
 
 #[test]
-fn ept_entries_hold_the_memory_type() {
-    let ept = Ept { giant_pages: true };
-    let leaf = Leaf { mfn: Mfn(0x1200), kind: PageType::Ram, access: Access::ALL };
-    assert_eq!(ept.leaf(leaf, Level::PAGE), 0x120_0337);
-    assert_eq!(ept.leaf(leaf, Level::MEGA), 0x120_03b7);
-    let mmio = Leaf { kind: PageType::MmioDirect, access: Access::READ_WRITE, ..leaf };
-    assert_eq!(ept.leaf(mmio, Level::PAGE), 0x20_0000_0120_0303);
-    assert_eq!(ept.table(Mfn(0x34)), 0x3_4107);
-}
-
-#[test]
 fn software_bits_that_name_no_type_are_a_hole() {
     let raw = (0xf << 52) | 0x1067;
     assert_eq!(Npt { giant_pages: true }.decode(raw, Level::PAGE), Slot::Hole);
@@ -67,8 +48,7 @@ fn software_bits_that_name_no_type_are_a_hole() {
 #[test]
 fn types_limit_access() {
     assert_eq!(PageType::Ram.limit(Access::ALL), Access::ALL);
-    assert_eq!(PageType::RamReadOnly.limit(Access::ALL), READ_EXECUTE);
     assert_eq!(PageType::Foreign.limit(Access::ALL), Access::READ_WRITE);
-    assert_eq!(PageType::GrantMapped { writable: false }.limit(Access::ALL), Access::READ);
-    assert_eq!(PageType::GrantMapped { writable: true }.limit(Access::READ), Access::READ);
+    assert_eq!(PageType::GrantMapped.limit(Access::ALL), Access::READ_WRITE);
+    assert_eq!(PageType::GrantMapped.limit(Access::READ), Access::READ);
 }

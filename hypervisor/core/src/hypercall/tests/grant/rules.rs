@@ -13,7 +13,7 @@ use crate::frame::Gfn;
 use crate::gnttab::Handle;
 use crate::guest_cpu::CpuMode;
 use crate::hypercall::tests::rig::{Rig, no};
-use crate::p2m::PageType;
+use crate::p2m::{Access, PageType};
 
 /// A guest frame with nothing behind it.
 const HOLE: u64 = 0x1000;
@@ -48,7 +48,7 @@ fn a_read_only_grant_is_mapped_to_read_only() {
     let flags = MapFlags::HOST_MAP | MapFlags::READONLY;
     assert_eq!(rig.map_with(&rig.control, id(&guest), 8, HOLE, flags).status, 0);
     let entry = rig.control.domain().memory.lookup(Gfn(HOLE)).unwrap();
-    assert_eq!(entry.kind, PageType::GrantMapped { writable: false });
+    assert_eq!((entry.kind, entry.access), (PageType::GrantMapped, Access::READ));
     assert!(!entry.access.write && !entry.access.execute);
 }
 
