@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use super::{Domain, DomainMemory, Life, PARAMS, Teardown, Vcpu, Watchdogs, grants};
 use crate::console::Line;
 use crate::cpuid;
-use crate::evtchn::{self, EventChannels, EvtchnError, Layout};
+use crate::evtchn::{self, EventChannels, EvtchnError};
 use crate::fallible::NoMemory;
 use crate::frames::{FrameRef, OutOfFrames};
 use crate::gnttab::GrantError;
@@ -91,7 +91,6 @@ impl<M: Machine> Domain<M> {
             max_port: Port(config.max_evtchn_port),
             vcpus: config.max_vcpus,
             shared_info: shared_info.clone(),
-            layout: Layout::X64,
         })?;
         let (granted, mapped) = grants::new_tables(machine, id, &config)?;
         let mut vcpus = Vec::new();

@@ -1,10 +1,11 @@
 //! The guest's view of its events, whichever ABI it uses: the pages, apart from the ports.
 
+use alloc::vec::Vec;
+
 use super::channel::Channel;
 use super::fifo::Fifo;
-use super::layout::Layout;
-use super::two_level;
-use super::vcpu::{InfoAt, Vcpu, info_at};
+use super::layout::{LEGACY_VCPUS, UPCALL_PENDING, VCPU_INFO_SIZE};
+use super::two_level::TwoLevel;
 use crate::ids::{Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -30,37 +31,84 @@ pub(super) struct Shown {
     pub upcall: Option<VcpuId>,
 }
 
-/// All pages that show events.
-pub(super) struct Bits<'a, P> {
-    pub fifo: &'a mut Option<Fifo<P>>,
-    pub shared: &'a P,
-    pub layout: Layout,
-    pub vcpus: &'a [Vcpu<P>],
+/// Where a `vcpu_info` is.
+#[derive(Debug)]
+pub struct InfoAt<'a, P> {
+    /// The page.
+    pub page: &'a P,
+    /// Bytes from the page's start; the structure's 64 bytes fit.
+    pub offset: usize,
 }
 
-impl<P: GuestPage> Bits<'_, P> {
+impl<P: GuestPage> InfoAt<'_, P> {
+    /// Whether an upcall is due.
+    pub fn upcall_pending(&self) -> bool {
+        self.page.load32(self.offset + UPCALL_PENDING) & 0xff != 0
+    }
+
+    /// Asks for an upcall; says whether none was due. The guest's bytes next to the flag stay as they are.
+    pub(super) fn set_upcall(&self) -> bool {
+        self.page.fetch_or32(self.offset + UPCALL_PENDING, 1) & 0xff == 0
+    }
+}
+
+/// All pages that show events.
+#[derive(Debug)]
+pub(super) struct Bits<P> {
+    /// `shared_info`, which shows the ports while the guest has not chosen the FIFO ABI.
+    pub two_level: TwoLevel<P>,
+    /// Present once it has.
+    pub fifo: Option<Fifo<P>>,
+    /// Where the guest put each vCPU's `vcpu_info`; `None` is the default place.
+    pub infos: Vec<Option<(P, usize)>>,
+}
+
+impl<P: GuestPage> Bits<P> {
     /// Sets the port pending.
     pub fn set_pending(&mut self, port: Port, channel: &mut Channel) -> Shown {
-        let (vcpu, info) = (channel.vcpu, info_at(self.shared, self.vcpus, channel.vcpu));
-        let raised = match self.fifo {
+        let raised = match &mut self.fifo {
             Some(fifo) => fifo.set_pending(port, channel),
-            None => two_level::set_pending(self.shared, self.layout, info, port),
+            None => self.two_level.set_pending(self.info(channel.vcpu), port),
         };
-        Self::upcall(vcpu, info, raised)
+        self.upcall(channel.vcpu, raised)
     }
 
     /// Clears the port's mask.
     pub fn unmask(&mut self, port: Port, channel: &mut Channel) -> Shown {
-        let (vcpu, info) = (channel.vcpu, info_at(self.shared, self.vcpus, channel.vcpu));
-        let raised = match self.fifo {
+        let raised = match &mut self.fifo {
             Some(fifo) => fifo.unmask(port, channel),
-            None => two_level::unmask(self.shared, self.layout, info, port),
+            None => self.two_level.unmask(self.info(channel.vcpu), port),
         };
-        Self::upcall(vcpu, info, raised)
+        self.upcall(channel.vcpu, raised)
     }
 
-    fn upcall(vcpu: VcpuId, info: Option<InfoAt<'_, P>>, raised: Raised) -> Shown {
-        let asked = raised.notify && info.is_some_and(InfoAt::set_upcall);
+    pub fn is_pending(&self, port: Port, channel: &Channel) -> bool {
+        match &self.fifo {
+            Some(fifo) => fifo.is_pending(port, channel),
+            None => self.two_level.is_pending(port),
+        }
+    }
+
+    pub fn clear_pending(&self, port: Port) {
+        match &self.fifo {
+            Some(fifo) => fifo.clear_pending(port),
+            None => self.two_level.clear_pending(port),
+        }
+    }
+
+    /// Where the vCPU's `vcpu_info` is, if it has one.
+    pub fn info(&self, vcpu: VcpuId) -> Option<InfoAt<'_, P>> {
+        match self.infos.get(vcpu.index())? {
+            Some((page, offset)) => Some(InfoAt { page, offset: *offset }),
+            None if vcpu.0 < LEGACY_VCPUS => {
+                Some(InfoAt { page: &self.two_level.shared, offset: vcpu.index() * VCPU_INFO_SIZE })
+            }
+            None => None,
+        }
+    }
+
+    fn upcall(&self, vcpu: VcpuId, raised: Raised) -> Shown {
+        let asked = raised.notify && self.info(vcpu).is_some_and(|info| info.set_upcall());
         Shown { edge: raised.edge, upcall: asked.then_some(vcpu) }
     }
 }

@@ -1,7 +1,7 @@
 //! Closing ports: one, or all of a domain's in bounded steps.
 
 use super::channel::State;
-use super::{EventChannels, EvtchnError, two_level};
+use super::{EventChannels, EvtchnError};
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::GuestPage;
 use crate::pair::Pair;
@@ -88,15 +88,13 @@ impl<P: GuestPage> EventChannels<P> {
     /// Back to the 2-level ABI with the FIFO pages given up: the end of `EVTCHNOP_reset`, and only when the domain
     /// resets itself.
     pub fn reset_abi(&mut self) {
-        self.fifo = None;
+        self.bits.fifo = None;
     }
 
     /// Gives up every page of the guest except `shared_info`.
     pub fn release_pages(&mut self) {
-        self.fifo = None;
-        for vcpu in &mut self.vcpus {
-            vcpu.info = None;
-        }
+        self.reset_abi();
+        self.bits.infos.iter_mut().for_each(|info| *info = None);
     }
 
     /// The other end `from` of `port` closes.
@@ -119,10 +117,7 @@ impl<P: GuestPage> EventChannels<P> {
                 *slot = None;
             }
         }
-        match &self.fifo {
-            Some(fifo) => fifo.clear_pending(port),
-            None => two_level::clear_pending(&self.shared, self.layout, port),
-        }
+        self.bits.clear_pending(port);
         self.ports.free(port);
         Ok(())
     }

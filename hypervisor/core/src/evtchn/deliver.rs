@@ -1,10 +1,9 @@
 //! From an event's cause to the vCPU that must be told.
 
-use super::bits::{Bits, Shown};
+use super::bits::Shown;
 use super::channel::State;
-use super::table::PortTable;
 use super::vcpu::Woken;
-use super::{EventChannels, EvtchnError, Virq, two_level};
+use super::{EventChannels, EvtchnError, Virq};
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -46,11 +45,10 @@ impl<P: GuestPage> EventChannels<P> {
     /// [`EvtchnError::NotOpen`], or [`EvtchnError::WrongKind`] for a port that only the hypervisor raises.
     pub fn route(&mut self, port: Port) -> Result<Route, EvtchnError> {
         let here = self.dom;
-        let (ports, mut bits) = self.bits();
-        let channel = ports.open_mut(port)?;
+        let channel = self.ports.open_mut(port)?;
         match channel.state {
             State::Ipi => {
-                let shown = bits.set_pending(port, channel);
+                let shown = self.bits.set_pending(port, channel);
                 Ok(Route::Delivered(self.wake(port, shown)))
             }
             State::Interdomain { remote, remote_port } if remote == here => {
@@ -89,45 +87,25 @@ impl<P: GuestPage> EventChannels<P> {
     /// # Errors
     /// [`EvtchnError::NotOpen`].
     pub fn unmask(&mut self, port: Port) -> Result<Wake, EvtchnError> {
-        let (ports, mut bits) = self.bits();
-        let shown = bits.unmask(port, ports.open_mut(port)?);
+        let shown = self.bits.unmask(port, self.ports.open_mut(port)?);
         Ok(self.wake(port, shown))
     }
 
     /// Whether the port has an event that the guest has not taken.
     pub fn is_pending(&self, port: Port) -> bool {
-        match (&self.fifo, self.ports.get(port)) {
-            (Some(fifo), Some(channel)) => fifo.is_pending(port, channel),
-            (None, Some(_)) => two_level::is_pending(&self.shared, self.layout, port),
-            (_, None) => false,
-        }
-    }
-
-    /// Whether the guest has masked the port.
-    pub fn is_masked(&self, port: Port) -> bool {
-        match &self.fifo {
-            Some(fifo) => fifo.is_masked(port),
-            None => two_level::is_masked(&self.shared, self.layout, port),
-        }
+        self.ports.get(port).is_some_and(|channel| self.bits.is_pending(port, channel))
     }
 
     /// Sets a port pending and finds out who must know.
     pub(super) fn raise(&mut self, port: Port) -> Wake {
-        let (ports, mut bits) = self.bits();
-        let Some(channel) = ports.get_mut(port) else { return Wake::NOBODY };
-        let shown = bits.set_pending(port, channel);
+        let Some(channel) = self.ports.get_mut(port) else { return Wake::NOBODY };
+        let shown = self.bits.set_pending(port, channel);
         self.wake(port, shown)
     }
 
     fn wake(&mut self, port: Port, shown: Shown) -> Wake {
         let more = shown.edge && self.pollers != 0 && self.wake_pollers(port);
         Wake { upcall: shown.upcall, more }
-    }
-
-    /// The ports, and apart from them all that the guest sees of their events.
-    pub(super) fn bits(&mut self) -> (&mut PortTable, Bits<'_, P>) {
-        let Self { ports, fifo, shared, layout, vcpus, .. } = self;
-        (ports, Bits { fifo, shared, layout: *layout, vcpus })
     }
 
     /// Hands out the vCPUs of a [`Wake`] that says `more`, one per call.

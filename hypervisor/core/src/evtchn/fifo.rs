@@ -33,7 +33,7 @@ pub const PORTS: u32 = abi::FIFO_NR_CHANNELS;
 /// Priorities, and queues of a vCPU.
 const QUEUES: usize = abi::FIFO_MAX_QUEUES as usize;
 /// Event words in an array page.
-pub const WORDS_PER_PAGE: u32 = (PAGE_SIZE / 4) as u32;
+const WORDS_PER_PAGE: u32 = (PAGE_SIZE / 4) as u32;
 
 const CONTROL_SIZE: usize = size_of::<FifoControlBlock>();
 const READY: usize = offset_of!(FifoControlBlock, ready);
@@ -122,10 +122,6 @@ impl<P: GuestPage> Fifo<P> {
             Some((page, at)) => page.load32(at) & PENDING != 0,
             None => channel.early,
         }
-    }
-
-    pub fn is_masked(&self, port: Port) -> bool {
-        self.word(port).is_none_or(|(page, at)| page.load32(at) & MASKED != 0)
     }
 
     pub fn clear_pending(&self, port: Port) {

@@ -4,7 +4,7 @@ use hypercall_abi::event_channel::{FIFO_LINK_BITS, FIFO_PRIORITY_MIN};
 
 use super::fifo::Fifo;
 use super::vcpu::Woken;
-use super::{EventChannels, EvtchnError, Wake, two_level};
+use super::{EventChannels, EvtchnError, Wake};
 use crate::ids::{Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -20,7 +20,7 @@ impl<P: GuestPage> EventChannels<P> {
     pub fn init_control(&mut self, vcpu: VcpuId, page: P, offset: u32) -> Result<u8, EvtchnError> {
         let at = Fifo::<P>::check_offset(offset)?;
         self.check_vcpu(vcpu)?;
-        if let Some(fifo) = &mut self.fifo {
+        if let Some(fifo) = &mut self.bits.fifo {
             fifo.add_control(vcpu, page, at)?;
         } else {
             let mut fifo = Fifo::new(self.vcpus.len())?;
@@ -28,10 +28,10 @@ impl<P: GuestPage> EventChannels<P> {
             // At most 4096 ports: the 2-level ABI had no more.
             for port in (0..self.ports.end()).map(Port) {
                 if let Ok(channel) = self.ports.open_mut(port) {
-                    channel.early = two_level::is_pending(&self.shared, self.layout, port);
+                    channel.early = self.bits.two_level.is_pending(port);
                 }
             }
-            self.fifo = Some(fifo);
+            self.bits.fifo = Some(fifo);
         }
         Ok(FIFO_LINK_BITS as u8)
     }
@@ -41,15 +41,14 @@ impl<P: GuestPage> EventChannels<P> {
     /// # Errors
     /// [`EvtchnError::NoControlBlock`], [`EvtchnError::ArrayFull`], [`EvtchnError::NoMemory`].
     pub fn expand_array(&mut self, page: P) -> Result<Wake, EvtchnError> {
-        let fifo = self.fifo.as_mut().ok_or(EvtchnError::NoControlBlock)?;
+        let fifo = self.bits.fifo.as_mut().ok_or(EvtchnError::NoControlBlock)?;
         let ports = fifo.add_array_page(page)?;
         let mut more = false;
         for port in ports.map(Port) {
             // Who polls for the port was woken when the event came.
-            let (ports, mut bits) = self.bits();
-            if let Ok(channel) = ports.open_mut(port)
+            if let Ok(channel) = self.ports.open_mut(port)
                 && core::mem::take(&mut channel.early)
-                && let Some(vcpu) = bits.set_pending(port, channel).upcall
+                && let Some(vcpu) = self.bits.set_pending(port, channel).upcall
             {
                 self.note_woken(vcpu, Woken::Upcall);
                 more = true;
@@ -63,7 +62,7 @@ impl<P: GuestPage> EventChannels<P> {
     /// # Errors
     /// [`EvtchnError::NotFifo`], [`EvtchnError::BadPriority`], [`EvtchnError::NotOpen`].
     pub fn set_priority(&mut self, port: Port, priority: u32) -> Result<(), EvtchnError> {
-        if self.fifo.is_none() {
+        if self.bits.fifo.is_none() {
             return Err(EvtchnError::NotFifo);
         }
         if priority > FIFO_PRIORITY_MIN {

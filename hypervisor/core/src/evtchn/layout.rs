@@ -7,10 +7,10 @@
 use core::mem::offset_of;
 
 use hypercall_abi::xen::{SharedInfo, VcpuInfo};
-use hypercall_abi::{X32, X64};
+use hypercall_abi::{Abi, X32, X64};
 
 /// vCPUs that have their `vcpu_info` in the shared page (`XEN_LEGACY_MAX_VCPUS`).
-pub const LEGACY_VCPUS: u32 = 32;
+pub(super) const LEGACY_VCPUS: u32 = 32;
 /// Bytes of a `vcpu_info`, in both layouts.
 pub const VCPU_INFO_SIZE: usize = size_of::<VcpuInfo<X64>>();
 /// The byte in `vcpu_info` that asks for an upcall.
@@ -41,59 +41,70 @@ pub(super) struct Bit {
     pub mask: u32,
 }
 
+/// What the layouts differ in: offsets in `shared_info` and `vcpu_info`, and the size of a long.
+struct Places {
+    pending: usize,
+    mask: usize,
+    selector: usize,
+    long_bits: u32,
+}
+
+impl Places {
+    const fn of<A: Abi>() -> Self {
+        Self {
+            pending: offset_of!(SharedInfo<A>, evtchn_pending),
+            mask: offset_of!(SharedInfo<A>, evtchn_mask),
+            selector: offset_of!(VcpuInfo<A>, evtchn_pending_sel),
+            long_bits: A::BITS,
+        }
+    }
+}
+
 impl Layout {
-    /// Bits in one of the guest's longs.
-    const fn long_bits(self) -> u32 {
+    const fn places(self) -> Places {
         match self {
-            Self::X32 => 32,
-            Self::X64 => 64,
+            Self::X32 => const { Places::of::<X32>() },
+            Self::X64 => const { Places::of::<X64>() },
         }
     }
 
     /// One past the highest port of the 2-level ABI.
     pub const fn ports(self) -> u32 {
-        self.long_bits() * self.long_bits()
+        self.places().long_bits * self.places().long_bits
     }
 
     /// The alignment a `vcpu_info` needs, in bytes.
     pub const fn align(self) -> usize {
-        self.long_bits() as usize / 8
+        self.places().long_bits as usize / 8
     }
 
-    const fn bit(base: usize, n: u32) -> Bit {
-        Bit { offset: base + (n / 32) as usize * 4, mask: 1 << (n % 32) }
+    /// Bit `n` of the array at `base`, if the layout has the port.
+    const fn bit(self, port: u32, base: usize, n: u32) -> Option<Bit> {
+        if port < self.ports() {
+            Some(Bit { offset: base + (n / 32) as usize * 4, mask: 1 << (n % 32) })
+        } else {
+            None
+        }
     }
 
     /// The port's bit in `shared_info.evtchn_pending`, if the layout has the port.
     pub(super) const fn pending(self, port: u32) -> Option<Bit> {
-        let base = match self {
-            Self::X32 => offset_of!(SharedInfo<X32>, evtchn_pending),
-            Self::X64 => offset_of!(SharedInfo<X64>, evtchn_pending),
-        };
-        if port < self.ports() { Some(Self::bit(base, port)) } else { None }
+        self.bit(port, self.places().pending, port)
     }
 
     /// The port's bit in `shared_info.evtchn_mask`, if the layout has the port.
     pub(super) const fn mask(self, port: u32) -> Option<Bit> {
-        let base = match self {
-            Self::X32 => offset_of!(SharedInfo<X32>, evtchn_mask),
-            Self::X64 => offset_of!(SharedInfo<X64>, evtchn_mask),
-        };
-        if port < self.ports() { Some(Self::bit(base, port)) } else { None }
+        self.bit(port, self.places().mask, port)
     }
 
     /// The port's bit in `vcpu_info.evtchn_pending_sel`, from the start of the `vcpu_info`.
     pub(super) const fn selector(self, port: u32) -> Option<Bit> {
-        let (base, _) = self.selector_words();
-        if port < self.ports() { Some(Self::bit(base, port / self.long_bits())) } else { None }
+        self.bit(port, self.places().selector, port / self.places().long_bits)
     }
 
     /// The whole of `evtchn_pending_sel`: offset in `vcpu_info` and number of 32-bit words.
     pub(super) const fn selector_words(self) -> (usize, usize) {
-        match self {
-            Self::X32 => (offset_of!(VcpuInfo<X32>, evtchn_pending_sel), 1),
-            Self::X64 => (offset_of!(VcpuInfo<X64>, evtchn_pending_sel), 2),
-        }
+        (self.places().selector, self.places().long_bits as usize / 32)
     }
 }
 

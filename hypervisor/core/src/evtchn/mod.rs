@@ -48,20 +48,22 @@ mod tests;
 
 use alloc::vec::Vec;
 
+pub use bits::InfoAt;
 pub use channel::State;
 pub use close::Teardown;
 pub use deliver::{Route, Wake};
 pub use error::EvtchnError;
-pub use layout::{LEGACY_VCPUS, Layout, VCPU_INFO_SIZE};
+pub use layout::{Layout, VCPU_INFO_SIZE};
 pub use poll::Poll;
 pub use status::Status;
-pub use vcpu::{InfoAt, Woken};
+pub use vcpu::Woken;
 pub use virq::{COUNT as VIRQ_COUNT, Virq};
 
 use crate::fallible;
 use crate::ids::{DomId, Port, VcpuId};
-use fifo::Fifo;
+use bits::Bits;
 use table::PortTable;
+use two_level::TwoLevel;
 use vcpu::Vcpu;
 
 /// The event channels of one domain.
@@ -70,11 +72,8 @@ pub struct EventChannels<P> {
     dom: DomId,
     max_port: Port,
     ports: PortTable,
-    shared: P,
-    layout: Layout,
-    vcpus: Vec<Vcpu<P>>,
-    /// Present once the guest has chosen the FIFO ABI.
-    fifo: Option<Fifo<P>>,
+    bits: Bits<P>,
+    vcpus: Vec<Vcpu>,
     /// vCPUs that poll.
     pollers: u32,
     dying: bool,
@@ -91,42 +90,30 @@ pub struct Config<P> {
     pub vcpus: u32,
     /// The page that holds its `shared_info`.
     pub shared_info: P,
-    /// Its first layout; see [`EventChannels::set_layout`].
-    pub layout: Layout,
 }
 
 impl<P: crate::page::GuestPage> EventChannels<P> {
-    /// An empty table.
+    /// An empty table, with the 64-bit layout; see [`set_layout`](Self::set_layout).
     ///
     /// # Errors
     /// [`EvtchnError::NoMemory`].
     pub fn new(config: Config<P>) -> Result<Self, EvtchnError> {
+        let vcpus = config.vcpus as usize;
+        let two_level = TwoLevel { shared: config.shared_info, layout: Layout::X64 };
         Ok(Self {
             dom: config.dom,
             max_port: config.max_port,
             ports: PortTable::default(),
-            shared: config.shared_info,
-            layout: config.layout,
-            vcpus: fallible::filled(config.vcpus as usize, Vcpu::new)?,
-            fifo: None,
+            bits: Bits { two_level, fifo: None, infos: fallible::filled(vcpus, || None)? },
+            vcpus: fallible::filled(vcpus, Vcpu::default)?,
             pollers: 0,
             dying: false,
         })
     }
 
-    /// The domain.
-    pub fn dom(&self) -> DomId {
-        self.dom
-    }
-
-    /// The page that holds `shared_info`.
-    pub fn shared_info(&self) -> &P {
-        &self.shared
-    }
-
     /// One past the highest port that can be opened.
     fn end(&self) -> u32 {
-        let abi = if self.fifo.is_some() { fifo::PORTS } else { self.layout.ports() };
+        let abi = if self.bits.fifo.is_some() { fifo::PORTS } else { self.bits.two_level.layout.ports() };
         self.max_port.0.saturating_add(1).min(abi)
     }
 

@@ -24,17 +24,13 @@ impl Status {
             State::Free | State::Reserved => (abi::STATUS_CLOSED, Union::default()),
             State::Unbound { remote } => (abi::STATUS_UNBOUND, Union::new(remote.0)),
             State::Interdomain { remote, remote_port } => {
-                let mut end = abi::StatusInterdomain::zeroed();
-                end.dom = remote.0;
-                end.port = remote_port.0;
+                let end = abi::StatusInterdomain { dom: remote.0, port: remote_port.0, ..Plain::zeroed() };
                 (abi::STATUS_INTERDOMAIN, Union::new(end))
             }
             State::Virq { virq } => (abi::STATUS_VIRQ, Union::new(virq.raw())),
             State::Ipi => (abi::STATUS_IPI, Union::default()),
         };
-        out.status = status;
-        out.vcpu = self.vcpu.0;
-        out.u = u;
+        *out = abi::Status { status, vcpu: self.vcpu.0, u, ..*out };
     }
 }
 
@@ -49,14 +45,6 @@ impl<P: GuestPage> EventChannels<P> {
             None if port.0 < self.end() => Ok(Status { state: State::Free, vcpu: VcpuId(0) }),
             None => Err(EvtchnError::NotOpen(port)),
         }
-    }
-
-    /// The open ports, for diagnostics.
-    pub fn open_ports(&self) -> impl Iterator<Item = (Port, Status)> {
-        (0..self.ports.end()).map(Port).filter_map(|port| {
-            let channel = self.ports.open(port).ok()?;
-            Some((port, Status { state: channel.state, vcpu: channel.vcpu }))
-        })
     }
 
     /// Lets events of `port` interrupt `vcpu` (`EVTCHNOP_bind_vcpu`).

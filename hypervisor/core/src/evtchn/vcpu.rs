@@ -1,6 +1,7 @@
-//! What event delivery knows of a vCPU: its `vcpu_info`, its VIRQs, and what it polls for.
+//! What event delivery knows of a vCPU: its VIRQs, what it polls for, and where its `vcpu_info` is.
 
-use super::layout::{LEGACY_VCPUS, Layout, UPCALL_PENDING, VCPU_INFO_SIZE};
+use super::bits::InfoAt;
+use super::layout::{Layout, VCPU_INFO_SIZE};
 use super::virq::{self, Virq};
 use super::{EventChannels, EvtchnError, Wake};
 use crate::frame::PAGE_SIZE;
@@ -16,20 +17,12 @@ pub(super) enum Polling {
     Any,
 }
 
-#[derive(Debug)]
-pub(super) struct Vcpu<P> {
-    /// Where the guest put this vCPU's `vcpu_info`; `None` is the default place.
-    pub info: Option<(P, usize)>,
+#[derive(Debug, Default)]
+pub(super) struct Vcpu {
     pub virqs: [Option<Port>; virq::COUNT],
     pub polling: Option<Polling>,
     /// Woken, and not yet handed out by [`EventChannels::next_woken`].
     pub woken: Option<Woken>,
-}
-
-impl<P> Vcpu<P> {
-    pub const fn new() -> Self {
-        Self { info: None, virqs: [None; virq::COUNT], polling: None, woken: None }
-    }
 }
 
 /// Why a vCPU runs again.
@@ -41,53 +34,15 @@ pub enum Woken {
     Upcall,
 }
 
-/// Where a `vcpu_info` is.
-#[derive(Debug)]
-pub struct InfoAt<'a, P> {
-    /// The page.
-    pub page: &'a P,
-    /// Bytes from the page's start; the structure's 64 bytes fit.
-    pub offset: usize,
-}
-
-impl<P> Clone for InfoAt<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for InfoAt<'_, P> {}
-
-impl<P: GuestPage> InfoAt<'_, P> {
-    /// Whether an upcall is due.
-    pub fn upcall_pending(self) -> bool {
-        self.page.load32(self.offset + UPCALL_PENDING) & 0xff != 0
-    }
-
-    /// Asks for an upcall; says whether none was due. The guest's bytes next to the flag stay as they are.
-    pub(super) fn set_upcall(self) -> bool {
-        self.page.fetch_or32(self.offset + UPCALL_PENDING, 1) & 0xff == 0
-    }
-}
-
-/// Where the `vcpu_info` of `vcpu` is, if it has one.
-pub(super) fn info_at<'a, P>(shared: &'a P, vcpus: &'a [Vcpu<P>], vcpu: VcpuId) -> Option<InfoAt<'a, P>> {
-    match &vcpus.get(vcpu.index())?.info {
-        Some((page, offset)) => Some(InfoAt { page, offset: *offset }),
-        None if vcpu.0 < LEGACY_VCPUS => Some(InfoAt { page: shared, offset: vcpu.index() * VCPU_INFO_SIZE }),
-        None => None,
-    }
-}
-
 impl<P: GuestPage> EventChannels<P> {
     /// Where the `vcpu_info` of `vcpu` is; `None` for a vCPU from 32 up that has not registered one.
     pub fn vcpu_info(&self, vcpu: VcpuId) -> Option<InfoAt<'_, P>> {
-        info_at(&self.shared, &self.vcpus, vcpu)
+        self.bits.info(vcpu)
     }
 
     /// Whether the vCPU must take an upcall before it runs on. Its flag is the guest's to clear.
     pub fn upcall_pending(&self, vcpu: VcpuId) -> bool {
-        self.vcpu_info(vcpu).is_some_and(InfoAt::upcall_pending)
+        self.vcpu_info(vcpu).is_some_and(|info| info.upcall_pending())
     }
 
     /// Moves a vCPU's `vcpu_info` to a page of the guest's choice (`VCPUOP_register_vcpu_info`).
@@ -99,36 +54,31 @@ impl<P: GuestPage> EventChannels<P> {
     /// [`EvtchnError::NoVcpu`], [`EvtchnError::InfoBound`] the second time, [`EvtchnError::BadOffset`] if the
     /// structure would be misaligned for the guest's layout or cross the page's end.
     pub fn register_vcpu_info(&mut self, vcpu: VcpuId, page: P, offset: u32) -> Result<Wake, EvtchnError> {
-        let at = offset as usize;
-        if !at.is_multiple_of(self.layout.align()) || at > PAGE_SIZE - VCPU_INFO_SIZE {
+        let (at, layout) = (offset as usize, self.bits.two_level.layout);
+        if !at.is_multiple_of(layout.align()) || at > PAGE_SIZE - VCPU_INFO_SIZE {
             return Err(EvtchnError::BadOffset(offset));
         }
         let mut bytes = [0; VCPU_INFO_SIZE];
         if let Some(old) = self.vcpu_info(vcpu) {
             old.page.read(old.offset, &mut bytes);
         }
-        let slot = self.vcpus.get_mut(vcpu.index()).ok_or(EvtchnError::NoVcpu(vcpu))?;
-        if slot.info.is_some() {
+        let slot = self.bits.infos.get_mut(vcpu.index()).ok_or(EvtchnError::NoVcpu(vcpu))?;
+        if slot.is_some() {
             return Err(EvtchnError::InfoBound(vcpu));
         }
         page.write(at, &bytes);
-        let (selector, words) = self.layout.selector_words();
+        let (selector, words) = layout.selector_words();
         for word in 0..words {
             page.store32(at + selector + 4 * word, u32::MAX);
         }
         InfoAt { page: &page, offset: at }.set_upcall();
-        slot.info = Some((page, at));
+        *slot = Some((page, at));
         Ok(Wake { upcall: Some(vcpu), more: false })
-    }
-
-    /// The layout of the guest's shared pages.
-    pub fn layout(&self) -> Layout {
-        self.layout
     }
 
     /// Changes the layout, as a guest does early in its boot. Pending events stay where the old layout had them.
     pub fn set_layout(&mut self, layout: Layout) {
-        self.layout = layout;
+        self.bits.two_level.layout = layout;
     }
 
     pub(super) fn check_vcpu(&self, vcpu: VcpuId) -> Result<(), EvtchnError> {

@@ -52,14 +52,21 @@ impl Guest {
         Some((self.array.get(port as usize / 1024)?.clone(), port as usize % 1024 * 4))
     }
 
+    /// Where the port's mask bit is, if it has one.
+    fn mask_bit(&self, table: &Table, port: Port) -> Option<(TestPage, usize, u32)> {
+        if self.controls.is_empty() {
+            let bit = table.bits.two_level.layout.mask(port.0)?;
+            return Some((table.bits.two_level.shared.clone(), bit.offset, bit.mask));
+        }
+        self.word(port.0).map(|(page, at)| (page, at, MASKED))
+    }
+
+    pub fn is_masked(&self, table: &Table, port: Port) -> bool {
+        self.mask_bit(table, port).is_none_or(|(page, at, bit)| page.load32(at) & bit != 0)
+    }
+
     pub fn set_mask(&self, table: &Table, port: Port, masked: bool) {
-        let (page, at, bit) = match self.word(port.0) {
-            Some((page, at)) => (page, at, MASKED),
-            None => {
-                let bit = table.layout().mask(port.0).unwrap();
-                (table.shared_info().clone(), bit.offset, bit.mask)
-            }
-        };
+        let Some((page, at, bit)) = self.mask_bit(table, port) else { return };
         if masked {
             page.fetch_or32(at, bit)
         } else {
@@ -72,7 +79,7 @@ impl Guest {
         let Some(info) = table.vcpu_info(vcpu) else { return };
         info.page.fetch_and32(info.offset, !0xff);
         if self.controls.is_empty() {
-            self.scan(table.shared_info(), table.layout(), info);
+            self.scan(&table.bits.two_level.shared, table.bits.two_level.layout, info);
         } else {
             self.consume(vcpu.index());
         }

@@ -9,7 +9,7 @@ use std::vec::Vec;
 use loom::sync::atomic::{AtomicU32, Ordering, fence};
 use loom::thread;
 
-use crate::evtchn::{Config, EventChannels, Layout};
+use crate::evtchn::{Config, EventChannels};
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::GuestPage;
 
@@ -105,14 +105,7 @@ impl Fifo {
 }
 
 fn table(shared: Words) -> EventChannels<Words> {
-    EventChannels::new(Config {
-        dom: DomId(1),
-        max_port: Port(3),
-        vcpus: 1,
-        shared_info: shared,
-        layout: Layout::X64,
-    })
-    .unwrap()
+    EventChannels::new(Config { dom: DomId(1), max_port: Port(3), vcpus: 1, shared_info: shared }).unwrap()
 }
 
 fn model(f: impl Fn() + Sync + Send + 'static) {

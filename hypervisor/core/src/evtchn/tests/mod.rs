@@ -8,7 +8,7 @@ mod two_level;
 
 use std::vec::Vec;
 
-use super::{Config, EventChannels, Layout, Virq};
+use super::{Config, EventChannels, Layout, State, Status, Virq};
 use crate::ids::{DomId, Port};
 use crate::page::TestPage;
 use crate::pair::Pair;
@@ -24,14 +24,16 @@ fn table(dom: u16, layout: Layout) -> Table {
 }
 
 fn table_with(dom: u16, layout: Layout, vcpus: u32, max_port: u32) -> Table {
-    EventChannels::new(Config {
-        dom: DomId(dom),
-        max_port: Port(max_port),
-        vcpus,
-        shared_info: TestPage::default(),
-        layout,
-    })
-    .unwrap()
+    let config =
+        Config { dom: DomId(dom), max_port: Port(max_port), vcpus, shared_info: TestPage::default() };
+    let mut table = EventChannels::new(config).unwrap();
+    table.set_layout(layout);
+    table
+}
+
+fn open_ports(table: &Table) -> impl Iterator<Item = (Port, Status)> {
+    let all = (0..table.ports.end()).map(|port| (Port(port), table.status(Port(port)).unwrap()));
+    all.filter(|(_, status)| !matches!(status.state, State::Free | State::Reserved))
 }
 
 /// One of the [`LINES`].

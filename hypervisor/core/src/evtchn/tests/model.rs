@@ -8,7 +8,7 @@ use proptest::collection;
 use proptest::prelude::*;
 
 use super::guest::Guest;
-use super::{LINES, Table, VCPUS, line, pair, tables};
+use super::{LINES, Table, VCPUS, line, open_ports, pair, tables};
 use crate::evtchn::{EventChannels, Layout, Route, State, Virq};
 use crate::ids::{DomId, Port, VcpuId};
 use crate::page::{GuestPage, TestPage};
@@ -172,7 +172,7 @@ impl World {
             }
             Op::Mask { port } => self.guests[at].set_mask(&self.tables[at], Port(port), true),
             Op::Unmask { port } => match self.tables[at].unmask(Port(port)) {
-                Ok(_) => assert!(!self.tables[at].is_masked(Port(port))),
+                Ok(_) => assert!(!self.guests[at].is_masked(&self.tables[at], Port(port))),
                 Err(_) => assert!(!self.model.contains_key(&(dom, port))),
             },
             Op::Upcall { vcpu } => {
@@ -220,8 +220,10 @@ impl World {
     fn scribble(&self, at: usize, page: usize, offset: usize, bits: u32) {
         let guest = &self.guests[at];
         let controls = guest.controls.iter().flatten().map(|(page, _)| page);
-        let pages: Vec<&TestPage> =
-            core::iter::once(self.tables[at].shared_info()).chain(&guest.array).chain(controls).collect();
+        let pages: Vec<&TestPage> = core::iter::once(&self.tables[at].bits.two_level.shared)
+            .chain(&guest.array)
+            .chain(controls)
+            .collect();
         let page = pages[page % pages.len()];
         page.store32(offset, page.load32(offset) ^ bits);
     }
@@ -234,8 +236,8 @@ impl World {
                     guest.upcall(table, vcpu);
                 }
             }
-            for (port, status) in table.open_ports() {
-                let left = table.is_pending(port) && !table.is_masked(port);
+            for (port, status) in open_ports(table) {
+                let left = table.is_pending(port) && !guest.is_masked(table, port);
                 assert!(!left, "{port} ({status:?}) is pending, unmasked, and nobody was told");
             }
         }
@@ -243,7 +245,7 @@ impl World {
 
     fn check(&self) {
         for (dom, table) in (0..DOMS).zip(&self.tables) {
-            let open: Vec<(u32, State)> = table.open_ports().map(|(p, s)| (p.0, s.state)).collect();
+            let open: Vec<(u32, State)> = open_ports(table).map(|(p, s)| (p.0, s.state)).collect();
             let model: Vec<(u32, State)> =
                 self.model.iter().filter(|((d, _), _)| *d == dom).map(|((_, p), s)| (*p, *s)).collect();
             assert_eq!(open, model, "d{dom}");
