@@ -38,19 +38,13 @@ impl From<NoMemory> for NoSlot {
 pub struct Slab<T> {
     chunks: Vec<Vec<Slot<T>>>,
     free: Option<u32>,
-    taken: u32,
     limit: u32,
 }
 
 impl<T> Slab<T> {
     /// An empty table.
     pub const fn new(limit: u32) -> Self {
-        Self { chunks: Vec::new(), free: None, taken: 0, limit }
-    }
-
-    /// Slots that are reserved or used.
-    pub fn taken(&self) -> u32 {
-        self.taken
+        Self { chunks: Vec::new(), free: None, limit }
     }
 
     /// One past the highest slot number ever given.
@@ -71,7 +65,6 @@ impl<T> Slab<T> {
         let Slot::Free(next) = *slot else { return Err(NoSlot::Limit(at)) };
         *slot = Slot::Reserved;
         self.free = next;
-        self.taken += 1;
         Ok(at)
     }
 
@@ -138,7 +131,6 @@ impl<T> Slab<T> {
         let next = self.free;
         let old = core::mem::replace(self.slot_mut(at)?, Slot::Free(next));
         self.free = Some(at);
-        self.taken -= 1;
         Some(old)
     }
 
@@ -162,6 +154,13 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<T> Slab<T> {
+        /// Slots that are reserved or used.
+        pub(crate) fn taken(&self) -> u32 {
+            self.chunks.iter().flatten().filter(|slot| !matches!(slot, Slot::Free(_))).count() as u32
+        }
+    }
 
     #[test]
     fn slots_are_given_up_to_the_limit_and_again() {

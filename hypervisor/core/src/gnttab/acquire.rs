@@ -10,7 +10,6 @@ use crate::page::GuestPage;
 #[derive(Debug)]
 pub(super) struct Active<F> {
     by: DomId,
-    gfn: Gfn,
     frame: F,
     /// Uses that only read.
     readers: u32,
@@ -34,26 +33,10 @@ impl<F> Active<F> {
 pub struct Pinned<F> {
     gref: GrantRef,
     access: Access,
-    gfn: Gfn,
     frame: F,
 }
 
 impl<F> Pinned<F> {
-    /// The reference.
-    pub fn gref(&self) -> GrantRef {
-        self.gref
-    }
-
-    /// What it may be used for.
-    pub fn access(&self) -> Access {
-        self.access
-    }
-
-    /// The frame's number in the granting domain.
-    pub fn gfn(&self) -> Gfn {
-        self.gfn
-    }
-
     /// The page.
     pub fn frame(&self) -> &F {
         &self.frame
@@ -96,18 +79,14 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         let got = self.entry(gref).and_then(|entry| {
             entry.mark(wanted)?;
             let gfn = entry.frame();
-            let frame = resolve(gfn);
-            if frame.is_none() {
-                entry.clear();
-            }
-            Ok((gfn, frame.ok_or(GrantError::BadFrame(gfn))?))
+            resolve(gfn).ok_or(GrantError::BadFrame(gfn)).inspect_err(|_| entry.clear())
         });
-        let (gfn, frame) = got.inspect_err(|_| self.active.cancel(slot))?;
-        let mut active = Active { by: wanted.by, gfn, frame: frame.clone(), readers: 0, writers: 0 };
+        let frame = got.inspect_err(|_| self.active.cancel(slot))?;
+        let mut active = Active { by: wanted.by, frame: frame.clone(), readers: 0, writers: 0 };
         *active.count(wanted.access) = 1;
         self.active.fill(slot, active);
         self.set_slot(gref, Some(slot));
-        Ok(Pinned { gref, access: wanted.access, gfn, frame })
+        Ok(Pinned { gref, access: wanted.access, frame })
     }
 
     fn acquire_again(&mut self, gref: GrantRef, slot: u32, wanted: Wanted) -> Result<Pinned<F>, GrantError> {
@@ -120,7 +99,7 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         let active = self.active.get_mut(slot).ok_or(GrantError::InUse(gref))?;
         let count = active.count(wanted.access);
         *count = count.checked_add(1).ok_or(GrantError::TooManyPins(gref))?;
-        Ok(Pinned { gref, access: wanted.access, gfn: active.gfn, frame: active.frame.clone() })
+        Ok(Pinned { gref, access: wanted.access, frame: active.frame.clone() })
     }
 
     /// Ends one use of a grant. If the table has been emptied meanwhile, only the page is let go of.

@@ -47,9 +47,12 @@ impl CopyEnd {
 /// A copy whose both ends lie within their pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRequest {
-    source: CopyEnd,
-    dest: CopyEnd,
-    len: u16,
+    /// Where the bytes come from.
+    pub source: CopyEnd,
+    /// Where they go.
+    pub dest: CopyEnd,
+    /// How many, in bytes: at most a page.
+    pub len: u16,
 }
 
 impl CopyRequest {
@@ -60,34 +63,11 @@ impl CopyRequest {
     pub fn decode<A: Abi>(op: &abi::Copy<A>) -> Result<Self, GrantError> {
         let source = CopyEnd::decode(&op.source, op.flags.contains(CopyFlags::SOURCE_GREF))?;
         let dest = CopyEnd::decode(&op.dest, op.flags.contains(CopyFlags::DEST_GREF))?;
-        Self::new(source, dest, op.len)
-    }
-
-    /// A copy of `len` bytes.
-    ///
-    /// # Errors
-    /// [`GrantError::PageCrossed`] if either end runs past its page.
-    pub fn new(source: CopyEnd, dest: CopyEnd, len: u16) -> Result<Self, GrantError> {
         for end in [source, dest] {
-            if usize::from(end.offset) + usize::from(len) > PAGE_SIZE {
-                return Err(GrantError::PageCrossed { offset: end.offset, len });
+            if usize::from(end.offset) + usize::from(op.len) > PAGE_SIZE {
+                return Err(GrantError::PageCrossed { offset: end.offset, len: op.len });
             }
         }
-        Ok(Self { source, dest, len })
-    }
-
-    /// Where the bytes come from.
-    pub fn source(&self) -> CopyEnd {
-        self.source
-    }
-
-    /// Where they go.
-    pub fn dest(&self) -> CopyEnd {
-        self.dest
-    }
-
-    /// How many, in bytes: at most a page.
-    pub fn bytes(&self) -> usize {
-        usize::from(self.len)
+        Ok(Self { source, dest, len: op.len })
     }
 }

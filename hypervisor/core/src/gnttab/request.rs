@@ -20,12 +20,20 @@ pub struct MapRequest {
     pub at: Gfn,
 }
 
+/// The page at the start of which an address is.
+const fn page_at(addr: u64) -> Result<Gfn, GrantError> {
+    match Gaddr(addr).offset() {
+        0 => Ok(Gaddr(addr).frame()),
+        _ => Err(GrantError::Misaligned(addr)),
+    }
+}
+
 impl MapRequest {
     /// From the operation's argument.
     ///
     /// # Errors
     /// [`GrantError::MapsNothing`], [`GrantError::MapFlags`], [`GrantError::Misaligned`].
-    pub const fn new(op: &abi::MapGrantRef) -> Result<Self, GrantError> {
+    pub fn new(op: &abi::MapGrantRef) -> Result<Self, GrantError> {
         if !op.flags.intersects(MapFlags::DEVICE_MAP.union(MapFlags::HOST_MAP)) {
             return Err(GrantError::MapsNothing);
         }
@@ -33,12 +41,9 @@ impl MapRequest {
         if op.flags.difference(MapFlags::READONLY).bits() != MapFlags::HOST_MAP.bits() {
             return Err(GrantError::MapFlags(op.flags.bits()));
         }
-        let addr = Gaddr(op.host_addr);
-        if addr.offset() != 0 {
-            return Err(GrantError::Misaligned(op.host_addr));
-        }
+        let at = page_at(op.host_addr)?;
         let access = if read_only { Access::Read } else { Access::Write };
-        Ok(Self { granter: DomId(op.dom), gref: GrantRef(op.gref), access, at: addr.frame() })
+        Ok(Self { granter: DomId(op.dom), gref: GrantRef(op.gref), access, at })
     }
 }
 
@@ -57,13 +62,11 @@ impl UnmapRequest {
     ///
     /// # Errors
     /// [`GrantError::Misaligned`].
-    pub const fn new(op: &abi::UnmapGrantRef) -> Result<Option<Self>, GrantError> {
-        let addr = Gaddr(op.host_addr);
-        match op.host_addr {
-            0 => Ok(None),
-            _ if addr.offset() != 0 => Err(GrantError::Misaligned(op.host_addr)),
-            _ => Ok(Some(Self { handle: Handle(op.handle), at: addr.frame() })),
+    pub fn new(op: &abi::UnmapGrantRef) -> Result<Option<Self>, GrantError> {
+        if op.host_addr == 0 {
+            return Ok(None);
         }
+        Ok(Some(Self { handle: Handle(op.handle), at: page_at(op.host_addr)? }))
     }
 }
 

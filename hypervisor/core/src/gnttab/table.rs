@@ -128,11 +128,6 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         Ok(())
     }
 
-    /// References in use.
-    pub fn in_use(&self) -> u32 {
-        self.active.taken()
-    }
-
     /// From now on nothing can be acquired. What is in use stays until its users release it or
     /// [`destroy_some`](Self::destroy_some) lets go of it.
     pub fn begin_destroy(&mut self) {
@@ -153,34 +148,28 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         self.frames.is_empty()
     }
 
-    /// One past the highest reference.
-    fn end(&self) -> u32 {
-        self.frames.len() as u32 * ENTRIES_PER_FRAME
-    }
-
-    fn bad(&self, gref: GrantRef) -> GrantError {
-        GrantError::BadRef { gref, end: self.end() }
-    }
-
-    fn place(gref: GrantRef) -> (usize, usize) {
-        ((gref.0 / ENTRIES_PER_FRAME) as usize, (gref.0 % ENTRIES_PER_FRAME) as usize)
+    /// The frame of the table with a reference's entry, and the entry's index in it.
+    fn place(&self, gref: GrantRef) -> Result<(&Shared<P>, usize), GrantError> {
+        let end = self.frames.len() as u32 * ENTRIES_PER_FRAME;
+        let frame = self.frames.get((gref.0 / ENTRIES_PER_FRAME) as usize);
+        Ok((frame.ok_or(GrantError::BadRef { gref, end })?, (gref.0 % ENTRIES_PER_FRAME) as usize))
     }
 
     pub(super) fn entry(&self, gref: GrantRef) -> Result<Entry<'_, P>, GrantError> {
-        let (frame, at) = Self::place(gref);
-        let shared = self.frames.get(frame).ok_or(self.bad(gref))?;
-        Ok(Entry { page: &shared.page, offset: at * entry::SIZE, gref })
+        let (frame, at) = self.place(gref)?;
+        Ok(Entry { page: &frame.page, offset: at * entry::SIZE, gref })
     }
 
     /// Where the reference's use is counted, if it is in use.
     pub(super) fn slot(&self, gref: GrantRef) -> Result<Option<u32>, GrantError> {
-        let (frame, at) = Self::place(gref);
-        self.frames.get(frame).and_then(|f| f.slots.get(at)).copied().ok_or(self.bad(gref))
+        let (frame, at) = self.place(gref)?;
+        Ok(frame.slots.get(at).copied().flatten())
     }
 
     pub(super) fn set_slot(&mut self, gref: GrantRef, slot: Option<u32>) {
-        let (frame, at) = Self::place(gref);
-        if let Some(place) = self.frames.get_mut(frame).and_then(|f| f.slots.get_mut(at)) {
+        let (frame, at) = (gref.0 / ENTRIES_PER_FRAME, gref.0 % ENTRIES_PER_FRAME);
+        let frame = self.frames.get_mut(frame as usize);
+        if let Some(place) = frame.and_then(|frame| frame.slots.get_mut(at as usize)) {
             *place = slot;
         }
     }

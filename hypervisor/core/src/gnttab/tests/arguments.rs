@@ -14,12 +14,16 @@ const SELF: u16 = 0x7ff0;
 
 #[test]
 fn copies_stay_in_their_pages() {
-    let end = |offset| CopyEnd { place: CopyPlace::Own(Gfn(1)), offset };
-    let copy = CopyRequest::new(end(96), end(0), 4000).unwrap();
-    assert_eq!((copy.source().offset, copy.dest().offset, copy.bytes()), (96, 0, 4000));
-    assert!(CopyRequest::new(end(4096), end(0), 0).is_ok());
+    let decode = |source, dest, len| {
+        let mut op = copy::<X64>(0, (1, SELF), (1, SELF));
+        (op.source.offset, op.dest.offset, op.len) = (source, dest, len);
+        CopyRequest::decode(&op)
+    };
+    let copy = decode(96, 0, 4000).unwrap();
+    assert_eq!((copy.source.offset, copy.dest.offset, copy.len), (96, 0, 4000));
+    assert!(decode(4096, 0, 0).is_ok());
     for (source, dest, len) in [(97, 0, 4000), (0, 4095, 2), (u16::MAX, 0, u16::MAX), (0, 4097, 0)] {
-        let error = CopyRequest::new(end(source), end(dest), len).unwrap_err();
+        let error = decode(source, dest, len).unwrap_err();
         assert_eq!(error.status(), abi::STATUS_BAD_COPY_ARG);
     }
 }
@@ -37,8 +41,8 @@ fn copy_ends<A: Abi>() {
     let got = CopyRequest::decode(&copy::<A>(1, (0xffff_ffff_0000_0009, 3), (0x1234, SELF))).unwrap();
     // Only the low half of the union is a reference.
     let granted = CopyPlace::Granted { dom: DomId(3), gref: GrantRef(9) };
-    assert_eq!(got.source(), CopyEnd { place: granted, offset: 0 });
-    assert_eq!(got.dest(), CopyEnd { place: CopyPlace::Own(Gfn(0x1234)), offset: 8 });
+    assert_eq!(got.source, CopyEnd { place: granted, offset: 0 });
+    assert_eq!(got.dest, CopyEnd { place: CopyPlace::Own(Gfn(0x1234)), offset: 8 });
     let refused = CopyRequest::decode(&copy::<A>(1, (9, 3), (0x1234, 3)));
     assert_eq!(refused, Err(GrantError::CopyByFrame(DomId(3))));
     assert!(CopyRequest::decode(&copy::<A>(2, (9, 0), (1, SELF))).is_err());

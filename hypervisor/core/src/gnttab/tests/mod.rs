@@ -12,6 +12,13 @@ use crate::frame::Gfn;
 use crate::ids::DomId;
 use crate::page::{GuestPage, TestPage};
 
+impl<P: GuestPage, F: Clone> GrantTable<P, F> {
+    /// References in use.
+    pub(crate) fn in_use(&self) -> u32 {
+        self.active.taken()
+    }
+}
+
 /// A page of a test domain; its reference count says who still holds it.
 type Frame = Arc<u64>;
 type Table = GrantTable<TestPage, Frame>;

@@ -24,17 +24,17 @@ pub(super) fn copy<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> 
 
 fn copy_one<A: Abi, M: Machine>(call: &Call<'_, M>, op: &abi::Copy<A>) -> Result<(), UseError> {
     let request = CopyRequest::decode(op)?;
-    let source = Held::get(call, request.source(), Access::Read)?;
-    let dest = match Held::get(call, request.dest(), Access::Write) {
+    let source = Held::get(call, request.source, Access::Read)?;
+    let dest = match Held::get(call, request.dest, Access::Write) {
         Ok(dest) => dest,
         Err(failure) => {
             source.release(call);
             return Err(failure);
         }
     };
-    let from = (source.frame(), usize::from(request.source().offset));
-    let to = (dest.frame(), usize::from(request.dest().offset));
-    call.hv.machine.copy(from, to, request.bytes());
+    let from = (source.frame(), usize::from(request.source.offset));
+    let to = (dest.frame(), usize::from(request.dest.offset));
+    call.hv.machine.copy(from, to, usize::from(request.len));
     source.release(call);
     dest.release(call);
     Ok(())
