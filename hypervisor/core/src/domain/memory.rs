@@ -11,8 +11,8 @@ mod grants;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::{MAX_ENDING, MemoryView, NestedTlb, VcpuView};
-use crate::frame::{Gaddr, Gfn, Mfn};
+use super::{MAX_ENDING, NestedTlb, VcpuView};
+use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
 use crate::frames::FrameRef;
 use crate::ids::DomId;
 use crate::machine::Machine;
@@ -33,7 +33,7 @@ refusals! {
 
 /// The address space and its limits.
 pub struct DomainMemory<M: Machine> {
-    machine: M,
+    pub(super) machine: M,
     domain: DomId,
     /// The mappings.
     pub(crate) p2m: RwLock<P2m<M::Format, M::Tables>>,
@@ -128,19 +128,11 @@ impl<M: Machine> DomainMemory<M> {
         }
     }
 
-    /// The memory as it is now: mappings stay as they are for as long as the view lives.
-    #[inline]
-    pub fn view(&self) -> MemoryView<'_, M> {
-        MemoryView::new(self.machine, self.p2m.read())
-    }
-
-    /// The same for one of the domain's vCPUs, with what it remembers of it.
+    /// The memory as it is now, for one of the domain's vCPUs, with what that remembers of it. Mappings stay as they
+    /// are for as long as the view lives.
     #[inline]
     pub fn vcpu_view<'a>(&'a self, tlb: &'a NestedTlb) -> VcpuView<'a, M> {
-        let memory = self.view();
-        // The lock orders it: the epoch moves on under the write lock only.
-        let epoch = self.tlb_epoch.load(Ordering::Relaxed);
-        VcpuView::new(memory, epoch, tlb)
+        VcpuView::new(self, tlb)
     }
 
     /// Copies into guest-physical memory.
@@ -148,7 +140,16 @@ impl<M: Machine> DomainMemory<M> {
     /// # Errors
     /// Part of it is not writable memory; what comes before that may have been written.
     pub fn write(&self, at: Gaddr, from: &[u8]) -> Result<(), MemoryFault> {
-        self.view().write(at, from)
+        let tlb = NestedTlb::default();
+        let memory = self.vcpu_view(&tlb);
+        let (mut at, mut rest) = (at, from);
+        while !rest.is_empty() {
+            let (piece, next) = rest.split_at(rest.len().min(PAGE_SIZE - at.offset()));
+            memory.write(at, piece)?;
+            at = at.checked_add(piece.len() as u64).ok_or(MemoryFault::NotMemory(at))?;
+            rest = next;
+        }
+        Ok(())
     }
 
     /// Maps a frame; the p2m takes over the reference. What was mapped there before is flushed out and let go.

@@ -9,7 +9,6 @@ mod life;
 mod memory;
 mod nested_tlb;
 mod vcpu;
-mod view;
 mod watchdog;
 
 use alloc::boxed::Box;
@@ -25,7 +24,6 @@ pub use life::{Life, Stage};
 pub use memory::{DomainMemory, MemoryFault};
 pub use nested_tlb::{NestedTlb, VcpuView};
 pub use vcpu::{Attention, Context, Requests, SharedArea, Timers, Vcpu, VcpuRef};
-pub use view::MemoryView;
 pub use watchdog::Watchdogs;
 
 use hypercall_abi::memory::E820Entry;

@@ -9,12 +9,15 @@
 //! remembered: filling one needs no flush.
 
 use core::cell::Cell;
+use core::sync::atomic::Ordering;
 
-use super::{MemoryFault, MemoryView};
+use super::{DomainMemory, MemoryFault};
 use crate::frame::{Gaddr, Gfn, Mfn};
 use crate::frames::{BorrowedFrame, FrameRef};
 use crate::machine::Machine;
+use crate::p2m::{Entry, P2m, PageType};
 use crate::page::GuestPage;
+use crate::sync::RwLockReadGuard;
 use crate::walk::ReadGuestPhys;
 
 /// Frames remembered: those of the tables and data of two or three places that a kernel calls from.
@@ -59,20 +62,24 @@ impl NestedTlb {
     }
 }
 
-/// A domain's memory as one of its vCPUs sees it.
+/// A domain's memory as one of its vCPUs sees it, its mappings held still: what they lead to cannot go away.
 pub struct VcpuView<'a, M: Machine> {
-    memory: MemoryView<'a, M>,
+    machine: M,
+    p2m: RwLockReadGuard<'a, P2m<M::Format, M::Tables>>,
     tlb: &'a NestedTlb,
 }
 
 impl<'a, M: Machine> VcpuView<'a, M> {
-    /// `epoch` is the domain's flush epoch, read since `memory` was locked; `tlb` is of a vCPU of the same domain.
+    /// `tlb` is of a vCPU of the same domain.
     #[inline]
-    pub(super) fn new(memory: MemoryView<'a, M>, epoch: u64, tlb: &'a NestedTlb) -> Self {
+    pub(super) fn new(memory: &'a DomainMemory<M>, tlb: &'a NestedTlb) -> Self {
+        let p2m = memory.p2m.read();
+        // The lock orders it: the epoch moves on under the write lock only.
+        let epoch = memory.tlb_epoch.load(Ordering::Relaxed);
         if tlb.epoch.get() != epoch {
             tlb.start_over(epoch);
         }
-        Self { memory, tlb }
+        Self { machine: memory.machine, p2m, tlb }
     }
 
     /// Copies out what does not cross a page.
@@ -103,14 +110,19 @@ impl<'a, M: Machine> VcpuView<'a, M> {
         let slot = self.tlb.slot(at.frame()).get();
         let known = slot.gfn == at.frame() && (slot.write || !write);
         let mfn = if known { slot.mfn } else { self.look_up(at, write)? };
-        Ok(f(&BorrowedFrame::new(self.memory.machine(), mfn)))
+        Ok(f(&BorrowedFrame::new(self.machine, mfn)))
     }
 
     #[inline(never)]
     fn look_up(&self, at: Gaddr, write: bool) -> Result<Mfn, MemoryFault> {
-        let entry = self.memory.look_up(at, write)?;
-        self.tlb.slot(at.frame()).set(Slot { gfn: at.frame(), mfn: entry.mfn, write: entry.access.write });
-        Ok(entry.mfn)
+        match self.p2m.lookup(at.frame()) {
+            Some(Entry { kind: PageType::MmioDirect, .. }) | None => Err(MemoryFault::NotMemory(at)),
+            Some(entry) if write && !entry.access.write => Err(MemoryFault::ReadOnly(at)),
+            Some(Entry { mfn, access, .. }) => {
+                self.tlb.slot(at.frame()).set(Slot { gfn: at.frame(), mfn, write: access.write });
+                Ok(mfn)
+            }
+        }
     }
 }
 
@@ -128,11 +140,10 @@ impl<M: Machine> ReadGuestPhys for VcpuView<'_, M> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::domain::DomainMemory;
     use crate::frame::PAGE_SIZE;
     use crate::ids::DomId;
     use crate::machine::test::TestMachine;
-    use crate::p2m::{Access, PageType};
+    use crate::p2m::Access;
 
     const DOMAIN: DomId = DomId(1);
     const AT: Gfn = Gfn(5);

@@ -22,7 +22,7 @@ use hypercall_abi::xen as nr;
 
 use crate::cpuid::Policy;
 use crate::dom0_map::{Dom0Map, Span};
-use crate::domain::{Domain, DomainConfig, VcpuRef};
+use crate::domain::{Domain, DomainConfig, NestedTlb, VcpuRef};
 use crate::frame::Maddr;
 use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
 use crate::frames::{FrameRef, Frames};
@@ -105,7 +105,12 @@ impl Caller {
     /// The value at an address.
     pub fn get<T: Plain>(&self, at: u64) -> T {
         let mut value = T::zeroed();
-        self.domain().memory.view().read(Gaddr(at), value.as_bytes_mut()).expect("the caller's memory");
+        let tlb = NestedTlb::default();
+        let memory = self.domain().memory.vcpu_view(&tlb);
+        for (at, byte) in (at..).zip(value.as_bytes_mut()) {
+            memory.read(Gaddr(at), core::slice::from_mut(byte)).expect("the caller's memory");
+        }
+        drop(memory);
         value
     }
 
