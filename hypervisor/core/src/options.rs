@@ -112,19 +112,6 @@ impl Dom0Memory {
     }
 }
 
-/// The IOMMU's use (`iommu=`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IommuOptions {
-    /// Use one where there is one.
-    pub enable: bool,
-    /// Refuse to boot without one (`force`, `required`).
-    pub required: bool,
-    /// Remap interrupts.
-    pub intremap: bool,
-    /// Say more.
-    pub verbose: bool,
-}
-
 /// A fault to provoke on purpose (`debug=`), for tests of the fault paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DebugAction {
@@ -157,8 +144,8 @@ pub struct Options<'a> {
     pub console_timestamps: bool,
     /// `noreboot`: stay on the screen after a panic.
     pub noreboot: bool,
-    /// `iommu=`
-    pub iommu: IommuOptions,
+    /// `iommu=force`, `iommu=required`: refuse to boot without an IOMMU.
+    pub iommu_required: bool,
     /// `sched=`: the scheduler's name.
     pub sched: Option<&'a str>,
     /// `maxcpus=`: use no more CPUs than this.
@@ -195,7 +182,7 @@ impl Default for Options<'_> {
             guest_loglvl: LogLevel::Info,
             console_timestamps: false,
             noreboot: false,
-            iommu: IommuOptions { enable: true, required: false, intremap: true, verbose: false },
+            iommu_required: false,
             sched: None,
             maxcpus: None,
             isolcpus: CpuMask::default(),
@@ -233,15 +220,17 @@ impl<'a> Options<'a> {
             "console" => self.console = console(text)?,
             "com1" => self.com[0] = serial(text, self.com[0])?,
             "com2" => self.com[1] = serial(text, self.com[1])?,
-            "loglvl" => self.loglvl = level(text)?,
-            "guest_loglvl" => self.guest_loglvl = level(text)?,
-            "console_timestamps" => self.console_timestamps = timestamps(text)?,
-            "iommu" => self.iommu = each(text, self.iommu, apply_iommu)?,
+            "loglvl" => self.loglvl = keyword(first_level(text), &LEVELS)?,
+            "guest_loglvl" => self.guest_loglvl = keyword(first_level(text), &LEVELS)?,
+            "console_timestamps" => {
+                self.console_timestamps = keyword(text, &[("raw", true), ("none", false)])?
+            }
+            "iommu" => self.iommu_required = each(text, self.iommu_required, apply_iommu)?,
             "sched" => self.sched = Some(nonempty(text)?),
             "maxcpus" => self.maxcpus = Some(count(text)?),
             "isolcpus" => self.isolcpus = each(text, CpuMask::default(), cpu_range)?,
             "clocksource" => self.clocksource = Some(nonempty(text)?),
-            "debug" => self.debug = Some(debug_action(text)?),
+            "debug" => self.debug = Some(keyword(text, &DEBUG_ACTIONS)?),
             _ => return self.apply_switch(name, value),
         }
         Ok(())
@@ -273,12 +262,35 @@ enum Reason<'a> {
     Bad(&'a str),
 }
 
-fn timestamps(text: &str) -> Result<bool, Reason<'_>> {
-    match text {
-        "raw" => Ok(true),
-        "none" => Ok(false),
-        _ => Err(Reason::Bad(text)),
-    }
+const LEVELS: [(&str, LogLevel); 6] = [
+    ("none", LogLevel::None),
+    ("error", LogLevel::Error),
+    ("warning", LogLevel::Warning),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::All),
+    ("all", LogLevel::All),
+];
+
+const DEBUG_ACTIONS: [(&str, DebugAction); 4] = [
+    ("panic", DebugAction::Panic),
+    ("page-fault", DebugAction::PageFault),
+    ("stack-overflow", DebugAction::StackOverflow),
+    ("undefined", DebugAction::UndefinedInstruction),
+];
+
+/// What a word stands for.
+fn keyword<'a, T: Copy>(text: &'a str, meanings: &[(&str, T)]) -> Result<T, Reason<'a>> {
+    meanings.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or(Reason::Bad(text))
+}
+
+/// Xen's second level is the rate-limited one; ours is always the first.
+fn first_level(text: &str) -> &str {
+    text.split_once('/').map_or(text, |(level, _)| level)
+}
+
+/// A number that fits.
+fn number<T: TryFrom<u64>>(text: &str) -> Result<T, Reason<'_>> {
+    parse_number(text).and_then(|n| n.try_into().ok()).ok_or(Reason::Bad(text))
 }
 
 /// Applies each comma-separated part of `text` to `start`; a bad part leaves everything as it was.
@@ -295,7 +307,7 @@ fn nonempty(text: &str) -> Result<&str, Reason<'_>> {
 }
 
 fn count(text: &str) -> Result<u32, Reason<'_>> {
-    parse_number(text).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).ok_or(Reason::Bad(text))
+    number(text).and_then(|n| if n == 0 { Err(Reason::Bad(text)) } else { Ok(n) })
 }
 
 fn apply_dom0_mem(mut mem: Dom0Memory, part: &str) -> Result<Dom0Memory, Reason<'_>> {
@@ -309,20 +321,17 @@ fn apply_dom0_mem(mut mem: Dom0Memory, part: &str) -> Result<Dom0Memory, Reason<
     Ok(mem)
 }
 
-fn apply_iommu(mut iommu: IommuOptions, part: &str) -> Result<IommuOptions, Reason<'_>> {
+/// Only whether one is required counts: there is no driver yet that the rest could steer. It is checked for the sake of
+/// configurations written for Xen.
+fn apply_iommu(required: bool, part: &str) -> Result<bool, Reason<'_>> {
     let (name, on) = part.strip_prefix("no-").map_or((part, true), |rest| (rest, false));
     match name {
-        // Accepted for GRUB configurations written for Xen; our tables are never shared with the CPU's.
-        "sharept" | "passthrough" | "qinval" | "superpages" => {}
-        "intremap" => iommu.intremap = on,
-        "verbose" | "debug" => iommu.verbose = on,
-        "force" | "required" => {
-            iommu.required = on;
-            iommu.enable |= on;
+        "force" | "required" => Ok(on),
+        "sharept" | "passthrough" | "qinval" | "superpages" | "intremap" | "verbose" | "debug" => {
+            Ok(required)
         }
-        _ => iommu.enable = parse_boolean(part).ok_or(Reason::Bad(part))?,
+        _ => parse_boolean(part).map(|_| required).ok_or(Reason::Bad(part)),
     }
-    Ok(iommu)
 }
 
 fn vcpu_range(text: &str) -> Result<(Option<u32>, Option<u32>), Reason<'_>> {
@@ -371,11 +380,11 @@ fn serial(text: &str, mut config: SerialConfig) -> Result<SerialConfig, Reason<'
             // A base baud after the slash serves odd clocks; the usual 1.8432 MHz is assumed.
             0 => config.baud = Some(count(part.split_once('/').map_or(part, |(b, _)| b))?),
             1 => {
-                let &[data, parity, stop] = part.as_bytes() else { return Err(bad) };
-                config.data_bits = match data {
-                    b'5'..=b'8' => data - b'0',
-                    _ => return Err(bad),
+                let &[data @ b'5'..=b'8', parity, stop @ (b'1' | b'2')] = part.as_bytes() else {
+                    return Err(bad);
                 };
+                config.data_bits = data - b'0';
+                config.stop_bits = stop - b'0';
                 config.parity = match parity {
                     b'n' => Parity::None,
                     b'o' => Parity::Odd,
@@ -384,39 +393,13 @@ fn serial(text: &str, mut config: SerialConfig) -> Result<SerialConfig, Reason<'
                     b's' => Parity::Space,
                     _ => return Err(bad),
                 };
-                config.stop_bits = match stop {
-                    b'1' | b'2' => stop - b'0',
-                    _ => return Err(bad),
-                };
             }
-            2 => config.io_base = parse_number(part).and_then(|n| u16::try_from(n).ok()).ok_or(bad)?,
-            3 => config.irq = parse_number(part).and_then(|n| u8::try_from(n).ok()).ok_or(bad)?,
+            2 => config.io_base = number(part)?,
+            3 => config.irq = number(part)?,
             _ => return Err(bad),
         }
     }
     Ok(config)
-}
-
-fn level(text: &str) -> Result<LogLevel, Reason<'_>> {
-    // Xen's second level is the rate-limited one; ours is always the first.
-    match text.split_once('/').map_or(text, |(level, _)| level) {
-        "none" => Ok(LogLevel::None),
-        "error" => Ok(LogLevel::Error),
-        "warning" => Ok(LogLevel::Warning),
-        "info" => Ok(LogLevel::Info),
-        "debug" | "all" => Ok(LogLevel::All),
-        _ => Err(Reason::Bad(text)),
-    }
-}
-
-fn debug_action(text: &str) -> Result<DebugAction, Reason<'_>> {
-    match text {
-        "panic" => Ok(DebugAction::Panic),
-        "page-fault" => Ok(DebugAction::PageFault),
-        "stack-overflow" => Ok(DebugAction::StackOverflow),
-        "undefined" => Ok(DebugAction::UndefinedInstruction),
-        _ => Err(Reason::Bad(text)),
-    }
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn pool(isolated: CpuMask) -> CpuMask {
 
 /// What the administrator insists on and is not there.
 fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn core::fmt::Display>> {
-    if info.options.iommu.required {
+    if info.options.iommu_required {
         return Err(Box::new("iommu=force asks for an IOMMU, and Tenon has no driver for one yet"));
     }
     if let Some(name) = info.options.sched {

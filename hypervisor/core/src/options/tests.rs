@@ -84,9 +84,10 @@ fn vcpu_ranges_may_be_open() {
 fn iommu_parts_combine() {
     let (o, w) = parse("iommu=no-sharept,no-intremap,verbose");
     assert!(w.is_empty());
-    assert_eq!(o.iommu, IommuOptions { enable: true, required: false, intremap: false, verbose: true });
-    assert!(!parse("iommu=off").0.iommu.enable);
-    assert!(parse("iommu=force").0.iommu.required);
+    assert!(!o.iommu_required);
+    assert!(parse("iommu=on,force,verbose").0.iommu_required);
+    assert!(!parse("iommu=force,no-required").0.iommu_required);
+    assert_eq!(parse("iommu=off").1.len() + parse("iommu=sometimes").1.len(), 1);
 }
 
 proptest! {
