@@ -8,6 +8,7 @@ use core::fmt;
 
 use alloc::vec::Vec;
 
+use crate::acpi::{HEADER_LEN as HEADER, checksum, structures};
 use crate::frame::{Gaddr, Maddr};
 use crate::ids::VcpuId;
 use crate::vlapic::{APIC_PAGE, apic_id};
@@ -21,10 +22,8 @@ const HIDDEN: [[u8; 4]; 13] = [
 /// Tables that name a serial port; left out while Tenon has it.
 const SERIAL: [[u8; 4]; 3] = [*b"SPCR", *b"DBGP", *b"DBG2"];
 
-const HEADER: usize = 36;
 const RSDP: usize = 36;
 const XSDT_AT: usize = 64;
-const MADT_ENTRIES: usize = HEADER + 8;
 
 /// Entry types of the MADT (ACPI 6.5, table 5.21).
 const LOCAL_APIC: u8 = 0;
@@ -126,8 +125,8 @@ impl Dom0Tables {
         rsdp.extend_from_slice(&(RSDP as u32).to_le_bytes());
         rsdp.extend_from_slice(&xsdt.to_le_bytes());
         rsdp.resize(RSDP, 0);
-        rsdp[8] = complement(&rsdp[..20]);
-        rsdp[32] = complement(&rsdp);
+        rsdp[8] = checksum(&rsdp[..20]);
+        rsdp[32] = checksum(&rsdp);
         rsdp
     }
 
@@ -138,7 +137,7 @@ impl Dom0Tables {
         table.extend_from_slice(&[revision, 0]);
         table.extend_from_slice(&self.oem);
         table.extend_from_slice(body);
-        table[9] = complement(&table);
+        table[9] = checksum(&table);
         table
     }
 }
@@ -164,23 +163,10 @@ fn madt_of(host: &[u8], vcpus: u32) -> Vec<u8> {
             }
         }
     }
-    let mut rest = host.get(MADT_ENTRIES..).unwrap_or_default();
-    while let [kind, length, ..] = *rest {
-        // An entry shorter than its own head, or longer than the table, ends the list.
-        let Some((entry, after)) = rest.split_at_checked(usize::from(length)).filter(|_| length >= 2) else {
-            break;
-        };
-        if matches!(kind, IO_APIC | OVERRIDE) {
-            madt.extend_from_slice(entry);
-        }
-        rest = after;
+    for (_, entry) in structures(host).filter(|(kind, _)| matches!(*kind, IO_APIC | OVERRIDE)) {
+        madt.extend_from_slice(entry);
     }
     madt
-}
-
-/// The byte that makes the sum of all bytes zero.
-fn complement(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte))
 }
 
 #[cfg(test)]
@@ -188,6 +174,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::vec;
+
+    const MADT_ENTRIES: usize = HEADER + 8;
 
     fn host_table(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
         let mut t = signature.to_vec();

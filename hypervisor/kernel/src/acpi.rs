@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use tenon_core::acpi::{
-    ConfigSpace, Fadt, HEADER_LEN, Hpet, IoApic, Madt, MadtEntry, Mcfg, Polarity, SourceOverride, Table,
-    Trigger,
+    ConfigSpace, Fadt, HEADER_LEN, IoApic, Madt, MadtEntry, Mcfg, Polarity, SourceOverride, Table, Trigger,
+    hpet,
 };
 use tenon_core::frame::Maddr;
 
@@ -133,8 +133,7 @@ impl Acpi {
                 found.add(entry);
             }
         }
-        found.hpet =
-            self.find(b"HPET").and_then(|table| Hpet::new(table).ok().flatten()).map(|hpet| hpet.address);
+        found.hpet = self.find(b"HPET").and_then(|table| hpet(table).ok().flatten());
         if let Some(mcfg) = self.find(b"MCFG").and_then(|table| Mcfg::new(table).ok()) {
             found.pci.extend(mcfg.entries());
         }

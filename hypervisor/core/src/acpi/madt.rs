@@ -94,15 +94,19 @@ impl<'a> Madt<'a> {
 
     /// The entries; a malformed one ends them.
     pub fn entries(&self) -> impl Iterator<Item = MadtEntry> + use<'a> {
-        let mut rest = self.0.get(FIXED_LEN..).unwrap_or_default();
-        core::iter::from_fn(move || {
-            let len = usize::from(u8_at(rest, 1)?).max(2);
-            let entry = rest.get(..len)?;
-            rest = rest.get(len..).unwrap_or_default();
-            let kind = u8_at(entry, 0)?;
-            Some(parse(kind, entry).unwrap_or(MadtEntry::Other(kind)))
-        })
+        structures(self.0).map(|(kind, bytes)| parse(kind, bytes).unwrap_or(MadtEntry::Other(kind)))
     }
+}
+
+/// The types and bytes of a MADT's entries. One shorter than its own head, or longer than the table, ends them.
+pub(crate) fn structures(madt: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = madt.get(FIXED_LEN..).unwrap_or_default();
+    core::iter::from_fn(move || {
+        let &[kind, length, ..] = rest else { return None };
+        let (entry, after) = rest.split_at_checked(usize::from(length)).filter(|_| length >= 2)?;
+        rest = after;
+        Some((kind, entry))
+    })
 }
 
 fn parse(kind: u8, entry: &[u8]) -> Option<MadtEntry> {

@@ -11,7 +11,8 @@ mod sleep;
 use crate::errors;
 
 pub use fadt::{AddressSpace, Fadt, GenericAddress};
-pub use hpet::Hpet;
+pub use hpet::hpet;
+pub(crate) use madt::structures;
 pub use madt::{IoApic, Madt, MadtEntry, Polarity, SourceOverride, Trigger};
 pub use mcfg::{ConfigSpace, Mcfg};
 pub use sleep::soft_off;
@@ -44,10 +45,7 @@ impl<'a> Table<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, TableError> {
         let len = Self::len_from_header(bytes).ok_or(TableError::Short { len: bytes.len() })?;
         let bytes = bytes.get(..len).ok_or(TableError::Short { len: bytes.len() })?;
-        match bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) {
-            0 => Ok(Self(bytes)),
-            _ => Err(TableError::Checksum),
-        }
+        if checksum(bytes) == 0 { Ok(Self(bytes)) } else { Err(TableError::Checksum) }
     }
 
     /// The length that a header tells, if it can be one.
@@ -80,6 +78,11 @@ impl<'a> Table<'a> {
         }
         Ok(self.0)
     }
+}
+
+/// The byte that makes the sum of all bytes zero.
+pub(crate) fn checksum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum.wrapping_sub(*byte))
 }
 
 fn bytes_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {

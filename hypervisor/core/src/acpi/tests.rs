@@ -98,7 +98,7 @@ proptest! {
         if let Ok(fadt) = Fadt::new(table) {
             let _ = (fadt.pm1_control(), fadt.pm_timer(), fadt.reset(), fadt.dsdt());
         }
-        let _ = Hpet::new(table);
+        let _ = hpet(table);
         if let Ok(mcfg) = Mcfg::new(table) {
             let _ = mcfg.entries().count();
         }
