@@ -2,7 +2,7 @@
 //!
 //! Invariant: a machine address never becomes a guest address (or the reverse) except through a p2m.
 
-use core::fmt;
+use crate::ids::id;
 
 /// log2 of the page size.
 pub const PAGE_SHIFT: u32 = 12;
@@ -13,15 +13,18 @@ pub const PHYS_BITS_MAX: u32 = 52;
 
 macro_rules! frame_and_address {
     ($frame:ident, $addr:ident, $what:literal) => {
-        #[doc = concat!("A ", $what, " frame number (address divided by 4 KiB).")]
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        #[repr(transparent)]
-        pub struct $frame(pub u64);
-
-        #[doc = concat!("A ", $what, " byte address.")]
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        #[repr(transparent)]
-        pub struct $addr(pub u64);
+        id!(
+            #[doc = concat!("A ", $what, " frame number (address divided by 4 KiB).")]
+            #[derive(Default)]
+            $frame(u64),
+            "{:#x}"
+        );
+        id!(
+            #[doc = concat!("A ", $what, " byte address.")]
+            #[derive(Default)]
+            $addr(u64),
+            "{:#x}"
+        );
 
         impl $frame {
             /// The address of the frame's first byte. Frames past the address space wrap; callers check first.
@@ -60,30 +63,6 @@ macro_rules! frame_and_address {
                     Some(sum) => Some(Self(sum)),
                     None => None,
                 }
-            }
-        }
-
-        impl fmt::Debug for $frame {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($frame), "({:#x})"), self.0)
-            }
-        }
-
-        impl fmt::Display for $frame {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:#x}", self.0)
-            }
-        }
-
-        impl fmt::Debug for $addr {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($addr), "({:#x})"), self.0)
-            }
-        }
-
-        impl fmt::Display for $addr {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:#x}", self.0)
             }
         }
     };

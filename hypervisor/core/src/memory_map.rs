@@ -222,12 +222,9 @@ impl MemoryMap {
         let page = PAGE_SIZE as u64;
         let mut aligned = self.clone();
         for ram in self.of_kind(Kind::Ram) {
-            let start = ram.start.0.div_ceil(page) * page;
-            let end = ram.end.0 / page * page;
-            if start >= end {
-                aligned.insert(Range { kind: Kind::Reserved, ..*ram })?;
-                continue;
-            }
+            // Both at the range's end if it holds no whole page.
+            let start = (ram.start.0.div_ceil(page) * page).min(ram.end.0);
+            let end = (ram.end.0 / page * page).max(start);
             aligned.insert(Range::new(ram.start.0, start - ram.start.0, Kind::Reserved))?;
             aligned.insert(Range::new(end, ram.end.0 - end, Kind::Reserved))?;
         }

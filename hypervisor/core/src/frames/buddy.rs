@@ -26,30 +26,25 @@ pub enum Zone {
     Low,
 }
 
-#[derive(Debug)]
-struct Lists([u32; MAX_ORDER as usize + 1]);
+/// The first frame of the first run of each order.
+type Heads = [u32; MAX_ORDER as usize + 1];
 
 /// The free lists. The slots are passed in by the [`FrameTable`](super::FrameTable) that owns both.
 #[derive(Debug)]
 pub struct Buddy {
-    low: Lists,
-    high: Lists,
+    low: Heads,
+    high: Heads,
     free: u64,
 }
 
 impl Default for Buddy {
     fn default() -> Self {
-        Self::new()
+        let empty = [NIL; MAX_ORDER as usize + 1];
+        Self { low: empty, high: empty, free: 0 }
     }
 }
 
 impl Buddy {
-    /// An allocator with nothing in it.
-    pub const fn new() -> Self {
-        const EMPTY: [u32; MAX_ORDER as usize + 1] = [NIL; MAX_ORDER as usize + 1];
-        Self { low: Lists(EMPTY), high: Lists(EMPTY), free: 0 }
-    }
-
     /// Frames on the lists.
     pub fn free_frames(&self) -> u64 {
         self.free
@@ -94,7 +89,7 @@ impl Buddy {
     /// A run to take `1 << order` frames from: the highest at the head of a list. So what is in use gathers at the top,
     /// and the bottom, where domain 0's kernel is linked to, stays free for it.
     fn choose(&mut self, low: bool, order: u32) -> Option<(u32, u32)> {
-        let heads = &self.lists(low).0;
+        let heads = self.heads(low);
         let fits = (order..=MAX_ORDER).map(|from| (heads[from as usize], from)).filter(|(h, _)| *h != NIL);
         fits.max_by_key(|(head, _)| *head)
     }
@@ -106,10 +101,7 @@ impl Buddy {
         }
         for from in order..=MAX_ORDER {
             let head = mfn.0 & !((1 << from) - 1);
-            let is_head = slots
-                .get(head as usize)
-                .is_some_and(|s| s.kind() == FrameKind::Free { heads: Some(from as u8) });
-            if is_head {
+            if is_free(slots, head, from) {
                 self.unlink(slots, head as u32, from);
                 self.split(slots, head, from, mfn.0, order);
                 self.free -= 1 << order;
@@ -130,10 +122,7 @@ impl Buddy {
         let (mut at, mut order) = (mfn.0, order);
         while order < MAX_ORDER {
             let buddy = at ^ (1 << order);
-            let free = slots
-                .get(buddy as usize)
-                .is_some_and(|s| s.kind() == FrameKind::Free { heads: Some(order as u8) });
-            if !free {
+            if !is_free(slots, buddy, order) {
                 break;
             }
             self.unlink(slots, buddy as u32, order);
@@ -156,14 +145,13 @@ impl Buddy {
         }
     }
 
-    fn lists(&mut self, low: bool) -> &mut Lists {
+    fn heads(&mut self, low: bool) -> &mut Heads {
         if low { &mut self.low } else { &mut self.high }
     }
 
     fn link(&mut self, slots: &[FrameSlot], head: u32, order: u32) {
-        let lists = self.lists(u64::from(head) < LOW_END);
-        let next = lists.0[order as usize];
-        lists.0[order as usize] = head;
+        let first = &mut self.heads(u64::from(head) < LOW_END)[order as usize];
+        let next = core::mem::replace(first, head);
         if let Some(slot) = slots.get(head as usize) {
             slot.set(FrameKind::Free { heads: Some(order as u8) });
             slot.prev.store(NIL, Relaxed);
@@ -179,11 +167,17 @@ impl Buddy {
         let (prev, next) = (slot.prev.load(Relaxed), slot.next.load(Relaxed));
         match slots.get(prev as usize) {
             Some(prev) => prev.next.store(next, Relaxed),
-            None => self.lists(u64::from(head) < LOW_END).0[order as usize] = next,
+            None => self.heads(u64::from(head) < LOW_END)[order as usize] = next,
         }
         if let Some(next) = slots.get(next as usize) {
             next.prev.store(prev, Relaxed);
         }
         slot.set(FrameKind::Free { heads: None });
     }
+}
+
+/// Whether a free run of that order starts at a frame.
+fn is_free(slots: &[FrameSlot], head: u64, order: u32) -> bool {
+    let kind = FrameKind::Free { heads: Some(order as u8) };
+    slots.get(head as usize).is_some_and(|slot| slot.kind() == kind)
 }

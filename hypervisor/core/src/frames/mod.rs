@@ -62,7 +62,7 @@ impl FrameTable {
         let mut owned = Vec::new();
         owned.try_reserve_exact(blocks).ok()?;
         owned.resize_with(blocks, || [const { AtomicU32::new(0) }; 256]);
-        Some(Self { slots, buddy: Lock::new(Buddy::new()), owned: owned.into_boxed_slice() })
+        Some(Self { slots, buddy: Lock::new(Buddy::default()), owned: owned.into_boxed_slice() })
     }
 
     /// One past the highest frame number that has a slot.
@@ -92,9 +92,7 @@ impl FrameTable {
 
     /// Allocates `1 << order` frames for Tenon itself. The contents are what was there.
     pub fn alloc_hypervisor(&self, order: u32, zone: Zone) -> Result<Mfn, OutOfFrames> {
-        let mfn = self.buddy.lock().alloc(self.slots, order, zone).ok_or(OutOfFrames::Machine { order })?;
-        self.for_run(mfn, order, |slot| slot.set(FrameKind::Hypervisor));
-        Ok(mfn)
+        self.alloc(order, zone, FrameKind::Hypervisor)
     }
 
     /// Returns what [`alloc_hypervisor`](Self::alloc_hypervisor) gave.
@@ -108,13 +106,8 @@ impl FrameTable {
     /// `max` is the domain's limit in frames. The contents are what was there: scrub before the domain sees them.
     pub(crate) fn alloc_ram(&self, domain: DomId, order: u32, max: u32) -> Result<Mfn, OutOfFrames> {
         self.charge(domain, 1 << order, max)?;
-        let got = self.buddy.lock().alloc(self.slots, order, Zone::Any);
-        let Some(mfn) = got else {
-            self.uncharge(domain, 1 << order);
-            return Err(OutOfFrames::Machine { order });
-        };
-        self.for_run(mfn, order, |slot| slot.set(FrameKind::Ram(domain)));
-        Ok(mfn)
+        let got = self.alloc(order, Zone::Any, FrameKind::Ram(domain));
+        got.inspect_err(|_| self.uncharge(domain, 1 << order))
     }
 
     /// As [`alloc_ram`](Self::alloc_ram), but those very frames. Fails if any of them is not free.
@@ -124,16 +117,13 @@ impl FrameTable {
             self.uncharge(domain, 1 << order);
             return Err(OutOfFrames::Machine { order });
         }
-        self.for_run(mfn, order, |slot| slot.set(FrameKind::Ram(domain)));
+        self.set_run(mfn, order, FrameKind::Ram(domain));
         Ok(())
     }
 
     /// Allocates one frame of Tenon's that `domain` may map.
     pub(crate) fn alloc_shared(&self, domain: DomId) -> Result<Mfn, OutOfFrames> {
-        let got = self.buddy.lock().alloc(self.slots, 0, Zone::Any);
-        let mfn = got.ok_or(OutOfFrames::Machine { order: 0 })?;
-        self.for_run(mfn, 0, |slot| slot.set(FrameKind::Shared(domain)));
-        Ok(mfn)
+        self.alloc(0, Zone::Any, FrameKind::Shared(domain))
     }
 
     /// Adds a reference, if the frame is one that has any.
@@ -156,10 +146,16 @@ impl FrameTable {
         self.slots.get(usize::try_from(mfn.0).ok()?)
     }
 
-    fn for_run(&self, mfn: Mfn, order: u32, f: impl Fn(&FrameSlot)) {
+    fn alloc(&self, order: u32, zone: Zone, kind: FrameKind) -> Result<Mfn, OutOfFrames> {
+        let mfn = self.buddy.lock().alloc(self.slots, order, zone).ok_or(OutOfFrames::Machine { order })?;
+        self.set_run(mfn, order, kind);
+        Ok(mfn)
+    }
+
+    fn set_run(&self, mfn: Mfn, order: u32, kind: FrameKind) {
         let start = mfn.0 as usize;
         if let Some(run) = self.slots.get(start..start + (1 << order)) {
-            run.iter().for_each(f);
+            run.iter().for_each(|slot| slot.set(kind));
         }
     }
 

@@ -148,32 +148,25 @@ impl<M: Frames> Deref for BorrowedFrame<M> {
     }
 }
 
+/// Methods of [`GuestPage`] as the machine's view of the frame has them.
+macro_rules! forward {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        $(fn $name(&self, $($arg: $type),*) $(-> $result)? {
+            self.machine.page(self).$name($($arg),*)
+        })*
+    };
+}
+
 impl<M: Frames> GuestPage for FrameRef<M> {
-    fn load32(&self, offset: usize) -> u32 {
-        self.machine.page(self).load32(offset)
-    }
-    fn store32(&self, offset: usize, value: u32) {
-        self.machine.page(self).store32(offset, value);
-    }
-    fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
-        self.machine.page(self).compare_exchange32(offset, current, new)
-    }
-    fn fetch_or32(&self, offset: usize, bits: u32) -> u32 {
-        self.machine.page(self).fetch_or32(offset, bits)
-    }
-    fn fetch_and32(&self, offset: usize, bits: u32) -> u32 {
-        self.machine.page(self).fetch_and32(offset, bits)
-    }
-    fn load64(&self, offset: usize) -> u64 {
-        self.machine.page(self).load64(offset)
-    }
-    fn store64(&self, offset: usize, value: u64) {
-        self.machine.page(self).store64(offset, value);
-    }
-    fn read(&self, offset: usize, into: &mut [u8]) {
-        self.machine.page(self).read(offset, into);
-    }
-    fn write(&self, offset: usize, from: &[u8]) {
-        self.machine.page(self).write(offset, from);
+    forward! {
+        fn load32(offset: usize) -> u32;
+        fn store32(offset: usize, value: u32);
+        fn compare_exchange32(offset: usize, current: u32, new: u32) -> Result<u32, u32>;
+        fn fetch_or32(offset: usize, bits: u32) -> u32;
+        fn fetch_and32(offset: usize, bits: u32) -> u32;
+        fn load64(offset: usize) -> u64;
+        fn store64(offset: usize, value: u64);
+        fn read(offset: usize, into: &mut [u8]);
+        fn write(offset: usize, from: &[u8]);
     }
 }
