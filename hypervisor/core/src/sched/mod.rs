@@ -63,6 +63,19 @@ impl<M: Machine> Scheduler<M> {
         self.pool
     }
 
+    /// The queue of this CPU.
+    #[inline]
+    fn this(&self) -> Option<&CpuQueue<M>> {
+        self.cpus.get(self.machine.this_cpu().index())
+    }
+
+    /// Interrupts a CPU, unless it is this one.
+    fn kick_other(&self, cpu: CpuId) {
+        if cpu != self.machine.this_cpu() {
+            self.machine.kick(cpu);
+        }
+    }
+
     /// Where a vCPU may run: what its affinity leaves of the pool.
     fn allowed(&self, vcpu: &VcpuRef<M>) -> CpuMask {
         CpuMask(vcpu.sched.affinity().0 & self.pool.0)
@@ -100,10 +113,7 @@ impl<M: Machine> Scheduler<M> {
     pub fn wake(&self, vcpu: &VcpuRef<M>) {
         fence(Ordering::SeqCst);
         if let State::Running(cpu) = vcpu.sched.state() {
-            if cpu != self.machine.this_cpu() {
-                self.machine.kick(cpu);
-            }
-            return;
+            return self.kick_other(cpu);
         }
         let runs_on = self.with_home(vcpu, |queue| match vcpu.sched.state() {
             State::Running(cpu) => Err(cpu),
@@ -134,10 +144,8 @@ impl<M: Machine> Scheduler<M> {
     pub fn hold(&self, vcpu: &VcpuRef<M>) {
         vcpu.sched.hold();
         fence(Ordering::SeqCst);
-        if let State::Running(cpu) = vcpu.sched.state()
-            && cpu != self.machine.this_cpu()
-        {
-            self.machine.kick(cpu);
+        if let State::Running(cpu) = vcpu.sched.state() {
+            self.kick_other(cpu);
         }
     }
 
@@ -171,9 +179,7 @@ impl<M: Machine> Scheduler<M> {
             && let Some(queue) = self.cpus.get(cpu.index())
         {
             queue.resched.store(true, Ordering::SeqCst);
-            if cpu != self.machine.this_cpu() {
-                self.machine.kick(cpu);
-            }
+            self.kick_other(cpu);
         }
         let waits_elsewhere = self.with_home(vcpu, |queue| {
             !cpus.contains(vcpu.sched.home()) && vcpu.sched.state() == State::Queued && queue.take_ready(vcpu)
@@ -206,9 +212,7 @@ impl<M: Machine> Scheduler<M> {
             None => {
                 // Somebody who saw this CPU busy may have queued something just now.
                 fence(Ordering::SeqCst);
-                if self.pool.contains(this)
-                    && self.cpus.iter().any(|cpu| cpu.ready.load(Ordering::Relaxed) != 0)
-                {
+                if self.pool.contains(this) && self.cpus.iter().any(CpuQueue::is_waited_for) {
                     cpu.resched.store(true, Ordering::Relaxed);
                 }
                 self.arm(cpu, Nanos::NEVER);
@@ -252,36 +256,31 @@ impl<M: Machine> Scheduler<M> {
     /// Whether this CPU should stop what it runs and [`pick`](Self::pick) again.
     #[inline]
     pub fn should_reschedule(&self) -> bool {
-        let this = self.cpus.get(self.machine.this_cpu().index());
-        this.is_some_and(|cpu| cpu.resched.load(Ordering::Relaxed))
+        self.this().is_some_and(|cpu| cpu.resched.load(Ordering::Relaxed))
     }
 
     /// The running vCPU lets others go first, once.
     #[inline]
     pub fn yield_now(&self) {
-        let Some(cpu) = self.cpus.get(self.machine.this_cpu().index()) else { return };
-        if cpu.ready.load(Ordering::Relaxed) != 0 {
+        if let Some(cpu) = self.this().filter(|cpu| cpu.is_waited_for()) {
             cpu.resched.store(true, Ordering::Relaxed);
         }
     }
 
     /// Sets this CPU's timer for the vCPU that it runs.
     pub fn arm_for(&self, vcpu: &VcpuRef<M>, deadline: Nanos) {
-        let Some(cpu) = self.cpus.get(self.machine.this_cpu().index()) else { return };
-        let others = cpu.ready.load(Ordering::Relaxed) != 0;
-        let slice_end = if others { vcpu.sched.since() + SLICE } else { Nanos::NEVER };
+        let Some(cpu) = self.this() else { return };
+        let slice_end = if cpu.is_waited_for() { vcpu.sched.since() + SLICE } else { Nanos::NEVER };
         self.arm(cpu, deadline.min(slice_end));
     }
 
     /// This CPU's timer went off: wakes the vCPUs that are due and ends the slice that is over.
     pub fn timer(&self) {
-        let Some(cpu) = self.cpus.get(self.machine.this_cpu().index()) else { return };
+        let Some(cpu) = self.this() else { return };
         while let Some(vcpu) = cpu.with(|queue| queue.take_due(self.machine.now())) {
             self.signal(&vcpu, Requests::TIMER);
         }
-        if cpu.ready.load(Ordering::Relaxed) != 0 {
-            cpu.resched.store(true, Ordering::Relaxed);
-        }
+        self.yield_now();
     }
 
     fn arm(&self, cpu: &CpuQueue<M>, deadline: Nanos) {
@@ -304,14 +303,12 @@ impl<M: Machine> Scheduler<M> {
         self.move_home(&vcpu, target);
         cpu.with(|queue| queue.push(vcpu));
         cpu.resched.store(true, Ordering::SeqCst);
-        if target != self.machine.this_cpu() {
-            self.machine.kick(target);
-        }
+        self.kick_other(target);
     }
 
     fn steal(&self, thief: CpuId, now: Nanos) -> Option<VcpuRef<M>> {
         let others = self.cpus.iter().enumerate().filter(|(i, _)| *i != thief.index());
-        let mut loaded = others.filter(|(_, cpu)| cpu.ready.load(Ordering::Relaxed) != 0);
+        let mut loaded = others.filter(|(_, cpu)| cpu.is_waited_for());
         loaded.find_map(|(_, cpu)| {
             cpu.try_with(|q| q.take_least(now, |v| v.sched.affinity().contains(thief)))?
         })

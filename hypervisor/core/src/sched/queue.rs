@@ -14,7 +14,7 @@ use crate::time::Nanos;
 pub(super) struct CpuQueue<M: Machine> {
     lock: Lock<Queue<M>>,
     /// The number of queued vCPUs, as of the last time the lock was dropped.
-    pub ready: AtomicUsize,
+    ready: AtomicUsize,
     /// vCPUs that have their home here.
     pub homes: AtomicU32,
     /// Time that it ran vCPUs, in ns, without the one that it runs now.
@@ -61,6 +61,11 @@ impl<M: Machine> Locked<'_, M> {
 }
 
 impl<M: Machine> CpuQueue<M> {
+    /// Whether vCPUs are queued.
+    pub fn is_waited_for(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) != 0
+    }
+
     pub fn lock(&self) -> Locked<'_, M> {
         Locked { cpu: self, queue: self.lock.lock() }
     }
