@@ -129,7 +129,7 @@ impl<M: Machine> Domain<M> {
             running_on: AtomicU64::new(0),
             callback_vector: AtomicU32::new(0),
             logged_unknown: AtomicU64::new(0),
-            teardown: Lock::new(Teardown::default()),
+            teardown: Lock::new(Teardown::START),
             debug_line: Lock::new(Line::default()),
         }))
     }

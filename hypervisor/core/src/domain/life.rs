@@ -29,10 +29,9 @@ pub(crate) struct Teardown {
     pub grant: u32,
 }
 
-impl Default for Teardown {
-    fn default() -> Self {
-        Self { port: Port(0), mapping: 0, grant: 0 }
-    }
+impl Teardown {
+    /// Nothing is done.
+    pub const START: Self = Self { port: Port(0), mapping: 0, grant: 0 };
 }
 
 const NOT_SHUT_DOWN: u32 = u32::MAX;

@@ -46,7 +46,7 @@ impl<M: Machine> Hypervisor<M> {
     #[inline]
     pub fn notify(&self, domain: &Arc<Domain<M>>, wake: Wake) {
         if let Some(vcpu) = wake.upcall {
-            self.upcall(domain, vcpu);
+            self.tell(domain, vcpu, Requests::UPCALL);
         }
         if wake.more {
             self.notify_rest(domain);
@@ -57,21 +57,17 @@ impl<M: Machine> Hypervisor<M> {
         loop {
             let woken = domain.events.lock().next_woken();
             match woken {
-                Some((vcpu, Woken::Upcall)) => self.upcall(domain, vcpu),
-                Some((vcpu, Woken::Poll)) => {
-                    if let Some(vcpu) = domain.vcpu(vcpu) {
-                        self.sched.signal(&vcpu, Requests::POLL_DONE);
-                    }
-                }
+                Some((vcpu, Woken::Upcall)) => self.tell(domain, vcpu, Requests::UPCALL),
+                Some((vcpu, Woken::Poll)) => self.tell(domain, vcpu, Requests::POLL_DONE),
                 None => break,
             }
         }
     }
 
     #[inline]
-    fn upcall(&self, domain: &Arc<Domain<M>>, vcpu: VcpuId) {
+    fn tell(&self, domain: &Arc<Domain<M>>, vcpu: VcpuId, what: Requests) {
         if let Some(vcpu) = domain.vcpu(vcpu) {
-            self.sched.signal(&vcpu, Requests::UPCALL);
+            self.sched.signal(&vcpu, what);
         }
     }
 

@@ -6,14 +6,14 @@ use alloc::sync::Arc;
 
 use hypercall_abi::grant_table as abi;
 
-use super::{Destruction, Hypervisor};
+use super::Hypervisor;
 use crate::domain::{Domain, Ending, MAX_ENDING, MemoryFault, Pin, Teardown};
 use crate::frame::Mfn;
 use crate::frames::FrameRef;
 use crate::gnttab::{Access as Use, GrantError, Handle, MapRequest, Mapping, Purpose, Wanted};
 use crate::ids::DomId;
 use crate::machine::Machine;
-use crate::p2m::{Access, P2mError, PageType};
+use crate::p2m::{Access, P2mError, PageType, Progress};
 use crate::refusals;
 
 /// Handles, or uses of grants, that one step of a destruction looks at.
@@ -122,7 +122,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// One step of ending, for a dying domain, what it has mapped and then what it has granted. Pages that others have
     /// mapped stay theirs until they let go.
-    pub(super) fn end_grants(&self, domain: &Domain<M>, at: &mut Teardown) -> Destruction {
+    pub(super) fn end_grants(&self, domain: &Domain<M>, at: &mut Teardown) -> Progress {
         let mut budget = TEARDOWN_BUDGET;
         let mut ending: Ending<M> = [const { None }; MAX_ENDING];
         {
@@ -133,8 +133,8 @@ impl<M: Machine> Hypervisor<M> {
         let unfinished = budget == 0 || ending.last().is_some_and(Option::is_some);
         self.end_mappings(domain, ending);
         if unfinished || !domain.grants.lock().destroy_some(&mut at.grant, TEARDOWN_BUDGET) {
-            return Destruction::Unfinished;
+            return Progress::More;
         }
-        Destruction::Finished
+        Progress::Done
     }
 }

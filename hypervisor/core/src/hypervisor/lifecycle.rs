@@ -16,19 +16,15 @@ const TEARDOWN_BUDGET: usize = 2048;
 /// How many ports one step looks at.
 const PORT_BUDGET: u32 = 256;
 
-/// Where a destruction stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destruction {
-    /// Call again.
-    Unfinished,
-    /// The domain is gone, or waits only for others to let go of its frames.
-    Finished,
-}
-
 impl<M: Machine> Hypervisor<M> {
     /// Pauses a domain for the tools, and waits until none of its vCPUs runs. Not for the caller's own domain.
     pub fn pause_domain(&self, domain: &Arc<Domain<M>>) {
         domain.life.add_pause();
+        self.stop(domain);
+    }
+
+    /// Holds all vCPUs, and waits until none of them runs.
+    fn stop(&self, domain: &Arc<Domain<M>>) {
         domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
         domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
     }
@@ -44,8 +40,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Runs `f` while no vCPU of the domain runs. Not for the caller's own domain.
     pub fn while_stopped<R>(&self, domain: &Arc<Domain<M>>, f: impl FnOnce() -> R) -> R {
-        domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
-        domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
+        self.stop(domain);
         let result = f();
         domain.vcpu_refs().for_each(|vcpu| self.sched.release(&vcpu));
         result
@@ -121,22 +116,22 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// Does one step of destroying a domain: bounded work, to be repeated until it says that it is finished.
-    pub fn destroy_step(&self, domain: &Arc<Domain<M>>) -> Destruction {
+    /// Does one step of destroying a domain: bounded work, to be repeated until it says that it is done. The domain is
+    /// gone then, or waits only for others to let go of its frames.
+    pub fn destroy_step(&self, domain: &Arc<Domain<M>>) -> Progress {
         let mut teardown = domain.teardown.lock();
         if domain.life.begin_dying() {
-            domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
-            domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
+            self.stop(domain);
             domain.events.lock().begin_destroy();
             domain.grants.lock().begin_destroy();
         }
         if domain.life.stage() == Stage::Dead {
             return self.bury(domain);
         }
-        if self.close_ports(domain, &mut teardown) == Destruction::Unfinished
-            || self.end_grants(domain, &mut teardown) == Destruction::Unfinished
+        if self.close_ports(domain, &mut teardown) == Progress::More
+            || self.end_grants(domain, &mut teardown) == Progress::More
         {
-            return Destruction::Unfinished;
+            return Progress::More;
         }
         let progress = {
             let memory = &domain.memory;
@@ -146,7 +141,7 @@ impl<M: Machine> Hypervisor<M> {
             p2m.drain(TEARDOWN_BUDGET, |_, entry| memory.release(&entry))
         };
         if progress == Progress::More {
-            return Destruction::Unfinished;
+            return Progress::More;
         }
         domain.vcpu_refs().for_each(|vcpu| {
             let mut context = vcpu.context.lock();
@@ -159,11 +154,11 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Forgets a dead domain once nobody holds its frames.
-    fn bury(&self, domain: &Arc<Domain<M>>) -> Destruction {
+    fn bury(&self, domain: &Arc<Domain<M>>) -> Progress {
         if !self.bury_if_free(domain) {
             self.tell_control_domain();
         }
-        Destruction::Finished
+        Progress::Done
     }
 
     /// Forgets a domain if it is dead and nobody holds its frames; says whether that was so.
@@ -186,10 +181,10 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    fn close_ports(&self, domain: &Arc<Domain<M>>, teardown: &mut Teardown) -> Destruction {
+    fn close_ports(&self, domain: &Arc<Domain<M>>, teardown: &mut Teardown) -> Progress {
         let step = domain.events.lock().close_all(teardown.port, PORT_BUDGET);
         teardown.port = match step {
-            evtchn::Teardown::Done => return Destruction::Finished,
+            evtchn::Teardown::Done => return Progress::Done,
             evtchn::Teardown::More { from } => from,
             evtchn::Teardown::Close { port, remote } => {
                 let peer = self.domain(remote);
@@ -200,6 +195,6 @@ impl<M: Machine> Hypervisor<M> {
                 }
             }
         };
-        Destruction::Unfinished
+        Progress::More
     }
 }

@@ -7,7 +7,6 @@ mod grants;
 mod lifecycle;
 
 pub use grants::{Mapped, UseError};
-pub use lifecycle::Destruction;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

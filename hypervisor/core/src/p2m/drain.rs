@@ -9,18 +9,19 @@ use super::memory::TableMemory;
 use super::{ENTRIES, P2m};
 use crate::frame::Gfn;
 
-/// Whether a drain is through.
+/// Whether work that is done in steps is through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Progress {
     /// There may be more: call again.
     More,
-    /// Nothing is mapped, and the root is the only table left.
+    /// Nothing is left.
     Done,
 }
 
 impl<F: Format, T: TableMemory> P2m<F, T> {
-    /// Removes mappings in ascending order and gives each to `on_leaf` with its first guest frame.
+    /// Removes mappings in ascending order and gives each to `on_leaf` with its first guest frame, until the root is the
+    /// only table left.
     ///
     /// Looks at `budget` entries (holes count too) and goes on from there with the next call. From the first call on
     /// nothing can be mapped any more, so nothing is missed.

@@ -4,7 +4,7 @@ use hypercall_abi::domctl as abi;
 
 use super::{Machine, On, Outcome, Result, ensure, refuse};
 use crate::domain::Requests;
-use crate::hypervisor::Destruction;
+use crate::p2m::Progress;
 
 /// Steps of a destruction within one call: each is some tens of microseconds of work at most.
 const STEPS: u32 = 4;
@@ -32,7 +32,7 @@ pub(super) fn destroy<M: Machine>(on: &On<'_, M>) -> Result {
         refuse!(EINVAL, "{} owns the machine's devices: shut it down instead", on.domain.id);
     }
     for _ in 0..STEPS {
-        if on.call.hv.destroy_step(&on.domain) == Destruction::Finished {
+        if on.call.hv.destroy_step(&on.domain) == Progress::Done {
             return Ok(Outcome::OK);
         }
     }

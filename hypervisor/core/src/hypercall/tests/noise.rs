@@ -190,7 +190,7 @@ proptest! {
         let mut from = DomId(1);
         while let Some(domain) = rig.hv.domain_from(from) {
             from = DomId(domain.id.0 + 1);
-            while rig.hv.destroy_step(&domain) == crate::hypervisor::Destruction::Unfinished {}
+            while rig.hv.destroy_step(&domain) == crate::p2m::Progress::More {}
         }
     }
 }

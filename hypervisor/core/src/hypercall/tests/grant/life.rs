@@ -10,9 +10,9 @@ use hypercall_abi::xen as nr;
 use super::{End, copy, destroy, grant, guest, id, in_use, peek, poke};
 use crate::frame::Gfn;
 use crate::hypercall::tests::rig::{Caller, Rig, no};
-use crate::hypervisor::Destruction;
 use crate::ids::DomId;
 use crate::p2m::PageType;
+use crate::p2m::Progress;
 
 /// A guest frame with nothing behind it.
 const HOLE: u64 = 0x1000;
@@ -46,7 +46,7 @@ fn a_granter_has_its_pages_back_when_the_mapper_is_gone() {
     assert!((0..512).all(|gref| in_use(&guest, gref)));
     let domain = backend.domain().clone();
     drop(backend);
-    let steps = (1..1_000_000).find(|_| rig.hv.destroy_step(&domain) == Destruction::Finished);
+    let steps = (1..1_000_000).find(|_| rig.hv.destroy_step(&domain) == Progress::Done);
     assert!(steps.unwrap() > 512 / 32, "in bounded steps");
     drop(domain);
     assert!((0..512).all(|gref| !in_use(&guest, gref)));
