@@ -18,27 +18,13 @@ enum Slot<T> {
     Used(T),
 }
 
-/// Why there is no slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoSlot {
-    /// All slots that the limit allows are taken.
-    Limit(u32),
-    /// The heap is full.
-    NoMemory,
-}
-
-impl From<NoMemory> for NoSlot {
-    fn from(_: NoMemory) -> Self {
-        Self::NoMemory
-    }
-}
-
 /// A table of at most `limit` things.
 #[derive(Debug)]
 pub struct Slab<T> {
     chunks: Vec<Vec<Slot<T>>>,
     free: Option<u32>,
-    limit: u32,
+    /// The most things that it holds.
+    pub limit: u32,
 }
 
 impl<T> Slab<T> {
@@ -54,18 +40,19 @@ impl<T> Slab<T> {
 
     /// Takes a free slot, to be [filled](Self::fill) or [given up](Self::cancel).
     ///
+    /// `None` if all that the limit allows are taken.
+    ///
     /// # Errors
-    /// [`NoSlot`].
-    pub fn reserve(&mut self) -> Result<u32, NoSlot> {
+    /// [`NoMemory`].
+    pub fn reserve(&mut self) -> Result<Option<u32>, NoMemory> {
         if self.free.is_none() {
             self.grow()?;
         }
-        let at = self.free.ok_or(NoSlot::Limit(self.limit))?;
-        let slot = self.slot_mut(at).ok_or(NoSlot::Limit(at))?;
-        let Slot::Free(next) = *slot else { return Err(NoSlot::Limit(at)) };
+        let Some(at) = self.free else { return Ok(None) };
+        let Some(slot @ &mut Slot::Free(next)) = self.slot_mut(at) else { return Ok(None) };
         *slot = Slot::Reserved;
         self.free = next;
-        Ok(at)
+        Ok(Some(at))
     }
 
     /// Puts the thing into a reserved slot. Only for whoever reserved it.
@@ -134,11 +121,11 @@ impl<T> Slab<T> {
         Some(old)
     }
 
-    fn grow(&mut self) -> Result<(), NoSlot> {
+    fn grow(&mut self) -> Result<(), NoMemory> {
         let start = self.chunks.len() as u32 * CHUNK;
         let count = self.limit.saturating_sub(start).min(CHUNK);
         if count == 0 {
-            return Err(NoSlot::Limit(self.limit));
+            return Ok(());
         }
         let mut next = start;
         let chunk = fallible::filled(count as usize, || {
@@ -166,14 +153,14 @@ mod tests {
     fn slots_are_given_up_to_the_limit_and_again() {
         let mut slab = Slab::new(70);
         for n in 0..70 {
-            let at = slab.reserve().unwrap();
+            let at = slab.reserve().unwrap().unwrap();
             assert_eq!(at, n);
             slab.fill(at, n * 2);
         }
-        assert_eq!(slab.reserve(), Err(NoSlot::Limit(70)));
+        assert_eq!(slab.reserve(), Ok(None));
         assert_eq!(slab.take(66), Some(132));
         assert_eq!(slab.take(66), None);
-        let at = slab.reserve().unwrap();
+        let at = slab.reserve().unwrap().unwrap();
         assert_eq!(at, 66);
         assert_eq!(slab.get(at), None, "reserved is not there yet");
         assert_eq!(slab.take(at), None);
@@ -186,7 +173,7 @@ mod tests {
     fn emptying_is_bounded_by_the_budget() {
         let mut slab = Slab::new(1000);
         for _ in 0..130 {
-            let at = slab.reserve().unwrap();
+            let at = slab.reserve().unwrap().unwrap();
             slab.fill(at, at);
         }
         for at in 0..100 {
@@ -208,9 +195,9 @@ mod tests {
         let mut slab = Slab::<u8>::new(10);
         for left in 0..2 {
             fallible::fail_after(Some(left));
-            assert_eq!(slab.reserve(), Err(NoSlot::NoMemory));
+            assert_eq!(slab.reserve(), Err(NoMemory));
         }
         fallible::fail_after(None);
-        assert_eq!(slab.reserve(), Ok(0));
+        assert_eq!(slab.reserve(), Ok(Some(0)));
     }
 }

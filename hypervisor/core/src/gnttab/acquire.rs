@@ -75,7 +75,8 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         wanted: Wanted,
         resolve: impl FnOnce(Gfn) -> Option<F>,
     ) -> Result<Pinned<F>, GrantError> {
-        let slot = self.active.reserve()?;
+        // There is a slot for every reference.
+        let slot = self.active.reserve()?.ok_or(GrantError::TooManyPins(gref))?;
         let got = self.entry(gref).and_then(|entry| {
             entry.mark(wanted)?;
             let gfn = entry.frame();

@@ -8,7 +8,6 @@ use crate::frame::Gfn;
 use crate::frames::OutOfFrames;
 use crate::ids::DomId;
 use crate::refusals;
-use crate::slab::NoSlot;
 
 refusals! {
     /// A refused grant operation.
@@ -79,15 +78,6 @@ impl From<NoMemory> for GrantError {
 impl From<OutOfFrames> for GrantError {
     fn from(_: OutOfFrames) -> Self {
         Self::NoMemory
-    }
-}
-
-impl From<NoSlot> for GrantError {
-    fn from(no: NoSlot) -> Self {
-        match no {
-            NoSlot::Limit(max) => Self::NoHandle { max },
-            NoSlot::NoMemory => Self::NoMemory,
-        }
     }
 }
 

@@ -34,7 +34,8 @@ impl<F> MapTrack<F> {
     /// # Errors
     /// [`GrantError::NoHandle`], [`GrantError::NoMemory`].
     pub fn reserve(&mut self) -> Result<Handle, GrantError> {
-        Ok(Handle(self.mappings.reserve()?))
+        let max = self.mappings.limit;
+        self.mappings.reserve()?.map(Handle).ok_or(GrantError::NoHandle { max })
     }
 
     /// The mapping is made.
