@@ -68,7 +68,7 @@ impl fmt::Display for TooManyEntries {
 #[derive(Clone)]
 pub struct Dom0Map<'a> {
     host: &'a MemoryMap,
-    /// The domain's RAM, ascending.
+    /// The domain's RAM: a few pieces.
     ram: Vec<Span>,
     /// Where its ACPI tables were placed, in its RAM.
     acpi: Span,
@@ -81,13 +81,11 @@ impl<'a> Dom0Map<'a> {
     /// the windows that are not to be mapped. Empty spans are allowed everywhere.
     pub fn new(host: &'a MemoryMap, mut ram: Vec<Span>, acpi: Span, emulated: Vec<Span>) -> Self {
         ram.retain(|span| span.start < span.end);
-        ram.sort_unstable_by_key(|span| span.start);
         Self { host, ram, acpi, emulated }
     }
 
     fn is_ram(&self, address: u64) -> bool {
-        let after = self.ram.partition_point(|span| span.start <= address);
-        after.checked_sub(1).and_then(|i| self.ram.get(i)).is_some_and(|span| span.holds(address))
+        self.ram.iter().any(|span| span.holds(address))
     }
 
     /// What `frame` is to be mapped to. Answers without a table, so that devices can be mapped when first touched.
@@ -147,9 +145,8 @@ impl<'a> Dom0Map<'a> {
             .host
             .ranges()
             .iter()
-            .map(|range| (range.start.0, range.end.0))
-            .chain(self.ram.iter().chain([&self.acpi]).map(|span| (span.start, span.end)))
-            .flat_map(|(start, end)| [start, end])
+            .flat_map(|range| [range.start.0, range.end.0])
+            .chain(self.ram.iter().chain([&self.acpi]).flat_map(|span| [span.start, span.end]))
             .collect();
         edges.sort_unstable();
         edges.dedup();

@@ -15,8 +15,6 @@ pub enum AddressSpace {
     Memory,
     /// An I/O port.
     Io,
-    /// In the configuration space of a device on PCI bus 0.
-    PciConfig,
     /// Elsewhere.
     Other(u8),
 }
@@ -39,7 +37,6 @@ impl GenericAddress {
         let space = match raw[0] {
             0 => AddressSpace::Memory,
             1 => AddressSpace::Io,
-            2 => AddressSpace::PciConfig,
             other => AddressSpace::Other(other),
         };
         (address != 0).then_some(Self { space, bit_width: raw[1], address })
