@@ -1,6 +1,6 @@
 //! A domain: memory, vCPUs, event channels, and how far along its life it is.
 //!
-//! A [`Domain`] is held by [`Arc`]: by the table of domains until it is destroyed, and by whoever works with it. Its
+//! A [`Domain`] is held by [`DomainRef`]: by the table of domains until it is destroyed, and by whoever works with it. Its
 //! parts have their own locks, in the order of `docs/src/internals/locks.md`.
 
 mod build;
@@ -39,6 +39,9 @@ use crate::time::Nanos;
 
 /// The number of HVM parameters (`HVM_NR_PARAMS`, `public/hvm/params.h`).
 pub const PARAMS: usize = 39;
+
+/// A domain, held.
+pub type DomainRef<M> = Arc<Domain<M>>;
 
 /// A domain.
 pub struct Domain<M: Machine> {

@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::Domain;
+use super::DomainRef;
 use crate::fallible::NoMemory;
 use crate::frames::FrameRef;
 use crate::guest_cpu::GuestCpu;
@@ -224,18 +224,18 @@ impl<M: Machine> Context<M> {
 
 /// A vCPU together with its domain.
 pub struct VcpuRef<M: Machine> {
-    domain: Arc<Domain<M>>,
+    domain: DomainRef<M>,
     id: VcpuId,
 }
 
 impl<M: Machine> VcpuRef<M> {
     /// The caller has checked that the domain has that vCPU.
-    pub(super) fn new(domain: Arc<Domain<M>>, id: VcpuId) -> Self {
+    pub(super) fn new(domain: DomainRef<M>, id: VcpuId) -> Self {
         Self { domain, id }
     }
 
     /// Its domain.
-    pub fn domain(&self) -> &Arc<Domain<M>> {
+    pub fn domain(&self) -> &DomainRef<M> {
         &self.domain
     }
 

@@ -4,10 +4,8 @@
 //! ([`Hypervisor::with_events_of`]). vCPUs are woken after the lock is dropped, or under it where that cannot matter:
 //! the scheduler's locks come after the event lock.
 
-use alloc::sync::Arc;
-
 use super::Hypervisor;
-use crate::domain::{Domain, Requests};
+use crate::domain::{Domain, DomainRef, Requests};
 use crate::evtchn::{EventChannels, EvtchnError, Route, Virq, Wake, Woken};
 use crate::frames::FrameRef;
 use crate::ids::{Port, VcpuId};
@@ -22,7 +20,7 @@ impl<M: Machine> Hypervisor<M> {
     /// # Errors
     /// The port is not open, or not one to send through.
     #[inline]
-    pub fn send_event(&self, domain: &Arc<Domain<M>>, port: Port) -> Result<(), EvtchnError> {
+    pub fn send_event(&self, domain: &DomainRef<M>, port: Port) -> Result<(), EvtchnError> {
         let route = domain.events.lock().route(port)?;
         match route {
             Route::Delivered(wake) => self.notify(domain, wake),
@@ -37,14 +35,14 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Raises a virtual interrupt of a domain.
-    pub fn raise_virq(&self, domain: &Arc<Domain<M>>, virq: Virq, vcpu: VcpuId) {
+    pub fn raise_virq(&self, domain: &DomainRef<M>, virq: Virq, vcpu: VcpuId) {
         let wake = domain.events.lock().raise_virq(virq, vcpu);
         self.notify(domain, wake);
     }
 
     /// Tells the vCPUs that an event concerns.
     #[inline]
-    pub fn notify(&self, domain: &Arc<Domain<M>>, wake: Wake) {
+    pub fn notify(&self, domain: &DomainRef<M>, wake: Wake) {
         if let Some(vcpu) = wake.upcall {
             self.tell(domain, vcpu, Requests::UPCALL);
         }
@@ -53,7 +51,7 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    fn notify_rest(&self, domain: &Arc<Domain<M>>) {
+    fn notify_rest(&self, domain: &DomainRef<M>) {
         loop {
             let woken = domain.events.lock().next_woken();
             match woken {
@@ -65,7 +63,7 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     #[inline]
-    fn tell(&self, domain: &Arc<Domain<M>>, vcpu: VcpuId, what: Requests) {
+    fn tell(&self, domain: &DomainRef<M>, vcpu: VcpuId, what: Requests) {
         if let Some(vcpu) = domain.vcpu(vcpu) {
             self.sched.signal(&vcpu, what);
         }
@@ -82,12 +80,8 @@ impl<M: Machine> Hypervisor<M> {
             return f(Pair::Same(&mut local.events.lock()));
         }
         let (first, second) = if local.id < remote.id { (local, remote) } else { (remote, local) };
-        let mut first_table = first.events.lock();
-        let mut second_table = second.events.lock();
-        if local.id < remote.id {
-            f(Pair::Two { local: &mut first_table, remote: &mut second_table })
-        } else {
-            f(Pair::Two { local: &mut second_table, remote: &mut first_table })
-        }
+        let (first, second) = (&mut *first.events.lock(), &mut *second.events.lock());
+        let (local, remote) = if local.id < remote.id { (first, second) } else { (second, first) };
+        f(Pair::Two { local, remote })
     }
 }

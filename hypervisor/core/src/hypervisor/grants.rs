@@ -2,12 +2,10 @@
 //!
 //! The order of the steps, and why, is in [`gnttab`](crate::gnttab).
 
-use alloc::sync::Arc;
-
 use hypercall_abi::grant_table as abi;
 
 use super::Hypervisor;
-use crate::domain::{Domain, Ending, MAX_ENDING, MemoryFault, Pin, Teardown};
+use crate::domain::{Domain, DomainRef, Ending, MAX_ENDING, MemoryFault, Pin, Teardown};
 use crate::frame::Mfn;
 use crate::frames::FrameRef;
 use crate::gnttab::{Access as Use, GrantError, Handle, MapRequest, Mapping, Purpose, Wanted};
@@ -78,7 +76,7 @@ impl<M: Machine> Hypervisor<M> {
     fn map_pinned(
         &self,
         mapper: &Domain<M>,
-        granter: &Arc<Domain<M>>,
+        granter: &DomainRef<M>,
         request: &MapRequest,
     ) -> Result<Mapping<FrameRef<M>>, UseError> {
         let wanted = Wanted { by: mapper.id, access: request.access, purpose: Purpose::Map };
@@ -99,7 +97,7 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// [`GrantError::NoDomain`].
-    pub fn granter(&self, id: DomId) -> Result<Arc<Domain<M>>, GrantError> {
+    pub fn granter(&self, id: DomId) -> Result<DomainRef<M>, GrantError> {
         self.domain(id).ok_or(GrantError::NoDomain(id))
     }
 

@@ -1,10 +1,9 @@
 //! Pausing, shutting down and destroying domains.
 
-use alloc::sync::Arc;
 use core::sync::atomic::{Ordering, fence};
 
 use super::Hypervisor;
-use crate::domain::{Domain, Stage, Teardown, VcpuRef};
+use crate::domain::{Domain, DomainRef, Stage, Teardown, VcpuRef};
 use crate::evtchn::{self, EventChannels, Virq};
 use crate::hv_log;
 use crate::ids::{DomId, VcpuId};
@@ -18,19 +17,19 @@ const PORT_BUDGET: u32 = 256;
 
 impl<M: Machine> Hypervisor<M> {
     /// Pauses a domain for the tools, and waits until none of its vCPUs runs. Not for the caller's own domain.
-    pub fn pause_domain(&self, domain: &Arc<Domain<M>>) {
+    pub fn pause_domain(&self, domain: &DomainRef<M>) {
         domain.life.add_pause();
         self.stop(domain);
     }
 
     /// Holds all vCPUs, and waits until none of them runs.
-    fn stop(&self, domain: &Arc<Domain<M>>) {
+    fn stop(&self, domain: &DomainRef<M>) {
         domain.vcpu_refs().for_each(|vcpu| self.sched.hold(&vcpu));
         domain.vcpu_refs().for_each(|vcpu| self.sched.wait_stopped(&vcpu));
     }
 
     /// Takes back one pause. False if the tools have not paused it.
-    pub fn unpause_domain(&self, domain: &Arc<Domain<M>>) -> bool {
+    pub fn unpause_domain(&self, domain: &DomainRef<M>) -> bool {
         if !domain.life.remove_pause() {
             return false;
         }
@@ -39,7 +38,7 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Runs `f` while no vCPU of the domain runs. Not for the caller's own domain.
-    pub fn while_stopped<R>(&self, domain: &Arc<Domain<M>>, f: impl FnOnce() -> R) -> R {
+    pub fn while_stopped<R>(&self, domain: &DomainRef<M>, f: impl FnOnce() -> R) -> R {
         self.stop(domain);
         let result = f();
         domain.vcpu_refs().for_each(|vcpu| self.sched.release(&vcpu));
@@ -74,7 +73,7 @@ impl<M: Machine> Hypervisor<M> {
     /// The domain has ended, by its own will or by a crash: stops its vCPUs and tells the control domain.
     ///
     /// If it is the control domain, that ends the machine's run.
-    pub fn shutdown_domain(&self, domain: &Arc<Domain<M>>, reason: u32) {
+    pub fn shutdown_domain(&self, domain: &DomainRef<M>, reason: u32) {
         use hypercall_abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF};
         if domain.hardware.is_some() {
             let how = if reason == SHUTDOWN_POWEROFF { MachineEnd::PowerOff } else { MachineEnd::Reboot };
@@ -90,7 +89,7 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Lets a domain that has shut down run on.
-    pub fn resume_domain(&self, domain: &Arc<Domain<M>>) {
+    pub fn resume_domain(&self, domain: &DomainRef<M>) {
         if domain.life.end_shutdown() {
             domain.vcpu_refs().for_each(|vcpu| self.sched.release(&vcpu));
         }
@@ -118,7 +117,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Does one step of destroying a domain: bounded work, to be repeated until it says that it is done. The domain is
     /// gone then, or waits only for others to let go of its frames.
-    pub fn destroy_step(&self, domain: &Arc<Domain<M>>) -> Progress {
+    pub fn destroy_step(&self, domain: &DomainRef<M>) -> Progress {
         let mut teardown = domain.teardown.lock();
         if domain.life.begin_dying() {
             self.stop(domain);
@@ -154,7 +153,7 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Forgets a dead domain once nobody holds its frames.
-    fn bury(&self, domain: &Arc<Domain<M>>) -> Progress {
+    fn bury(&self, domain: &DomainRef<M>) -> Progress {
         if !self.bury_if_free(domain) {
             self.tell_control_domain();
         }
@@ -181,7 +180,7 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    fn close_ports(&self, domain: &Arc<Domain<M>>, teardown: &mut Teardown) -> Progress {
+    fn close_ports(&self, domain: &DomainRef<M>, teardown: &mut Teardown) -> Progress {
         let step = domain.events.lock().close_all(teardown.port, PORT_BUDGET);
         teardown.port = match step {
             evtchn::Teardown::Done => return Progress::Done,

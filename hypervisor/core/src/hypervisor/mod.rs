@@ -8,11 +8,10 @@ mod lifecycle;
 
 pub use grants::{Mapped, UseError};
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 
-use crate::domain::{BuildError, Domain, VcpuRef};
+use crate::domain::{BuildError, Domain, DomainRef, VcpuRef};
 use crate::emulate;
 use crate::entries::Entries;
 use crate::fallible::NoMemory;
@@ -31,7 +30,7 @@ pub struct Hypervisor<M: Machine> {
     /// Who is in a guest.
     pub entries: Entries,
     /// Sorted by id.
-    domains: RwLock<Vec<Arc<Domain<M>>>>,
+    domains: RwLock<Vec<DomainRef<M>>>,
     /// Where to look for the next free id.
     next_id: Lock<u16>,
     /// Up to where the tools have cleared the console's memory.
@@ -67,20 +66,20 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// The domain of that number, dying ones included.
-    pub fn domain(&self, id: DomId) -> Option<Arc<Domain<M>>> {
+    pub fn domain(&self, id: DomId) -> Option<DomainRef<M>> {
         let domains = self.domains.read();
         let at = domains.binary_search_by_key(&id, |d| d.id).ok()?;
         domains.get(at).cloned()
     }
 
     /// The first domain whose number is at least `id`.
-    pub fn domain_from(&self, id: DomId) -> Option<Arc<Domain<M>>> {
+    pub fn domain_from(&self, id: DomId) -> Option<DomainRef<M>> {
         let domains = self.domains.read();
         domains.get(domains.partition_point(|d| d.id < id)).cloned()
     }
 
     /// All domains whose number is at least `first`, in order. Others may come and go meanwhile.
-    pub fn domains_from(&self, first: DomId) -> impl Iterator<Item = Arc<Domain<M>>> {
+    pub fn domains_from(&self, first: DomId) -> impl Iterator<Item = DomainRef<M>> {
         let mut next = first;
         core::iter::from_fn(move || {
             let domain = self.domain_from(next)?;
@@ -107,7 +106,7 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// No memory for the table's or the scheduler's room.
-    pub fn add_domain(&self, domain: &Arc<Domain<M>>) -> Result<bool, BuildError> {
+    pub fn add_domain(&self, domain: &DomainRef<M>) -> Result<bool, BuildError> {
         let mut domains = self.domains.write();
         let at = domains.partition_point(|d| d.id < domain.id);
         if domains.get(at).is_some_and(|d| d.id == domain.id) {
