@@ -105,11 +105,8 @@ impl Dom0Tables {
     pub fn place(&self, at: Gaddr) -> Vec<u8> {
         let mut out = self.rsdp(at.0.wrapping_add(XSDT_AT as u64));
         out.resize(XSDT_AT, 0);
-        let mut list = Vec::with_capacity(8 * (self.kept.len() + 1));
         let madt = Maddr(at.0.wrapping_add(self.madt_at() as u64));
-        for table in self.kept.iter().chain([&madt]) {
-            list.extend_from_slice(&table.0.to_le_bytes());
-        }
+        let list: Vec<u8> = self.kept.iter().chain([&madt]).flat_map(|table| table.0.to_le_bytes()).collect();
         out.extend(self.table(*b"XSDT", 1, &list));
         out.resize(self.madt_at(), 0);
         out.extend(self.table(*b"APIC", 4, &self.madt));
@@ -118,12 +115,9 @@ impl Dom0Tables {
 
     /// The root pointer (ACPI 6.5, 5.2.5.3), with two checksums.
     fn rsdp(&self, xsdt: u64) -> Vec<u8> {
-        let mut rsdp = Vec::with_capacity(self.size());
-        rsdp.extend_from_slice(b"RSD PTR \0");
-        rsdp.extend_from_slice(&self.oem[..6]);
-        rsdp.extend_from_slice(&[2, 0, 0, 0, 0]);
-        rsdp.extend_from_slice(&(RSDP as u32).to_le_bytes());
-        rsdp.extend_from_slice(&xsdt.to_le_bytes());
+        let length = (RSDP as u32).to_le_bytes();
+        let mut rsdp =
+            [b"RSD PTR \0", &self.oem[..6], &[2, 0, 0, 0, 0], &length, &xsdt.to_le_bytes()].concat();
         rsdp.resize(RSDP, 0);
         rsdp[8] = checksum(&rsdp[..20]);
         rsdp[32] = checksum(&rsdp);
@@ -131,12 +125,8 @@ impl Dom0Tables {
     }
 
     fn table(&self, signature: [u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
-        let mut table = Vec::with_capacity(HEADER + body.len());
-        table.extend_from_slice(&signature);
-        table.extend_from_slice(&((HEADER + body.len()) as u32).to_le_bytes());
-        table.extend_from_slice(&[revision, 0]);
-        table.extend_from_slice(&self.oem);
-        table.extend_from_slice(body);
+        let length = ((HEADER + body.len()) as u32).to_le_bytes();
+        let mut table = [&signature[..], &length, &[revision, 0], &self.oem, body].concat();
         table[9] = checksum(&table);
         table
     }
@@ -145,9 +135,7 @@ impl Dom0Tables {
 /// The MADT without its header: the vCPUs, then the machine's I/O APICs and the wiring of ISA interrupts. The
 /// flag for 8259s stays off: the domain has none.
 fn madt_of(host: &[u8], vcpus: u32) -> Vec<u8> {
-    let mut madt = Vec::new();
-    madt.extend_from_slice(&(APIC_PAGE as u32).to_le_bytes());
-    madt.extend_from_slice(&0u32.to_le_bytes());
+    let mut madt = [(APIC_PAGE as u32).to_le_bytes(), 0u32.to_le_bytes()].concat();
     for uid in 0..vcpus {
         let id = apic_id(VcpuId(uid));
         match (u8::try_from(id), u8::try_from(uid)) {
@@ -157,9 +145,7 @@ fn madt_of(host: &[u8], vcpus: u32) -> Vec<u8> {
             }
             _ => {
                 madt.extend_from_slice(&[LOCAL_X2APIC, 16, 0, 0]);
-                for word in [id, ENABLED, uid] {
-                    madt.extend_from_slice(&word.to_le_bytes());
-                }
+                madt.extend([id, ENABLED, uid].iter().flat_map(|word| word.to_le_bytes()));
             }
         }
     }

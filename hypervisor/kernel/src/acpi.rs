@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use tenon_core::acpi::{
-    ConfigSpace, Fadt, HEADER_LEN, IoApic, Madt, MadtEntry, Mcfg, Polarity, SourceOverride, Table, Trigger,
-    hpet,
+    ConfigSpace, Fadt, HEADER_LEN, IoApic, Madt, MadtEntry, Polarity, SourceOverride, Table, Trigger,
+    config_spaces, hpet,
 };
 use tenon_core::frame::Maddr;
 
@@ -134,8 +134,8 @@ impl Acpi {
             }
         }
         found.hpet = self.find(b"HPET").and_then(|table| hpet(table).ok().flatten());
-        if let Some(mcfg) = self.find(b"MCFG").and_then(|table| Mcfg::new(table).ok()) {
-            found.pci.extend(mcfg.entries());
+        if let Some(spaces) = self.find(b"MCFG").and_then(|table| config_spaces(table).ok()) {
+            found.pci.extend(spaces);
         }
         let tables = core::mem::take(&mut self.tables);
         *self = Self { tables, ..found };

@@ -19,28 +19,20 @@ pub struct ConfigSpace {
     pub last_bus: u8,
 }
 
-/// The table.
-#[derive(Clone, Copy, Debug)]
-pub struct Mcfg<'a>(&'a [u8]);
-
-impl<'a> Mcfg<'a> {
-    /// Takes a table that is an MCFG.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub fn new(table: Table<'a>) -> Result<Self, TableError> {
-        table.expect(b"MCFG", ENTRIES).map(Self)
-    }
-
-    /// The runs of buses.
-    pub fn entries(&self) -> impl Iterator<Item = ConfigSpace> + use<'a> {
-        self.0.get(ENTRIES..).unwrap_or_default().chunks_exact(ENTRY_LEN).filter_map(|entry| {
-            Some(ConfigSpace {
-                base: Maddr(u64_at(entry, 0)?),
-                segment: u16_at(entry, 8)?,
-                first_bus: u8_at(entry, 10)?,
-                last_bus: u8_at(entry, 11)?,
-            })
+/// The runs of buses that an MCFG tells of.
+///
+/// # Errors
+/// [`TableError`] if it is another table.
+pub fn config_spaces<'a>(
+    table: Table<'a>,
+) -> Result<impl Iterator<Item = ConfigSpace> + use<'a>, TableError> {
+    let entries = table.expect(b"MCFG", ENTRIES)?.get(ENTRIES..).unwrap_or_default();
+    Ok(entries.chunks_exact(ENTRY_LEN).filter_map(|entry| {
+        Some(ConfigSpace {
+            base: Maddr(u64_at(entry, 0)?),
+            segment: u16_at(entry, 8)?,
+            first_bus: u8_at(entry, 10)?,
+            last_bus: u8_at(entry, 11)?,
         })
-    }
+    }))
 }

@@ -14,7 +14,7 @@ pub use fadt::{AddressSpace, Fadt, GenericAddress};
 pub use hpet::hpet;
 pub(crate) use madt::structures;
 pub use madt::{IoApic, Madt, MadtEntry, Polarity, SourceOverride, Trigger};
-pub use mcfg::{ConfigSpace, Mcfg};
+pub use mcfg::{ConfigSpace, config_spaces};
 pub use sleep::soft_off;
 
 /// Bytes of the header that every table starts with.
