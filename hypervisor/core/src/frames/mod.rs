@@ -19,9 +19,9 @@ mod reference;
 mod slot;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::fallible;
 use crate::frame::Mfn;
 use crate::ids::DomId;
 use crate::refusals;
@@ -59,9 +59,7 @@ impl FrameTable {
     pub fn new(slots: &'static [FrameSlot]) -> Option<Self> {
         // By blocks, each of which is copied as a whole: Miri takes seconds for one counter after the other.
         let blocks = usize::from(DomId::FIRST_RESERVED.0).div_ceil(256);
-        let mut owned = Vec::new();
-        owned.try_reserve_exact(blocks).ok()?;
-        owned.resize_with(blocks, || [const { AtomicU32::new(0) }; 256]);
+        let owned = fallible::filled(blocks, || [const { AtomicU32::new(0) }; 256]).ok()?;
         Some(Self { slots, buddy: Lock::new(Buddy::default()), owned: owned.into_boxed_slice() })
     }
 

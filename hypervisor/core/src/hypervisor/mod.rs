@@ -14,7 +14,7 @@ use core::sync::atomic::AtomicU64;
 use crate::domain::{BuildError, Domain, DomainRef, VcpuRef};
 use crate::emulate;
 use crate::entries::Entries;
-use crate::fallible::NoMemory;
+use crate::fallible::{self, NoMemory};
 use crate::ids::DomId;
 use crate::log::Level;
 use crate::machine::{CpuMask, Machine};
@@ -112,7 +112,7 @@ impl<M: Machine> Hypervisor<M> {
         if domains.get(at).is_some_and(|d| d.id == domain.id) {
             return Ok(false);
         }
-        domains.try_reserve(1).map_err(|_| BuildError::OutOfMemory)?;
+        fallible::reserve(&mut domains, 1)?;
         let vcpus = domains.iter().map(|d| d.vcpus.len()).sum::<usize>() + domain.vcpus.len();
         self.sched.reserve(vcpus)?;
         domains.insert(at, domain.clone());

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use super::node::State;
 use crate::domain::VcpuRef;
-use crate::fallible::NoMemory;
+use crate::fallible::{self, NoMemory};
 use crate::machine::Machine;
 use crate::sync::{Lock, LockGuard};
 use crate::time::Nanos;
@@ -84,8 +84,8 @@ impl<M: Machine> Queue<M> {
     pub fn reserve(&mut self, vcpus: usize) -> Result<(), NoMemory> {
         let ready = vcpus.saturating_sub(self.ready.len());
         let timers = vcpus.saturating_sub(self.timers.len());
-        self.ready.try_reserve(ready).map_err(|_| NoMemory)?;
-        self.timers.try_reserve(timers).map_err(|_| NoMemory)
+        fallible::reserve(&mut self.ready, ready)?;
+        fallible::reserve(&mut self.timers, timers)
     }
 
     pub fn min_vtime(&self) -> u64 {
