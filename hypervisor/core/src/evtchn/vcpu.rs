@@ -76,6 +76,11 @@ impl<P: GuestPage> EventChannels<P> {
         Ok(Wake { upcall: Some(vcpu), more: false })
     }
 
+    /// The layout of what the guest shares with the hypervisor.
+    pub fn layout(&self) -> Layout {
+        self.bits.two_level.layout
+    }
+
     /// Changes the layout, as a guest does early in its boot. Pending events stay where the old layout had them.
     pub fn set_layout(&mut self, layout: Layout) {
         self.bits.two_level.layout = layout;
