@@ -1,25 +1,12 @@
 //! What the start-up found out, for everybody after it.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use tenon_core::frame::{Maddr, Mfn};
+use tenon_core::frame::Mfn;
 use tenon_core::memory_map::MemoryMap;
 use tenon_core::options::Options;
 
-use super::loader::FramebufferInfo;
-
-/// A boot module: a kernel, an initrd.
-#[derive(Clone, Debug)]
-pub struct Module {
-    /// The first byte. The module's pages are marked [`Kind::Module`](tenon_core::memory_map::Kind::Module) and go
-    /// to the frame allocator by [`phys::release`](crate::mm::phys::release) when they are done with.
-    pub start: Maddr,
-    /// Bytes.
-    pub len: u64,
-    /// Its command line.
-    pub command_line: String,
-}
+use super::loader::{FramebufferInfo, Module};
 
 /// The machine as the start-up found it.
 pub struct BootInfo {

@@ -46,10 +46,11 @@ pub struct FramebufferInfo {
     pub fields: [PixelField; 3],
 }
 
-/// A file that the loader loaded for us.
+/// A file that the loader loaded for us: a kernel, an initrd.
 #[derive(Clone, Copy, Debug)]
-pub struct LoadedModule {
-    /// The first byte.
+pub struct Module {
+    /// The first byte. The module's pages are marked [`Kind::Module`](tenon_core::memory_map::Kind::Module) until they
+    /// go to the frame table.
     pub start: Maddr,
     /// Bytes.
     pub len: u64,
@@ -98,10 +99,10 @@ impl Information {
     }
 
     /// Calls `f` for each loaded module, in order.
-    pub fn modules(&self, f: &mut dyn FnMut(LoadedModule)) {
+    pub fn modules(&self, f: &mut dyn FnMut(Module)) {
         let name = self.name();
         let mut each = |start: u64, end: u64, line: &'static str| {
-            f(LoadedModule {
+            f(Module {
                 start: Maddr(start),
                 len: end.saturating_sub(start),
                 command_line: boot_line::arguments(line, name),

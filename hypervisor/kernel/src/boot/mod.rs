@@ -18,8 +18,8 @@ mod memory;
 mod multiboot1;
 mod multiboot2;
 
-pub use info::{BootInfo, Module};
-pub use loader::{FramebufferInfo, PixelField, RootTable};
+pub use info::BootInfo;
+pub use loader::{FramebufferInfo, Module, PixelField, RootTable};
 
 use crate::acpi::{self, acpi};
 use crate::apic::{io, local, pic};
@@ -113,8 +113,7 @@ unsafe fn start_memory(loader: &Information, maps: Maps) -> &'static BootInfo {
 
     let mut modules = Vec::new();
     loader.modules(&mut |module| {
-        let command_line = module.command_line.to_string();
-        modules.push(Module { start: module.start, len: module.len, command_line });
+        modules.push(Module { command_line: module.command_line.to_string().leak(), ..module });
     });
     let command_line: &'static str = loader.command_line().to_string().leak();
     let framebuffer = loader.framebuffer();

@@ -1,17 +1,17 @@
-//! The boot modules, out of the way and then into domain 0's memory.
+//! The boot modules, moved out of the way.
+#![allow(unsafe_code, reason = "reads the modules where the loader put them")]
 
 use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use guest_image::{Image, Layout};
-use tenon_core::domain::Domain;
-use tenon_core::frame::Gaddr;
+use tenon_core::frame::PAGE_SHIFT;
+use tenon_core::frames::Frames;
+use tenon_core::memory_map::Kind;
 
 use super::Dom0Error;
 use crate::boot::{BootInfo, Module};
 use crate::host::Host;
-use crate::mm::run::FrameRun;
+use crate::mm::direct;
 
 /// No kernel is larger than this when unpacked.
 pub const MAX_KERNEL: usize = 256 << 20;
@@ -19,11 +19,11 @@ pub const MAX_KERNEL: usize = 256 << 20;
 /// Kernel and initrd, copied to where domain 0 will not be.
 pub struct Parts {
     /// The kernel's file.
-    pub kernel: FrameRun,
+    pub kernel: Vec<u8>,
     /// The initrd, if there is one.
-    pub initrd: Option<FrameRun>,
+    pub initrd: Option<Vec<u8>>,
     /// The kernel's command line as the loader passed it.
-    pub command_line: String,
+    pub command_line: &'static str,
 }
 
 impl Parts {
@@ -31,41 +31,24 @@ impl Parts {
     /// 0's memory begins.
     pub fn take(info: &BootInfo) -> Result<Self, Dom0Error> {
         let kernel = info.modules.first().ok_or(Dom0Error::NoKernel)?;
-        let copy = |module: &Module| {
-            FrameRun::copy_of(module.start, module.len as usize)
-                .ok_or_else(|| Dom0Error::Memory(format!("no memory for a module of {} bytes", module.len)))
-        };
         let parts = Self {
-            kernel: copy(kernel)?,
-            initrd: info.modules.get(1).map(copy).transpose()?,
-            command_line: kernel.command_line.clone(),
+            kernel: copy_of(kernel)?,
+            initrd: info.modules.get(1).map(copy_of).transpose()?,
+            command_line: kernel.command_line,
         };
-        crate::mm::run::release_modules(&info.usage_map);
+        // All RAM in whole pages, on no list, and its users are done with it.
+        for range in info.usage_map.of_kind(Kind::Module) {
+            Host.table().add_free(range.start.frame(), range.len() >> PAGE_SHIFT);
+        }
         Ok(parts)
     }
 }
 
-/// Writes into domain 0's memory.
-pub struct Writer<'a> {
-    domain: &'a Arc<Domain<Host>>,
-}
-
-impl<'a> Writer<'a> {
-    /// For that domain, whose memory is mapped.
-    pub fn new(domain: &'a Arc<Domain<Host>>) -> Self {
-        Self { domain }
-    }
-
-    /// Writes bytes at a guest-physical address.
-    pub fn put(&self, at: u64, bytes: &[u8]) -> Result<(), String> {
-        self.domain.memory.write(Gaddr(at), bytes).map_err(|fault| format!("{fault}"))
-    }
-
-    /// Writes the kernel's segments; the rest of each is zero already.
-    pub fn load(&self, image: &Image<'_>, layout: &Layout) -> Result<(), String> {
-        image
-            .segments()
-            .iter()
-            .try_for_each(|segment| self.put(segment.paddr.wrapping_add(layout.offset), segment.data))
-    }
+fn copy_of(module: &Module) -> Result<Vec<u8>, Dom0Error> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(module.len as usize)
+        .map_err(|_| Dom0Error::Memory(format!("no memory for a module of {} bytes", module.len)))?;
+    // SAFETY: the loader put the module there; it is in the direct map, and nobody writes to it.
+    copy.extend_from_slice(unsafe { direct::slice(module.start, module.len as usize) });
+    Ok(copy)
 }

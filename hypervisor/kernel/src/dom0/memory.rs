@@ -19,7 +19,6 @@ use tenon_core::p2m::{Format, Level};
 
 use crate::boot::BootInfo;
 use crate::host::Host;
-use crate::mm::phys;
 
 /// Left for Tenon and its first guests if `dom0_mem=` says nothing: a sixteenth, at least this many frames (128 MiB).
 const RESERVE_FRAMES: u64 = 32 << 10;
@@ -120,13 +119,14 @@ impl Memory {
 
 /// Gives the frame table what is usable below 1 MiB, which it was not given at boot.
 fn free_low_memory(info: &BootInfo) {
+    let table = Host.table();
     let trampoline = info.trampoline.map_or(0, |page| page.0);
     for range in info.usage_map.of_kind(Kind::LowMemory) {
         let frames = range.start.0.div_ceil(PAGE_SIZE as u64)..range.end.0 >> PAGE_SHIFT;
         for frame in frames {
             let usable = (FIRST_LOW_FRAME..LOW_END).contains(&frame) && frame != trampoline;
-            if usable && Host.table().kind(Mfn(frame)) == Some(FrameKind::Reserved) {
-                phys::release_low(Mfn(frame));
+            if usable && table.kind(Mfn(frame)) == Some(FrameKind::Reserved) {
+                table.add_free(Mfn(frame), 1);
             }
         }
     }

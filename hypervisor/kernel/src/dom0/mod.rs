@@ -7,7 +7,7 @@ mod memory;
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -62,7 +62,7 @@ tenon_core::errors! {
 /// Builds domain 0 and lets its first vCPU run.
 pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0Error> {
     let parts = Parts::take(info)?;
-    let elf = guest_image::unpack(parts.kernel.bytes(), load::MAX_KERNEL).map_err(Dom0Error::Image)?;
+    let elf = guest_image::unpack(&parts.kernel, load::MAX_KERNEL).map_err(Dom0Error::Image)?;
     let image = Image::parse(&elf).map_err(Dom0Error::Image)?;
 
     let vcpus = vcpu_count(hv, info);
@@ -76,10 +76,10 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
     let memory = Memory::claim(hv.machine, info, tables.size() as u64).map_err(Dom0Error::Memory)?;
     let map = Dom0Map::new(&info.firmware_map, memory.spans(), memory.acpi, emulated_windows());
     let entries = map.entries()?;
-    let line = command_line(&parts.command_line);
+    let line = command_line(parts.command_line);
     let request = Request {
         memory_map: &entries,
-        initrd_len: parts.initrd.as_ref().map_or(0, |initrd| initrd.bytes().len() as u64),
+        initrd_len: parts.initrd.as_ref().map_or(0, |initrd| initrd.len() as u64),
         command_line: line.as_bytes(),
         flags: StartFlags::PRIVILEGED | StartFlags::INITDOMAIN,
         rsdp: memory.acpi.start,
@@ -91,13 +91,18 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
 
     let domain = create(hv, vcpus, &memory, map)?;
     memory.give(&domain).map_err(Dom0Error::Memory)?;
-    let writer = load::Writer::new(&domain);
-    writer.load(&image, &layout).map_err(Dom0Error::Memory)?;
-    if let (Some(at), Some(initrd)) = (&layout.initrd, &parts.initrd) {
-        writer.put(at.start, initrd.bytes()).map_err(Dom0Error::Memory)?;
+    let put = |at: u64, bytes: &[u8]| {
+        domain.memory.write(Gaddr(at), bytes).map_err(|fault| Dom0Error::Memory(fault.to_string()))
+    };
+    // What the segments do not fill is zero already.
+    for segment in image.segments() {
+        put(segment.paddr.wrapping_add(layout.offset), segment.data)?;
     }
-    writer.put(layout.start_info.start, &layout.start_info_bytes(&request)).map_err(Dom0Error::Memory)?;
-    writer.put(memory.acpi.start, &tables.place(Gaddr(memory.acpi.start))).map_err(Dom0Error::Memory)?;
+    if let (Some(at), Some(initrd)) = (&layout.initrd, &parts.initrd) {
+        put(at.start, initrd)?;
+    }
+    put(layout.start_info.start, &layout.start_info_bytes(&request))?;
+    put(memory.acpi.start, &tables.place(Gaddr(memory.acpi.start)))?;
     *domain.memory_map.lock() =
         entries.iter().map(|e| tenon_core::hypercall::memory::e820(e.addr, e.size, e.kind)).collect();
     log::info!(

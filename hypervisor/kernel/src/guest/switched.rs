@@ -2,15 +2,16 @@
 //! address registers. It is in the CPU's own registers from [`load`](SwitchedState::load) to
 //! [`save`](SwitchedState::save); Tenon itself is compiled without floating point and sets no breakpoints.
 
-#![allow(unsafe_code, reason = "XSAVE and debug registers")]
+#![allow(unsafe_code, reason = "XSAVE")]
 
-use core::arch::asm;
+use alloc::boxed::Box;
 use core::arch::x86_64::{_fxrstor64, _fxsave64, _xgetbv, _xrstor64, _xsave64, _xsetbv};
 
 use tenon_core::fallible::NoMemory;
+use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr1, Dr2, Dr3};
 
 use crate::cpu;
-use crate::mm::page_box::{PageBox, Pages};
+use crate::mm::pages::{self, Pages};
 
 const AREA_BYTES: usize = 3 * 4096;
 const XCR0_X87: u64 = 1;
@@ -34,7 +35,7 @@ enum Method {
 
 /// Floating point, vector and debug-address registers of one vCPU.
 pub struct SwitchedState {
-    area: PageBox<Area>,
+    area: Box<Area>,
     method: Method,
     xcr0: u64,
     dr: [u64; 4],
@@ -71,7 +72,7 @@ impl Method {
 impl SwitchedState {
     /// The state after a reset.
     pub fn new() -> Result<Self, NoMemory> {
-        let mut area = PageBox::<Area>::zeroed()?;
+        let mut area = pages::zeroed::<Area>()?;
         area.0[0..2].copy_from_slice(&FCW_RESET.to_le_bytes());
         area.0[24..28].copy_from_slice(&MXCSR_RESET.to_le_bytes());
         Ok(Self { area, method: Method::of_this_cpu(), xcr0: XCR0_X87, dr: [0; 4] })
@@ -92,10 +93,11 @@ impl SwitchedState {
                     _xsetbv(0, self.xcr0);
                 }
             }
-            let [d0, d1, d2, d3] = self.dr;
-            asm!("mov dr0, {}", "mov dr1, {}", "mov dr2, {}", "mov dr3, {}",
-                 in(reg) d0, in(reg) d1, in(reg) d2, in(reg) d3, options(nostack, nomem, preserves_flags));
         }
+        Dr0::write(self.dr[0]);
+        Dr1::write(self.dr[1]);
+        Dr2::write(self.dr[2]);
+        Dr3::write(self.dr[3]);
     }
 
     /// Takes the state out of this CPU. XCR0 too: not every CPU reports a guest's XSETBV.
@@ -111,19 +113,8 @@ impl SwitchedState {
                     _xsave64(area, mask);
                 }
             }
-            let [d0, d1, d2, d3] = &mut self.dr;
-            asm!(
-                "mov {}, dr0",
-                "mov {}, dr1",
-                "mov {}, dr2",
-                "mov {}, dr3",
-                out(reg) * d0,
-                out(reg) * d1,
-                out(reg) * d2,
-                out(reg) * d3,
-                options(nostack, nomem, preserves_flags)
-            );
         }
+        self.dr = [Dr0::read(), Dr1::read(), Dr2::read(), Dr3::read()];
     }
 
     /// The guest's XCR0. While it is loaded the CPU has the truth: not every CPU reports a guest's XSETBV.

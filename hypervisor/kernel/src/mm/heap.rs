@@ -8,9 +8,9 @@
 #![allow(unsafe_code, reason = "implements GlobalAlloc")]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ptr::{self, NonNull};
+use core::ptr;
 
-use tenon_core::frame::{Maddr, PAGE_SHIFT, PAGE_SIZE};
+use tenon_core::frame::{PAGE_SHIFT, PAGE_SIZE};
 use tenon_core::frames::Zone;
 use tenon_core::sync::Lock;
 
@@ -32,9 +32,8 @@ struct FreeObject {
     next: *mut FreeObject,
 }
 
-/// The slabs of one size that have free objects.
+/// The slabs of one size that have free objects. `shift`, as its methods take it, is log2 of that size.
 struct Class {
-    shift: u32,
     head: *mut Slab,
 }
 
@@ -46,17 +45,7 @@ struct Heap {
 }
 
 #[global_allocator]
-static HEAP: Heap = Heap {
-    classes: {
-        let mut classes = [const { Lock::new(Class { shift: 0, head: ptr::null_mut() }) }; CLASSES];
-        let mut i = 0;
-        while i < CLASSES {
-            classes[i] = Lock::new(Class { shift: MIN_SHIFT + i as u32, head: ptr::null_mut() });
-            i += 1;
-        }
-        classes
-    },
-};
+static HEAP: Heap = Heap { classes: [const { Lock::new(Class { head: ptr::null_mut() }) }; CLASSES] };
 
 /// log2 of the object that holds this layout.
 fn shift_for(layout: Layout) -> u32 {
@@ -64,14 +53,14 @@ fn shift_for(layout: Layout) -> u32 {
     size.checked_next_power_of_two().map_or(usize::BITS, usize::trailing_zeros)
 }
 
-impl Class {
-    /// log2 of the frames in a slab: the header and the rounding cost at most a seventh.
-    fn order(&self) -> u32 {
-        if self.shift >= 9 { 2 } else { 0 }
-    }
+/// log2 of the frames in a slab: the header and the rounding cost at most a seventh.
+fn slab_order(shift: u32) -> u32 {
+    if shift >= 9 { 2 } else { 0 }
+}
 
-    fn alloc(&mut self) -> *mut u8 {
-        if self.head.is_null() && !self.grow() {
+impl Class {
+    fn alloc(&mut self, shift: u32) -> *mut u8 {
+        if self.head.is_null() && !self.grow(shift) {
             return ptr::null_mut();
         }
         // SAFETY: the list holds live slabs that have at least one free object; the lock makes them ours.
@@ -89,8 +78,9 @@ impl Class {
 
     /// # Safety
     /// `object` came from [`alloc`](Self::alloc) of this class and is not used any more.
-    unsafe fn free(&mut self, object: *mut u8) {
-        let slab = object.map_addr(|at| at & !((PAGE_SIZE << self.order()) - 1)).cast::<Slab>();
+    unsafe fn free(&mut self, object: *mut u8, shift: u32) {
+        let order = slab_order(shift);
+        let slab = object.map_addr(|at| at & !((PAGE_SIZE << order) - 1)).cast::<Slab>();
         // SAFETY: an object's slab starts at the mask of its address and lives as long as the object.
         unsafe {
             let was_full = (*slab).free.is_null();
@@ -104,21 +94,22 @@ impl Class {
             let only = (*slab).next.is_null() && (*slab).prev.is_null();
             if (*slab).used == 0 && !only {
                 self.unlink(slab);
-                phys::free(direct::maddr_of(slab.cast()).frame(), self.order());
+                phys::free(direct::maddr_of(slab.cast()).frame(), order);
             }
         }
     }
 
     /// Adds a slab.
-    fn grow(&mut self) -> bool {
-        let Some(mfn) = phys::alloc(self.order(), Zone::Any) else { return false };
+    fn grow(&mut self, shift: u32) -> bool {
+        let order = slab_order(shift);
+        let Some(mfn) = phys::alloc(order, Zone::Any) else { return false };
         let base = direct::pointer(mfn.addr());
-        let size = 1usize << self.shift;
+        let size = 1usize << shift;
         let first = size_of::<Slab>().next_multiple_of(size);
         let mut free = ptr::null_mut();
         // SAFETY: the frames are ours; every object lies inside them, past the header, aligned to its size.
         unsafe {
-            for offset in (first..PAGE_SIZE << self.order()).step_by(size).rev() {
+            for offset in (first..PAGE_SIZE << order).step_by(size).rev() {
                 let object = base.add(offset).cast::<FreeObject>();
                 object.write(FreeObject { next: free });
                 free = object;
@@ -175,7 +166,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let shift = shift_for(layout);
         match self.classes.get((shift - MIN_SHIFT) as usize) {
-            Some(class) => class.lock().alloc(),
+            Some(class) => class.lock().alloc(shift),
             None => phys::alloc(run_order(shift), Zone::Any)
                 .map_or(ptr::null_mut(), |mfn| direct::pointer(mfn.addr())),
         }
@@ -183,15 +174,11 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let shift = shift_for(layout);
-        let Some(pointer) = NonNull::new(pointer) else { return };
         match self.classes.get((shift - MIN_SHIFT) as usize) {
             // SAFETY: the layout is the one it was allocated with, so the class is right.
-            Some(class) => unsafe { class.lock().free(pointer.as_ptr()) },
-            None => {
-                let at: Maddr = direct::maddr_of(pointer.as_ptr());
-                // SAFETY: the run was allocated by `alloc` with the same layout.
-                unsafe { phys::free(at.frame(), run_order(shift)) }
-            }
+            Some(class) => unsafe { class.lock().free(pointer, shift) },
+            // SAFETY: the run was allocated by `alloc` with the same layout.
+            None => unsafe { phys::free(direct::maddr_of(pointer).frame(), run_order(shift)) },
         }
     }
 }

@@ -133,35 +133,28 @@ pub fn no_execute() -> Flags {
 
 /// Maps all memory of `map` into the direct map, the image's constant parts read-only.
 fn map_direct(tables: &mut OffsetPageTable<'static>, map: &MemoryMap) -> Result<(), MapError> {
-    let constant = |access: Access| access != Access::Write;
     let parts = image::parts().map(|(r, a)| (image::maddr(r.start).0..image::maddr(r.end).0, a));
-    // Neighbouring ranges of different kinds share large pages, so they are joined first.
-    let mut run: Option<Range<u64>> = None;
-    let mut place = |run: Range<u64>| {
+    let mut ranges = map
+        .ranges()
+        .iter()
+        .filter(|range| !matches!(range.kind, Kind::Reserved | Kind::Unusable))
+        .map(|range| range.start.0 / PAGE * PAGE..range.end.0.next_multiple_of(PAGE))
+        .peekable();
+    while let Some(mut run) = ranges.next() {
+        // Neighbouring ranges of different kinds share large pages, so they are mapped as one.
+        while let Some(next) = ranges.next_if(|next| next.start <= run.end) {
+            run.end = run.end.max(next.end);
+        }
         let mut at = run.start;
         for (part, access) in parts.iter().filter(|(part, _)| part.start < run.end && part.end > run.start) {
             map_direct_run(tables, at..part.start.max(at), Flags::WRITABLE)?;
-            let flags = if constant(*access) { Flags::empty() } else { Flags::WRITABLE };
+            let flags = if *access == Access::Write { Flags::WRITABLE } else { Flags::empty() };
             map_direct_run(tables, part.start.max(at)..part.end, flags)?;
             at = part.end;
         }
-        map_direct_run(tables, at..run.end.max(at), Flags::WRITABLE)
-    };
-    for range in map.ranges() {
-        if matches!(range.kind, Kind::Reserved | Kind::Unusable) {
-            continue;
-        }
-        let (start, end) = (range.start.0 / PAGE * PAGE, range.end.0.next_multiple_of(PAGE));
-        run = match run {
-            Some(open) if start <= open.end => Some(open.start..end.max(open.end)),
-            Some(done) => {
-                place(done)?;
-                Some(start..end)
-            }
-            None => Some(start..end),
-        };
+        map_direct_run(tables, at..run.end.max(at), Flags::WRITABLE)?;
     }
-    run.map_or(Ok(()), place)
+    Ok(())
 }
 
 fn map_direct_run(

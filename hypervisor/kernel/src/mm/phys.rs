@@ -32,7 +32,10 @@ pub fn init_early(map: &MemoryMap) {
 pub fn alloc(order: u32, zone: Zone) -> Option<Mfn> {
     match TABLE.get() {
         Some(table) => table.alloc_hypervisor(order, zone).ok(),
-        None if order <= MAX_ORDER => alloc_early((PAGE_SIZE as u64) << order, EARLY_END).map(Maddr::frame),
+        None if order <= MAX_ORDER => {
+            let len = (PAGE_SIZE as u64) << order;
+            alloc_early(len, len, EARLY_END).map(Maddr::frame)
+        }
         None => None,
     }
 }
@@ -60,37 +63,15 @@ pub unsafe fn free(mfn: Mfn, order: u32) {
     }
 }
 
-/// Gives a range of RAM that was in use during the boot (a module, the loader's data) to the allocator.
-///
-/// # Safety
-/// The range is RAM in whole pages, is on nobody's list, and nobody uses it any more.
-pub unsafe fn release(range: core::ops::Range<Mfn>) {
-    if let Some(table) = TABLE.get() {
-        table.add_free(range.start, range.end.0.saturating_sub(range.start.0));
-    }
-}
-
-/// Gives one page below 1 MiB, which [`init_table`] left out, to the allocator.
-///
-/// A page that is not RAM or not unused any more must not be named; the firmware's map says what is RAM, and once all
-/// CPUs are up nothing of Tenon's but the trampoline lies there.
-pub fn release_low(page: Mfn) {
-    if let Some(table) = TABLE.get()
-        && page.0 < 0x100
-    {
-        table.add_free(page, 1);
-    }
-}
-
 /// The table of all frames, once [`init_table`] has run.
 pub fn table() -> Option<&'static FrameTable> {
     TABLE.get()
 }
 
-fn alloc_early(len: u64, end: u64) -> Option<Maddr> {
+fn alloc_early(len: u64, align: u64, end: u64) -> Option<Maddr> {
     let mut early = EARLY.lock();
     let map = early.as_mut()?;
-    let at = map.find_highest(len, len.next_power_of_two(), 0..end)?;
+    let at = map.find_highest(len, align, 0..end)?;
     map.insert(Range::new(at.0, len, Kind::Hypervisor)).ok()?;
     Some(at)
 }
@@ -105,15 +86,7 @@ pub fn init_table() -> Result<MemoryMap, &'static str> {
     let frames = end.0.div_ceil(PAGE_SIZE as u64) as usize;
     let bytes = (frames * size_of::<FrameSlot>()).next_multiple_of(PAGE_SIZE);
     // The direct map covers all RAM by now. No need for natural alignment: this is one block for good.
-    let at = {
-        let mut early = EARLY.lock();
-        let map = early.as_mut().ok_or("the memory map is not known")?;
-        let at = map
-            .find_highest(bytes as u64, PAGE_SIZE as u64, 0..u64::MAX)
-            .ok_or("no room for the frame table")?;
-        map.insert(Range::new(at.0, bytes as u64, Kind::Hypervisor)).map_err(|_| "memory map full")?;
-        at
-    };
+    let at = alloc_early(bytes as u64, PAGE_SIZE as u64, u64::MAX).ok_or("no room for the frame table")?;
     let pointer = direct::pointer(at);
     // SAFETY: just allocated, mapped, page-aligned; zero is a valid slot (reserved).
     let slots: &'static [FrameSlot] = unsafe {

@@ -3,6 +3,8 @@
 //! A vCPU takes a fresh id whenever its translations must be forgotten; only when the CPU has given out all of them
 //! is its whole TLB flushed, and a new generation begins. So no flush is on the common path.
 
+use super::vmcb::TlbControl;
+
 /// An id as a vCPU remembers it. Stale on another CPU or in another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asid {
@@ -21,13 +23,6 @@ pub struct Asids {
     end: u32,
 }
 
-/// What an entry must do besides using the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flush {
-    None,
-    All,
-}
-
 impl Asids {
     /// Id 0 is the host's.
     pub const fn new(cpu: u32, count: u32) -> Self {
@@ -39,13 +34,13 @@ impl Asids {
         asid.cpu == self.cpu && asid.generation == self.generation
     }
 
-    /// An id under which the TLB holds nothing.
-    pub fn fresh(&mut self) -> (Asid, Flush) {
-        let mut flush = Flush::None;
+    /// An id under which the TLB holds nothing once the entry has flushed what it is told to.
+    pub fn fresh(&mut self) -> (Asid, TlbControl) {
+        let mut flush = TlbControl::Keep;
         if self.next >= self.end {
             self.generation += 1;
             self.next = 1;
-            flush = Flush::All;
+            flush = TlbControl::FlushAll;
         }
         let asid = Asid { cpu: self.cpu, generation: self.generation, id: self.next };
         self.next += 1;

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "turns SVM on")]
 
+use alloc::boxed::Box;
 use core::arch::asm;
 
 use spin::{Mutex, Once};
@@ -14,7 +15,7 @@ use tenon_core::frame::Maddr;
 use super::asid::Asids;
 use super::vmcb::Vmcb;
 use crate::cpu::{self, msr};
-use crate::mm::page_box::{PageBox, Pages};
+use crate::mm::pages::{self, Pages};
 use tenon_core::machine::MAX_CPUS;
 
 const EFER: u32 = 0xc000_0080;
@@ -23,23 +24,12 @@ const VM_CR: u32 = 0xc001_0114;
 const VM_CR_SVMDIS: u64 = 1 << 4;
 const VM_HSAVE_PA: u32 = 0xc001_0117;
 
-type HostSave = Pages<4096>;
-
 /// What a CPU needs to run guests.
 pub struct SvmCpu {
-    /// VMRUN saves the host here. Held for its address.
-    _host_save: PageBox<HostSave>,
-    /// The VMSAVE state of the host.
-    host_vmcb: PageBox<Vmcb>,
+    /// Where VMLOAD finds the host's state.
+    pub host_vmcb: Maddr,
     /// Only ever locked by its own CPU.
     pub asids: Mutex<Asids>,
-}
-
-impl SvmCpu {
-    /// Where VMLOAD finds the host's state.
-    pub fn host_vmcb(&self) -> Maddr {
-        self.host_vmcb.maddr()
-    }
 }
 
 static CPUS: [Once<SvmCpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
@@ -85,20 +75,16 @@ pub fn probe() -> Result<u32, Unusable> {
 pub fn enable() -> Result<(), Unusable> {
     let asids = probe()?;
     let this = cpu::this().id;
-    let host_save = PageBox::<HostSave>::zeroed()?;
-    let host_vmcb = PageBox::<Vmcb>::zeroed()?;
-    // SAFETY: SVM exists and is not locked. The host-save page is owned by the static below for ever, so the CPU may
-    // write to it at any time. VMSAVE only writes to the page it is given.
+    let host_save = pages::maddr(Box::leak(pages::zeroed::<Pages<4096>>()?));
+    let host_vmcb = pages::maddr(Box::leak(pages::zeroed::<Vmcb>()?));
+    // SAFETY: SVM exists and is not locked. The host-save page is leaked to the CPU, which writes to it at each VMRUN.
+    // VMSAVE only writes to the page it is given, which is leaked too.
     unsafe {
         msr::write(EFER, msr::read(EFER) | EFER_SVME);
-        msr::write(VM_HSAVE_PA, host_save.maddr().0);
-        asm!("vmsave rax", in("rax") host_vmcb.maddr().0, options(nostack, preserves_flags));
+        msr::write(VM_HSAVE_PA, host_save.0);
+        asm!("vmsave rax", in("rax") host_vmcb.0, options(nostack, preserves_flags));
     }
-    CPUS[this.index()].call_once(|| SvmCpu {
-        _host_save: host_save,
-        host_vmcb,
-        asids: Mutex::new(Asids::new(this.0, asids)),
-    });
+    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids: Mutex::new(Asids::new(this.0, asids)) });
     Ok(())
 }
 

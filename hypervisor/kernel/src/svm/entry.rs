@@ -14,7 +14,7 @@ use tenon_core::frame::Maddr;
 use tenon_core::guest_cpu::{Gpr, Gprs};
 
 use super::vmcb::Vmcb;
-use crate::mm::page_box::PageBox;
+use crate::mm::pages;
 
 global_asm!(
     ".pushsection .text.svm_enter, \"ax\"",
@@ -85,7 +85,7 @@ unsafe extern "C" {
 /// Runs the guest until its next exit.
 ///
 /// `host_vmcb` holds this CPU's own VMSAVE state.
-pub fn enter(vmcb: &mut PageBox<Vmcb>, host_vmcb: Maddr, gprs: &mut Gprs) {
+pub fn enter(vmcb: &mut Vmcb, host_vmcb: Maddr, gprs: &mut Gprs) {
     let save = &mut vmcb.save;
     save.rax = gprs.get(Gpr::Rax);
     save.rsp = gprs.get(Gpr::Rsp);
@@ -95,7 +95,7 @@ pub fn enter(vmcb: &mut PageBox<Vmcb>, host_vmcb: Maddr, gprs: &mut Gprs) {
     // VMCB is exclusively borrowed and confines the guest: nested paging is on with a p2m that maps no frame of
     // Tenon's private memory, the permission maps cover its ports and MSRs, and `SvmVcpu` only ever writes states
     // that keep those intercepts. The assembly keeps the C ABI's callee-saved registers and the stack.
-    unsafe { svm_enter(vmcb.maddr(), host_vmcb, gprs) };
+    unsafe { svm_enter(pages::maddr(vmcb), host_vmcb, gprs) };
     let save = &vmcb.save;
     gprs.set(Gpr::Rax, save.rax);
     gprs.set(Gpr::Rsp, save.rsp);

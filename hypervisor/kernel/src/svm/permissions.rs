@@ -3,22 +3,28 @@
 //! Shared by all vCPUs and never changed after boot: one MSR map, and two I/O maps, of which one allows nothing
 //! and the other is for domain 0, which owns the machine's devices.
 
+use alloc::boxed::Box;
+
 use spin::Once;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
 
-use crate::mm::page_box::{PageBox, Pages};
+use crate::mm::pages::{self, Pages};
 
 const IOPM_BYTES: usize = 3 * 4096;
 const MSRPM_BYTES: usize = 2 * 4096;
 
-type IoMap = Pages<IOPM_BYTES>;
-type MsrMap = Pages<MSRPM_BYTES>;
+/// Read without an exit, but not written.
+const TSC: u32 = 0x10;
 
-struct Maps {
-    no_ports: PageBox<IoMap>,
-    hardware_ports: PageBox<IoMap>,
-    msrs: PageBox<MsrMap>,
+/// The maps' addresses. The maps themselves are leaked.
+pub struct Maps {
+    /// The I/O map that allows no port.
+    pub no_ports: Maddr,
+    /// Domain 0's I/O map.
+    pub hardware_ports: Maddr,
+    /// The MSR map.
+    pub msrs: Maddr,
 }
 
 static MAPS: Once<Maps> = Once::new();
@@ -36,7 +42,7 @@ const SWITCHED_MSRS: [u32; 12] = [
     0xc000_0100, // FS_BASE
     0xc000_0101, // GS_BASE
     0xc000_0102, // KERNEL_GS_BASE
-    0x10,        // TSC: reads only, see `init`
+    TSC,
 ];
 
 /// Ports that the platform virtualizes or keeps even from domain 0.
@@ -49,55 +55,39 @@ const VIRTUAL_PORTS: [core::ops::RangeInclusive<u16>; 6] = [
     0xcf8..=0xcff, // PCI configuration
 ];
 
-/// Builds the maps, once, at boot. `console_port` is the serial port that Tenon uses itself.
+/// Builds the maps, once, at boot. `console_ports` are the serial ports that Tenon uses itself.
 pub fn init(console_ports: &[u16]) -> Result<(), NoMemory> {
-    let mut no_ports = PageBox::<IoMap>::zeroed()?;
+    let no_ports = Box::leak(pages::zeroed::<Pages<IOPM_BYTES>>()?);
     no_ports.0.fill(0xff);
 
-    let mut hardware_ports = PageBox::<IoMap>::zeroed()?;
+    let hardware_ports = Box::leak(pages::zeroed::<Pages<IOPM_BYTES>>()?);
     let mut deny = |port: u16| hardware_ports.0[usize::from(port / 8)] |= 1 << (port % 8);
     VIRTUAL_PORTS.into_iter().flatten().for_each(&mut deny);
     console_ports.iter().flat_map(|&base| base..base.saturating_add(8)).for_each(&mut deny);
 
-    let mut msrs = PageBox::<MsrMap>::zeroed()?;
+    let msrs = Box::leak(pages::zeroed::<Pages<MSRPM_BYTES>>()?);
     msrs.0.fill(0xff);
     for msr in SWITCHED_MSRS {
-        let (read, write) = (true, msr != 0x10);
-        allow(&mut msrs, msr, read, write);
+        let (byte, shift) = msr_bits(msr);
+        let unneeded = if msr == TSC { 0b01 } else { 0b11 };
+        msrs.0[byte] &= !(unneeded << shift);
     }
-    MAPS.call_once(|| Maps { no_ports, hardware_ports, msrs });
+    MAPS.call_once(|| Maps {
+        no_ports: pages::maddr(no_ports),
+        hardware_ports: pages::maddr(hardware_ports),
+        msrs: pages::maddr(msrs),
+    });
     Ok(())
 }
 
-/// Takes away the intercepts of an MSR. Three ranges of 8 Ki MSRs, two bits each: read, write.
-fn allow(map: &mut MsrMap, msr: u32, read: bool, write: bool) {
-    let (base, first) = match msr {
-        0..0x2000 => (0, 0),
-        0xc000_0000..0xc000_2000 => (0x800, 0xc000_0000),
-        0xc001_0000..0xc001_2000 => (0x1000, 0xc001_0000),
-        _ => return,
-    };
-    let bit = (msr - first) as usize * 2;
-    let byte = &mut map.0[base + bit / 8];
-    if read {
-        *byte &= !(1 << (bit % 8));
-    }
-    if write {
-        *byte &= !(2 << (bit % 8));
-    }
+/// Where an MSR has its two bits: for reads, and above it for writes. There are 2 KiB for each range of 8 Ki MSRs; those
+/// of the third range are not asked for.
+fn msr_bits(msr: u32) -> (usize, u32) {
+    let range = if msr < 0xc000_0000 { 0 } else { 0x800 };
+    (range + (msr % 0x2000 / 4) as usize, msr % 4 * 2)
 }
 
-/// The MSR map. `None` before [`init`].
-pub fn msr_map() -> Option<Maddr> {
-    Some(MAPS.get()?.msrs.maddr())
-}
-
-/// The I/O map that allows no port.
-pub fn no_ports() -> Option<Maddr> {
-    Some(MAPS.get()?.no_ports.maddr())
-}
-
-/// Domain 0's I/O map.
-pub fn hardware_ports() -> Option<Maddr> {
-    Some(MAPS.get()?.hardware_ports.maddr())
+/// The maps, once [`init`] has built them.
+pub fn maps() -> Option<&'static Maps> {
+    MAPS.get()
 }

@@ -1,20 +1,22 @@
 //! A vCPU on AMD-V.
 
+use alloc::boxed::Box;
+
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Mfn;
 use tenon_core::guest_cpu::{
     ControlRegs, CpuMode, DescriptorTable, Event, Exit, Gprs, GuestCpu, Segment, Segments, SystemState,
 };
 
-use super::asid::{Asid, Flush};
+use super::asid::Asid;
 use super::vmcb::{
     EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_INTERRUPT, EVENT_NMI, EVENT_SOFTWARE, EVENT_TYPE_MASK,
-    EVENT_VALID, EVENT_VECTOR_MASK, Intercepts1, Intercepts2, TLB_FLUSH_ALL, TLB_KEEP, V_IGN_TPR,
-    V_INTR_MASKING, V_INTR_PRIORITY, V_INTR_VECTOR_SHIFT, V_IRQ, Vmcb,
+    EVENT_VALID, EVENT_VECTOR_MASK, Intercepts1, Intercepts2, TlbControl, V_IGN_TPR, V_INTR_MASKING,
+    V_INTR_PRIORITY, V_INTR_VECTOR_SHIFT, V_IRQ, Vmcb,
 };
 use super::{cpu, entry, exits, permissions};
 use crate::guest::SwitchedState;
-use crate::mm::page_box::PageBox;
+use crate::mm::pages;
 
 /// The vectors below are exceptions.
 const FIRST_INTERRUPT: u64 = 32;
@@ -28,7 +30,7 @@ const CS_D: u16 = 1 << 10;
 
 /// The state of one vCPU on AMD-V.
 pub struct SvmVcpu {
-    vmcb: PageBox<Vmcb>,
+    vmcb: Box<Vmcb>,
     gprs: Gprs,
     switched: SwitchedState,
     asid: Option<Asid>,
@@ -42,26 +44,16 @@ pub struct SvmVcpu {
 impl SvmVcpu {
     /// A vCPU in the state after INIT, with no ports and no nested page table yet.
     pub fn new() -> Result<Self, NoMemory> {
-        let mut vmcb = PageBox::<Vmcb>::zeroed()?;
+        let mut vmcb = pages::zeroed::<Vmcb>()?;
         let control = &mut vmcb.control;
         control.intercept_cr = exits::INTERCEPTED_CONTROL_REGISTERS;
         control.intercept_exceptions = exits::INTERCEPTED_EXCEPTIONS;
-        control.intercepts1 = Intercepts1::INTR
-            | Intercepts1::NMI
-            | Intercepts1::SMI
-            | Intercepts1::INIT
-            | Intercepts1::RDPMC
-            | Intercepts1::CPUID
-            | Intercepts1::INVD
-            | Intercepts1::HLT
-            | Intercepts1::INVLPGA
-            | Intercepts1::IOIO
-            | Intercepts1::MSR
-            | Intercepts1::TASK_SWITCH
-            | Intercepts1::SHUTDOWN;
+        // The other two come and go with what waits to be injected.
+        control.intercepts1 = Intercepts1::all() - Intercepts1::VINTR - Intercepts1::IRET;
         control.intercepts2 = Intercepts2::all();
-        control.iopm_base = permissions::no_ports().ok_or(NoMemory)?.0;
-        control.msrpm_base = permissions::msr_map().ok_or(NoMemory)?.0;
+        let maps = permissions::maps().ok_or(NoMemory)?;
+        control.iopm_base = maps.no_ports.0;
+        control.msrpm_base = maps.msrs.0;
         control.v_intr = V_INTR_MASKING;
         control.np_enable = 1;
         let mut vcpu = Self {
@@ -83,14 +75,12 @@ impl SvmVcpu {
     fn tag(&mut self, cpu: &cpu::SvmCpu) {
         let mut asids = cpu.asids.lock();
         let control = &mut self.vmcb.control;
-        control.tlb_control = TLB_KEEP;
+        control.tlb_control = TlbControl::Keep;
         if self.asid.is_some_and(|asid| asids.is_current(&asid)) {
             return;
         }
         let (asid, flush) = asids.fresh();
-        if flush == Flush::All {
-            control.tlb_control = TLB_FLUSH_ALL;
-        }
+        control.tlb_control = flush;
         control.asid = asid.id;
         self.asid = Some(asid);
     }
@@ -176,7 +166,7 @@ impl GuestCpu for SvmVcpu {
         let Some(cpu) = cpu::this() else { return Exit::InvalidState(0) };
         self.tag(cpu);
         self.offer_interrupt();
-        entry::enter(&mut self.vmcb, cpu.host_vmcb(), &mut self.gprs);
+        entry::enter(&mut self.vmcb, cpu.host_vmcb, &mut self.gprs);
         self.withdraw_interrupt();
         self.keep_interrupted_event();
         if self.vmcb.control.exit_code == exits::IRET {
@@ -357,8 +347,8 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn allow_hardware_ports(&mut self) {
-        if let Some(map) = permissions::hardware_ports() {
-            self.vmcb.control.iopm_base = map.0;
+        if let Some(maps) = permissions::maps() {
+            self.vmcb.control.iopm_base = maps.hardware_ports.0;
         }
     }
 }

@@ -10,7 +10,7 @@ use core::mem::offset_of;
 
 use tenon_core::guest_cpu::{EntryMsrs, Segment};
 
-use crate::mm::page_box::ZeroValid;
+use crate::mm::pages::PageAligned;
 
 bitflags::bitflags! {
     /// Intercepts of the third vector (offset 0xc).
@@ -60,9 +60,13 @@ pub const V_IGN_TPR: u64 = 1 << 20;
 pub const V_INTR_MASKING: u64 = 1 << 24;
 pub const V_INTR_VECTOR_SHIFT: u32 = 32;
 
-/// TLB_CONTROL: flush nothing, or the whole TLB.
-pub const TLB_KEEP: u8 = 0;
-pub const TLB_FLUSH_ALL: u8 = 1;
+/// TLB_CONTROL: what an entry flushes.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub enum TlbControl {
+    Keep = 0,
+    FlushAll = 1,
+}
 
 /// EVENTINJ and EXITINTINFO.
 pub const EVENT_VALID: u64 = 1 << 31;
@@ -90,7 +94,7 @@ pub struct Control {
     pub msrpm_base: u64,
     pub tsc_offset: u64,
     pub asid: u32,
-    pub tlb_control: u8,
+    pub tlb_control: TlbControl,
     _reserved2: [u8; 3],
     pub v_intr: u64,
     pub interrupt_shadow: u64,
@@ -154,8 +158,8 @@ pub struct Vmcb {
     pub save: Save,
 }
 
-// SAFETY: integers and flag words throughout; the alignment is a page's.
-unsafe impl ZeroValid for Vmcb {}
+// SAFETY: integers and flag words throughout, and zero is [`TlbControl::Keep`]; the size and the alignment are a page's.
+unsafe impl PageAligned for Vmcb {}
 
 const _: () = {
     assert!(size_of::<Vmcb>() == 4096);
