@@ -110,13 +110,8 @@ impl Acpi {
 
     /// The line and its mode of an ISA interrupt.
     pub fn isa_line(&self, irq: u8) -> SourceOverride {
-        let wired = self.overrides.iter().find(|o| o.irq == irq).copied();
-        wired.unwrap_or(SourceOverride {
-            irq,
-            gsi: u32::from(irq),
-            polarity: Polarity::High,
-            trigger: Trigger::Edge,
-        })
+        let usual = SourceOverride { irq, gsi: irq.into(), polarity: Polarity::High, trigger: Trigger::Edge };
+        self.overrides.iter().find(|wired| wired.irq == irq).copied().unwrap_or(usual)
     }
 
     /// The sleep types that switch the machine off.

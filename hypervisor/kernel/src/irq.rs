@@ -10,10 +10,9 @@ use tenon_core::sync::RwLock;
 use x86_64::instructions::interrupts;
 
 use crate::apic::local;
-use crate::cpu::interrupt::Frame;
 
 /// What is called when a vector arrives. The end-of-interrupt follows when it returns.
-pub type Handler = fn(Vector, &Frame);
+pub type Handler = fn(Vector);
 
 /// The local APIC timer.
 pub const TIMER: Vector = Vector(0xf0);
@@ -73,13 +72,13 @@ pub fn wait() {
 }
 
 /// Calls the handler of an interrupt that arrived.
-pub fn dispatch(vector: Vector, frame: &Frame) {
+pub fn dispatch(vector: Vector) {
     if vector == SPURIOUS || usize::from(vector.0) < FIRST {
         return;
     }
     let handler = HANDLERS.read()[usize::from(vector.0)];
     match handler {
-        Some(handler) => handler(vector, frame),
+        Some(handler) => handler(vector),
         None => log::debug!("{vector} arrived with nobody to take it"),
     }
     local::end_of_interrupt();

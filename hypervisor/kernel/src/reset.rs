@@ -3,11 +3,13 @@
 
 use tenon_core::acpi::{AddressSpace, GenericAddress};
 use tenon_core::frame::Maddr;
+use tenon_core::vpci::Size;
 use x86_64::VirtAddr;
 use x86_64::structures::DescriptorTablePointer;
 
 use crate::acpi::acpi;
-use crate::cpu::port::{Port, Width};
+use crate::cpu::port::Port;
+use crate::mm::mmio::Mmio;
 use crate::mm::vmap::{self, Caching};
 
 const KEYBOARD: Port = Port(0x64);
@@ -30,15 +32,15 @@ pub fn reboot() -> ! {
     }
     // SAFETY: the machine ends here; the chipset resets on the rising edge of bit 2.
     unsafe {
-        PCI_RESET.write(Width::Byte, 0x02);
-        PCI_RESET.write(Width::Byte, 0x06);
+        PCI_RESET.write(Size::Byte, 0x02);
+        PCI_RESET.write(Size::Byte, 0x06);
         pause();
         for _ in 0..PATIENCE {
-            if KEYBOARD.read(Width::Byte) & KEYBOARD_BUSY == 0 {
+            if KEYBOARD.read(Size::Byte) & KEYBOARD_BUSY == 0 {
                 break;
             }
         }
-        KEYBOARD.write(Width::Byte, KEYBOARD_RESET);
+        KEYBOARD.write(Size::Byte, KEYBOARD_RESET);
         pause();
         // Without an IDT, the breakpoint is a triple fault.
         x86_64::instructions::tables::lidt(&DescriptorTablePointer { limit: 0, base: VirtAddr::zero() });
@@ -76,47 +78,40 @@ pub fn power_off(sleep_type_a: u8, sleep_type_b: u8) -> PowerOffError {
     PowerOffError::StillOn
 }
 
-fn width(register: GenericAddress) -> Width {
+fn size(register: GenericAddress) -> Size {
     match register.bit_width {
-        0..=8 => Width::Byte,
-        9..=16 => Width::Word,
-        _ => Width::Dword,
+        0..=8 => Size::Byte,
+        9..=16 => Size::Word,
+        _ => Size::Dword,
     }
+}
+
+fn memory(register: GenericAddress) -> Option<Mmio> {
+    // SAFETY: a register that the FADT names for what it is used for here.
+    unsafe { vmap::map_device(Maddr(register.address), 4, Caching::Uncached) }.ok()
 }
 
 /// Reads a register of the fixed hardware; zero where it cannot be reached.
 fn read(register: GenericAddress) -> u32 {
     match (register.space, u16::try_from(register.address)) {
-        // SAFETY: a register that the FADT names for this.
-        (AddressSpace::Io, Ok(port)) => unsafe { Port(port).read(width(register)) },
-        // SAFETY: as above.
-        (AddressSpace::Memory, _) => unsafe {
-            vmap::map_device(Maddr(register.address), 4, Caching::Uncached).map_or(0, |memory| {
-                match width(register) {
-                    Width::Byte => memory.read8(0).into(),
-                    Width::Word => memory.read16(0).into(),
-                    Width::Dword => memory.read32(0),
-                }
-            })
-        },
+        // SAFETY: as in `memory`.
+        (AddressSpace::Io, Ok(port)) => unsafe { Port(port).read(size(register)) },
+        (AddressSpace::Memory, _) => {
+            memory(register).map_or(0, |memory| memory.read(0, size(register).bytes().into()) as u32)
+        }
         _ => 0,
     }
 }
 
 fn write(register: GenericAddress, value: u32) {
     match (register.space, u16::try_from(register.address)) {
-        // SAFETY: a register that the FADT names for this; the caller wants what it does.
-        (AddressSpace::Io, Ok(port)) => unsafe { Port(port).write(width(register), value) },
-        // SAFETY: as above.
-        (AddressSpace::Memory, _) => unsafe {
-            if let Ok(memory) = vmap::map_device(Maddr(register.address), 4, Caching::Uncached) {
-                match width(register) {
-                    Width::Byte => memory.write8(0, value as u8),
-                    Width::Word => memory.write16(0, value as u16),
-                    Width::Dword => memory.write32(0, value),
-                }
+        // SAFETY: as in `memory`; the caller wants what it does.
+        (AddressSpace::Io, Ok(port)) => unsafe { Port(port).write(size(register), value) },
+        (AddressSpace::Memory, _) => {
+            if let Some(memory) = memory(register) {
+                memory.write(0, size(register).bytes().into(), value.into());
             }
-        },
+        }
         _ => {}
     }
 }
@@ -124,6 +119,6 @@ fn write(register: GenericAddress, value: u32) {
 fn pause() {
     for _ in 0..PATIENCE {
         // SAFETY: reading the keyboard controller's status changes nothing.
-        let _ = unsafe { KEYBOARD.read(Width::Byte) };
+        let _ = unsafe { KEYBOARD.read(Size::Byte) };
     }
 }

@@ -55,7 +55,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
         .collect();
     let hv = host::init(info.command_line, map.leak(), pool(info.options.isolcpus))
         .map_err(|missing| Box::new(missing) as Box<dyn core::fmt::Display>)?;
-    irq::register(irq::TIMER, |_, _| {
+    irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor() {
             hv.sched.timer();
         }

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use spin::Once;
-use tenon_core::acpi::{IoApic as Listed, Polarity, Trigger};
+use tenon_core::acpi::IoApic as Listed;
+use tenon_core::acpi::{Polarity, Trigger};
 use tenon_core::ids::Vector;
 use tenon_core::sync::Lock;
 
@@ -158,7 +159,6 @@ pub fn set_masked(gsi: u32, masked: bool) -> Result<(), NoSuchLine> {
     let registers = apic.registers.lock();
     let index = INDEX_REDIRECTION + 2 * line;
     let entry = registers.read(index);
-    let wanted = if masked { entry | MASKED as u32 } else { entry & !(MASKED as u32) };
-    registers.write(index, wanted);
+    registers.write(index, if masked { entry | MASKED as u32 } else { entry & !(MASKED as u32) });
     Ok(())
 }

@@ -5,22 +5,24 @@ use spin::Once;
 use tenon_core::frame::Maddr;
 use tenon_core::ids::Vector;
 use tenon_core::options::Options;
+use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
-use crate::cpu::{features, msr};
+use crate::cpu::features;
 use crate::irq;
 use crate::mm::mmio::Mmio;
 use crate::mm::paging::MapError;
 use crate::mm::vmap::{self, Caching};
 
-const APIC_BASE: u32 = 0x1b;
-const BASE_ENABLE: u64 = 1 << 11;
-const BASE_X2APIC: u64 = 1 << 10;
-const BASE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-const X2APIC_FIRST: u32 = 0x800;
-
 /// A register, by its offset in memory.
 #[derive(Clone, Copy)]
 struct Register(u16);
+
+impl Register {
+    /// Where the x2APIC has it.
+    fn msr(self) -> Msr {
+        Msr::new(0x800 + u32::from(self.0 >> 4))
+    }
+}
 
 const ID: Register = Register(0x20);
 const TASK_PRIORITY: Register = Register(0x80);
@@ -65,7 +67,7 @@ fn access() -> &'static Access {
 fn read(register: Register) -> u32 {
     match access() {
         // SAFETY: an x2APIC register that exists.
-        Access::Msr => unsafe { msr::read(X2APIC_FIRST + u32::from(register.0 >> 4)) as u32 },
+        Access::Msr => unsafe { register.msr().read() as u32 },
         Access::Memory(memory) => memory.read32(usize::from(register.0)),
     }
 }
@@ -73,7 +75,7 @@ fn read(register: Register) -> u32 {
 fn write(register: Register, value: u32) {
     match access() {
         // SAFETY: an x2APIC register that exists; callers write values that it takes.
-        Access::Msr => unsafe { msr::write(X2APIC_FIRST + u32::from(register.0 >> 4), u64::from(value)) },
+        Access::Msr => unsafe { register.msr().write(value.into()) },
         Access::Memory(memory) => memory.write32(usize::from(register.0), value),
     }
 }
@@ -83,20 +85,19 @@ fn write(register: Register, value: u32) {
 /// # Errors
 /// [`MapError`], where the registers cannot be mapped.
 pub fn init(options: &Options<'_>, address: Option<Maddr>) -> Result<(), MapError> {
-    // SAFETY: every CPU with long mode has the register.
-    let base = unsafe { msr::read(APIC_BASE) };
+    let (frame, flags) = ApicBase::read();
     // Firmware that chose x2APIC had a reason (ids past 254); there is no simple way back anyway.
-    let x2apic = base & BASE_X2APIC != 0 || features().x2apic && options.x2apic;
+    let x2apic = flags.contains(ApicBaseFlags::X2APIC_ENABLE) || features().x2apic && options.x2apic;
     let access = if x2apic {
         Access::Msr
     } else {
-        let address = address.unwrap_or(Maddr(base & BASE_ADDRESS));
+        let address = address.unwrap_or(Maddr(frame.start_address().as_u64()));
         // SAFETY: the local APIC's registers, by the ACPI tables or the CPU itself.
         Access::Memory(unsafe { vmap::map_device(address, 4096, Caching::Uncached) }?)
     };
     ACCESS.call_once(|| access);
     enable();
-    irq::register(irq::APIC_ERROR, |_, _| {
+    irq::register(irq::APIC_ERROR, |_| {
         write(ERROR_STATUS, 0);
         log::warn!("local APIC error {:#x}", read(ERROR_STATUS));
     });
@@ -112,10 +113,10 @@ pub fn is_x2apic() -> bool {
 fn enable() {
     // SAFETY: enabling, and choosing the mode that `init` decided on; enable first, as the manual wants it.
     unsafe {
-        let base = msr::read(APIC_BASE) | BASE_ENABLE;
-        msr::write(APIC_BASE, base);
+        let (frame, flags) = ApicBase::read();
+        ApicBase::write(frame, flags | ApicBaseFlags::LAPIC_ENABLE);
         if is_x2apic() {
-            msr::write(APIC_BASE, base | BASE_X2APIC);
+            ApicBase::write(frame, flags | ApicBaseFlags::LAPIC_ENABLE | ApicBaseFlags::X2APIC_ENABLE);
         }
     }
 }
@@ -161,10 +162,7 @@ fn command(destination: u32, low: u32) {
         // this WRMSR does not wait for them.
         Access::Msr => unsafe {
             core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags));
-            msr::write(
-                X2APIC_FIRST + u32::from(COMMAND.0 >> 4),
-                u64::from(destination) << 32 | u64::from(low),
-            );
+            COMMAND.msr().write(u64::from(destination) << 32 | u64::from(low));
         },
         Access::Memory(_) => {
             write(COMMAND_HIGH, destination << 24);

@@ -182,7 +182,7 @@ pub fn enable_input_interrupts() {
     let mut result = Ok(());
     for port in CONSOLE.lock().serial.iter_mut().flatten() {
         // Not logged from here: the lock is held.
-        result = result.and(port.enable_interrupts(|_, _| received()));
+        result = result.and(port.enable_interrupts(|_| received()));
     }
     if let Err(error) = result {
         log::warn!("console input is polled only: {error}");

@@ -1,6 +1,7 @@
 //! A serial port as an output and an input.
 #![allow(unsafe_code, reason = "owns a serial port's I/O ports")]
 
+use tenon_core::acpi::SourceOverride;
 use tenon_core::options::{self, SerialConfig};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::{IER, Parity, WordLength};
@@ -86,16 +87,9 @@ impl Serial {
     /// # Errors
     /// [`NoSuchLine`]; a lack of vectors shows as that too.
     pub fn enable_interrupts(&mut self, handler: irq::Handler) -> Result<(), NoSuchLine> {
-        let line = acpi().isa_line(self.irq);
-        let vector = irq::allocate(handler).ok_or(NoSuchLine(line.gsi))?;
-        let route = Route {
-            vector,
-            apic_id: local::id() as u8,
-            trigger: line.trigger,
-            polarity: line.polarity,
-            masked: false,
-        };
-        io::route(line.gsi, route)?;
+        let SourceOverride { gsi, trigger, polarity, .. } = acpi().isa_line(self.irq);
+        let vector = irq::allocate(handler).ok_or(NoSuchLine(gsi))?;
+        io::route(gsi, Route { vector, apic_id: local::id() as u8, trigger, polarity, masked: false })?;
         self.uart.enable_interrupts(IER::DATA_READY);
         Ok(())
     }

@@ -88,7 +88,7 @@ fn fixups() -> &'static [Fixup] {
 extern "C" fn interrupt_entry(frame: &mut Frame) {
     match frame.vector as u8 {
         NMI => panic::nmi(frame),
-        vector if vector >= FIRST_INTERRUPT => irq::dispatch(Vector(vector), frame),
+        vector if vector >= FIRST_INTERRUPT => irq::dispatch(Vector(vector)),
         vector => {
             let recoverable = vector == GENERAL_PROTECTION || vector == INVALID_OPCODE;
             match fixups().iter().find(|fixup| recoverable && fixup.from == frame.rip) {

@@ -3,6 +3,8 @@
 //! Each GSI that domain 0 opens gets a vector of its own, as does each message-signalled interrupt; when that arrives,
 //! the core is told. Tenon's own line (its serial port) is not for domain 0.
 
+#![allow(unsafe_code, reason = "accesses ports on behalf of domain 0")]
+
 use alloc::vec::Vec;
 
 use spin::Once;
@@ -15,7 +17,7 @@ use tenon_core::vpci::{ConfigSpace, Register, Size};
 
 use super::{Host, pci};
 use crate::apic::io;
-use crate::cpu::interrupt::Frame;
+use crate::cpu::port::Port;
 use crate::{cpu, irq};
 
 /// A line in use.
@@ -42,14 +44,14 @@ pub fn init(own: Vec<u32>) {
     pci::init();
 }
 
-fn line_arrived(vector: Vector, _frame: &Frame) {
+fn line_arrived(vector: Vector) {
     let gsi = LINES.lock().iter().find(|line| line.vector == vector).map(|line| line.gsi);
     if let (Some(gsi), Some(hv)) = (gsi, super::hypervisor()) {
         hv.gsi(gsi);
     }
 }
 
-fn message_arrived(vector: Vector, _frame: &Frame) {
+fn message_arrived(vector: Vector) {
     if let Some(hv) = super::hypervisor() {
         hv.message_arrived(vector);
     }
@@ -94,18 +96,12 @@ impl HostDevices for Host {
             }
         };
         let Some(line) = lines.get_mut(index) else { return };
-        let real = io::Route {
-            vector: line.vector,
-            apic_id: narrow_id(cpu),
-            trigger: route.trigger,
-            polarity: route.polarity,
-            masked: route.masked,
-        };
+        let Route { gsi, trigger, polarity, masked, .. } = *route;
+        let real = io::Route { vector: line.vector, apic_id: narrow_id(cpu), trigger, polarity, masked };
         // Level-triggered lines are masked and unmasked at each interrupt: then only that is written.
-        let only_mask = line.route.is_some_and(|old| io::Route { masked: real.masked, ..old } == real);
+        let only_mask = line.route.is_some_and(|old| io::Route { masked, ..old } == real);
         line.route = Some(real);
-        let done =
-            if only_mask { io::set_masked(route.gsi, real.masked) } else { io::route(route.gsi, real) };
+        let done = if only_mask { io::set_masked(gsi, masked) } else { io::route(gsi, real) };
         if let Err(error) = done {
             log::warn!("{error}");
         }
@@ -124,18 +120,22 @@ impl HostDevices for Host {
     }
 
     fn read_device(self, at: Maddr, bytes: u64) -> u64 {
-        pci::read_device(at, bytes)
+        pci::device(at, bytes).map_or(u64::MAX, |device| device.read(0, bytes))
     }
 
     fn write_device(self, at: Maddr, bytes: u64, value: u64) {
-        pci::write_device(at, bytes, value);
+        if let Some(device) = pci::device(at, bytes) {
+            device.write(0, bytes, value);
+        }
     }
 
     fn read_port(self, port: u16, size: Size) -> u32 {
-        pci::read_port(port, size)
+        // SAFETY: the port shares the place of PCI's address port; it is domain 0's, on whose behalf this is.
+        unsafe { Port(port).read(size) }
     }
 
     fn write_port(self, port: u16, size: Size, value: u32) {
-        pci::write_port(port, size, value);
+        // SAFETY: as in `read_port`.
+        unsafe { Port(port).write(size, value) }
     }
 }

@@ -6,12 +6,12 @@
 use alloc::vec::Vec;
 
 use spin::Once;
-use tenon_core::frame::{Gaddr, Maddr, PAGE_SIZE};
+use tenon_core::frame::Maddr;
 use tenon_core::sync::Lock;
 use tenon_core::vpci::{Ecam, Register, Size};
 
 use crate::acpi::acpi;
-use crate::cpu::port::{Port, Width};
+use crate::cpu::port::Port;
 use crate::mm::mmio::Mmio;
 use crate::mm::vmap::{self, Caching};
 
@@ -37,13 +37,10 @@ pub fn init() {
                 let (start, len) = window.range();
                 // SAFETY: configuration space, by the ACPI tables.
                 let mapped = unsafe { vmap::map_device(Maddr(start), len as usize, Caching::Uncached) };
-                match mapped {
-                    Ok(memory) => Some((window, memory)),
-                    Err(error) => {
-                        log::error!("configuration space at {start:#x} cannot be mapped: {error}");
-                        None
-                    }
-                }
+                let mapped = mapped.inspect_err(|error| {
+                    log::error!("configuration space at {start:#x} cannot be mapped: {error}");
+                });
+                Some((window, mapped.ok()?))
             })
             .collect()
     });
@@ -72,87 +69,34 @@ fn data_port(at: Register) -> Option<(Port, u32)> {
 /// Reads configuration space; all ones where there is no way to it.
 pub fn read_config(at: Register, size: Size) -> u32 {
     if let Some((memory, offset)) = place(at) {
-        return match size {
-            Size::Byte => memory.read8(offset).into(),
-            Size::Word => memory.read16(offset).into(),
-            Size::Dword => memory.read32(offset),
-        };
+        return memory.read(offset, size.bytes().into()) as u32;
     }
     let Some((port, address)) = data_port(at) else { return size.ones() };
     let _guard = PORTS.lock();
     // SAFETY: configuration space is domain 0's, on whose behalf this is; Tenon's own devices are not on PCI.
     unsafe {
-        ADDRESS.write(Width::Dword, address);
-        port.read(width(size))
+        ADDRESS.write(Size::Dword, address);
+        port.read(size)
     }
 }
 
 /// Writes configuration space; nothing happens where there is no way to it.
 pub fn write_config(at: Register, size: Size, value: u32) {
     if let Some((memory, offset)) = place(at) {
-        return match size {
-            Size::Byte => memory.write8(offset, value as u8),
-            Size::Word => memory.write16(offset, value as u16),
-            Size::Dword => memory.write32(offset, value),
-        };
+        return memory.write(offset, size.bytes().into(), value.into());
     }
     let Some((port, address)) = data_port(at) else { return };
     let _guard = PORTS.lock();
     // SAFETY: as in `read_config`.
     unsafe {
-        ADDRESS.write(Width::Dword, address);
-        port.write(width(size), value);
+        ADDRESS.write(Size::Dword, address);
+        port.write(size, value);
     }
 }
 
-/// Reads a device's memory.
-pub fn read_device(at: Maddr, bytes: u64) -> u64 {
-    let Some((memory, offset)) = page_of(at) else { return u64::MAX };
-    match bytes {
-        1 => memory.read8(offset).into(),
-        2 => memory.read16(offset).into(),
-        4 => memory.read32(offset).into(),
-        8 => memory.read64(offset),
-        _ => u64::MAX,
-    }
-}
-
-/// Writes a device's memory.
-pub fn write_device(at: Maddr, bytes: u64, value: u64) {
-    let Some((memory, offset)) = page_of(at) else { return };
-    match bytes {
-        1 => memory.write8(offset, value as u8),
-        2 => memory.write16(offset, value as u16),
-        4 => memory.write32(offset, value as u32),
-        8 => memory.write64(offset, value),
-        _ => {}
-    }
-}
-
-/// The page of a device, mapped when it is first wanted: MSI-X tables are few, and stay where they are.
-fn page_of(at: Maddr) -> Option<(Mmio, usize)> {
-    let offset = Gaddr(at.0).offset();
+/// A register of a device, its page mapped when it is first wanted: MSI-X tables are few, and stay where they are.
+pub fn device(at: Maddr, bytes: u64) -> Option<Mmio> {
     // SAFETY: the core has checked that this is no memory but a device's, which is domain 0's.
-    let memory = unsafe { vmap::map_device(Maddr(at.0 - offset as u64), PAGE_SIZE, Caching::Uncached) };
-    memory.inspect_err(|error| log::error!("device memory at {at}: {error}")).ok().map(|m| (m, offset))
-}
-
-/// Reads a port that shares the address port's place.
-pub fn read_port(port: u16, size: Size) -> u32 {
-    // SAFETY: domain 0's, on whose behalf this is.
-    unsafe { Port(port).read(width(size)) }
-}
-
-/// Writes a port that shares the address port's place.
-pub fn write_port(port: u16, size: Size, value: u32) {
-    // SAFETY: as in `read_port`.
-    unsafe { Port(port).write(width(size), value) }
-}
-
-fn width(size: Size) -> Width {
-    match size {
-        Size::Byte => Width::Byte,
-        Size::Word => Width::Word,
-        Size::Dword => Width::Dword,
-    }
+    let mapped = unsafe { vmap::map_device(at, bytes as usize, Caching::Uncached) };
+    mapped.inspect_err(|error| log::error!("device memory at {at}: {error}")).ok()
 }

@@ -56,6 +56,29 @@ impl Mmio {
     access!(read32, write32, u32);
     access!(read64, write64, u64);
 
+    /// Reads a register of so many bytes; one that no device has reads as all ones.
+    #[must_use]
+    pub fn read(&self, offset: usize, bytes: u64) -> u64 {
+        match bytes {
+            1 => self.read8(offset).into(),
+            2 => self.read16(offset).into(),
+            4 => self.read32(offset).into(),
+            8 => self.read64(offset),
+            _ => u64::MAX,
+        }
+    }
+
+    /// Writes a register of so many bytes.
+    pub fn write(&self, offset: usize, bytes: u64, value: u64) {
+        match bytes {
+            1 => self.write8(offset, value as u8),
+            2 => self.write16(offset, value as u16),
+            4 => self.write32(offset, value as u32),
+            8 => self.write64(offset, value),
+            _ => {}
+        }
+    }
+
     /// The first byte's address.
     pub fn pointer(&self) -> *mut u8 {
         self.base

@@ -46,7 +46,7 @@ static RELEASED: AtomicBool = AtomicBool::new(false);
 pub unsafe fn init_cpus(options: &Options<'static>) -> Result<(), paging::MapError> {
     OPTIONS.call_once(|| *options);
     // A kick says nothing by itself: whoever is kicked looks at its work.
-    irq::register(irq::KICK, |_, _| {});
+    irq::register(irq::KICK, |_| {});
     let boot_id = local::id();
     let listed = &acpi().cpus;
     let uid = listed.iter().find(|entry| entry.apic_id == boot_id).map_or(0, |entry| entry.uid);

@@ -8,18 +8,18 @@
 use alloc::boxed::Box;
 use core::arch::asm;
 
+use raw_cpuid::CpuId;
 use spin::{Mutex, Once};
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
+use tenon_core::machine::MAX_CPUS;
+use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use super::asid::Asids;
 use super::vmcb::Vmcb;
 use crate::cpu::{self, msr};
 use crate::mm::pages::{self, Pages};
-use tenon_core::machine::MAX_CPUS;
 
-const EFER: u32 = 0xc000_0080;
-const EFER_SVME: u64 = 1 << 12;
 const VM_CR: u32 = 0xc001_0114;
 const VM_CR_SVMDIS: u64 = 1 << 4;
 const VM_HSAVE_PA: u32 = 0xc001_0117;
@@ -57,18 +57,14 @@ impl From<NoMemory> for Unusable {
 
 /// Checks that this CPU has what is needed; returns its number of address space ids.
 pub fn probe() -> Result<u32, Unusable> {
-    let extended = cpu::cpuid(0x8000_0000, 0)[0];
-    if extended < 0x8000_000a || cpu::cpuid(0x8000_0001, 0)[2] & 1 << 2 == 0 {
-        return Err(Unusable::NotThere);
-    }
-    let [_, asids, _, features] = cpu::cpuid(0x8000_000a, 0);
-    if features & 1 == 0 {
+    let svm = CpuId::new().get_svm_info().ok_or(Unusable::NotThere)?;
+    if !svm.has_nested_paging() {
         return Err(Unusable::NoNestedPaging);
     }
     if msr::try_read(VM_CR).is_some_and(|value| value & VM_CR_SVMDIS != 0) {
         return Err(Unusable::Locked);
     }
-    Ok(asids.max(2))
+    Ok(svm.supported_asids().max(2))
 }
 
 /// Turns SVM on for this CPU.
@@ -80,8 +76,8 @@ pub fn enable() -> Result<(), Unusable> {
     // SAFETY: SVM exists and is not locked. The host-save page is leaked to the CPU, which writes to it at each VMRUN.
     // VMSAVE only writes to the page it is given, which is leaked too.
     unsafe {
-        msr::write(EFER, msr::read(EFER) | EFER_SVME);
-        msr::write(VM_HSAVE_PA, host_save.0);
+        Efer::update(|efer| efer.insert(EferFlags::SECURE_VIRTUAL_MACHINE_ENABLE));
+        Msr::new(VM_HSAVE_PA).write(host_save.0);
         asm!("vmsave rax", in("rax") host_vmcb.0, options(nostack, preserves_flags));
     }
     CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids: Mutex::new(Asids::new(this.0, asids)) });

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use raw_cpuid::CpuId;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Mfn;
 use tenon_core::guest_cpu::{
@@ -63,7 +64,7 @@ impl SvmVcpu {
             asid: None,
             interrupt: None,
             in_nmi: false,
-            has_next_rip: crate::cpu::cpuid(0x8000_000a, 0)[3] & 1 << 3 != 0,
+            has_next_rip: CpuId::new().get_svm_info().is_some_and(|svm| svm.has_nrip()),
         };
         vcpu.set_system(&SystemState::after_init(0));
         vcpu.gprs.rflags = 2;

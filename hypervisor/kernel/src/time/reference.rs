@@ -2,9 +2,10 @@
 #![allow(unsafe_code, reason = "reads timers")]
 
 use tenon_core::acpi::AddressSpace;
+use tenon_core::vpci::Size;
 
 use crate::acpi::acpi;
-use crate::cpu::port::{Port, Width};
+use crate::cpu::port::Port;
 use crate::mm::mmio::Mmio;
 use crate::mm::vmap::{self, Caching};
 
@@ -103,12 +104,12 @@ impl Reference {
         if matches!(self.kind, Kind::Pit) {
             // SAFETY: channel 2 drives the speaker, which is switched off here; nobody else uses it during the boot.
             unsafe {
-                let gate = PIT_GATE.read(Width::Byte);
-                PIT_GATE.write(Width::Byte, gate & !2 | 1);
+                let gate = PIT_GATE.read(Size::Byte);
+                PIT_GATE.write(Size::Byte, gate & !2 | 1);
                 // Channel 2, both bytes, rate generator, from the top.
-                PIT_COMMAND.write(Width::Byte, 0xb4);
-                PIT_CHANNEL_2.write(Width::Byte, 0);
-                PIT_CHANNEL_2.write(Width::Byte, 0);
+                PIT_COMMAND.write(Size::Byte, 0xb4);
+                PIT_CHANNEL_2.write(Size::Byte, 0);
+                PIT_CHANNEL_2.write(Size::Byte, 0);
             }
         }
     }
@@ -117,13 +118,13 @@ impl Reference {
         match &self.kind {
             Kind::Hpet(registers) => u64::from(registers.read32(HPET_COUNTER)),
             // SAFETY: reading the timer changes nothing.
-            Kind::PmTimer(port) => unsafe { u64::from(port.read(Width::Dword)) & self.mask },
+            Kind::PmTimer(port) => unsafe { u64::from(port.read(Size::Dword)) & self.mask },
             // SAFETY: the latch command and the two reads belong together; only the boot CPU does this.
             Kind::Pit => unsafe {
-                PIT_COMMAND.write(Width::Byte, 0x80);
-                let low = PIT_CHANNEL_2.read(Width::Byte);
+                PIT_COMMAND.write(Size::Byte, 0x80);
+                let low = PIT_CHANNEL_2.read(Size::Byte);
                 // The counter counts down.
-                0xffff - u64::from(PIT_CHANNEL_2.read(Width::Byte) << 8 | low)
+                0xffff - u64::from(PIT_CHANNEL_2.read(Size::Byte) << 8 | low)
             },
         }
     }

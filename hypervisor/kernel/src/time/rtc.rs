@@ -2,9 +2,10 @@
 #![allow(unsafe_code, reason = "reads CMOS registers")]
 
 use tenon_core::rtc::Registers;
+use tenon_core::vpci::Size;
 
 use crate::acpi::acpi;
-use crate::cpu::port::{Port, Width};
+use crate::cpu::port::Port;
 
 const INDEX: Port = Port(0x70);
 const DATA: Port = Port(0x71);
@@ -43,7 +44,7 @@ pub fn read() -> Option<u64> {
 fn register(index: u8) -> u8 {
     // SAFETY: domain 0 does not run yet, so nobody else is between index and data. NMIs stay enabled (bit 7 clear).
     unsafe {
-        INDEX.write(Width::Byte, u32::from(index & 0x7f));
-        DATA.read(Width::Byte) as u8
+        INDEX.write(Size::Byte, u32::from(index & 0x7f));
+        DATA.read(Size::Byte) as u8
     }
 }

@@ -6,10 +6,11 @@
 
 use spin::Once;
 use tenon_core::ratio::Ratio;
+use x86_64::registers::model_specific::Msr;
 
 use super::{from_tsc, now, rdtsc, to_tsc, tsc_hz};
 use crate::apic::local;
-use crate::cpu::{features, msr};
+use crate::cpu::features;
 
 const TSC_DEADLINE: u32 = 0x6e0;
 /// The part of a second that the timer's rate is measured for.
@@ -58,7 +59,7 @@ pub fn init_this_cpu() {
 pub fn arm(deadline: u64) {
     match KIND.get() {
         // SAFETY: the timer is in TSC-deadline mode. Zero would disarm it.
-        Some(Kind::Deadline) => unsafe { msr::write(TSC_DEADLINE, to_tsc(deadline).max(1)) },
+        Some(Kind::Deadline) => unsafe { Msr::new(TSC_DEADLINE).write(to_tsc(deadline).max(1)) },
         Some(Kind::Count(rate)) => {
             let count = rate.apply(deadline.saturating_sub(now())).saturating_add(1);
             local::timer_one_shot(u32::try_from(count).unwrap_or(u32::MAX));
