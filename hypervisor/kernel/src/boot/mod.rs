@@ -63,7 +63,7 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     // SAFETY: the boot CPU, once, with the local APIC chosen.
     unsafe { smp::init_cpus(&info.options) }.unwrap_or_else(|error| panic!("per-CPU data: {error}"));
     // SAFETY: this CPU's own stack, unused so far.
-    unsafe { stack::switch_to(cpu::this().stack_top(), start_devices, info) }
+    unsafe { stack::switch_to(cpu::this().stack.end, start_devices, info) }
 }
 
 /// The boot CPU on its own stack, with its own tables: interrupt controllers, time, the other CPUs.

@@ -46,31 +46,18 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let mark = if record.target() == "guest" { "" } else { "(tenon) " };
-            let (stamp, level) = (Stamp(self.timestamps), Prefix(record.level()));
+            let stamp = fmt::from_fn(|f| match self.timestamps {
+                true => write!(f, "[{:016x}] ", crate::time::rdtsc()),
+                false => Ok(()),
+            });
+            let level = match record.level() {
+                Level::Error => "error: ",
+                Level::Warn => "warning: ",
+                Level::Info | Level::Debug | Level::Trace => "",
+            };
             super::write_fmt(format_args!("{mark}{stamp}{level}{}\n", record.args()));
         }
     }
 
     fn flush(&self) {}
-}
-
-/// The time stamp counter, if wanted.
-struct Stamp(bool);
-
-impl fmt::Display for Stamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 { write!(f, "[{:016x}] ", crate::time::rdtsc()) } else { Ok(()) }
-    }
-}
-
-struct Prefix(Level);
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Level::Error => "error: ",
-            Level::Warn => "warning: ",
-            Level::Info | Level::Debug | Level::Trace => "",
-        })
-    }
 }

@@ -14,22 +14,20 @@ use tenon_core::ids::{CpuId, DomId, VcpuId};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
-use super::tables::Tables;
+use super::tables::{self, EMERGENCIES, Gdt};
 use crate::mm::paging::MapError;
 use crate::mm::vmap;
 
 /// Bytes of the stack that a CPU runs on.
 pub const STACK_BYTES: usize = 32 * 1024;
-/// Bytes of each stack for NMIs, double faults and machine checks.
+/// Bytes of each stack for [`EMERGENCIES`](tables::EMERGENCIES).
 pub const EMERGENCY_STACK_BYTES: usize = 16 * 1024;
-/// How many of these there are.
-pub const EMERGENCY_STACKS: usize = 3;
 
 /// What belongs to one CPU.
 #[repr(C)]
 pub struct Cpu {
     /// The structure's own address, read through GS.
-    this: *const Cpu,
+    this: u64,
     /// Its index.
     pub id: CpuId,
     /// Its local APIC id.
@@ -40,15 +38,13 @@ pub struct Cpu {
     pub online: AtomicBool,
     /// Who runs: see [`Cpu::running`].
     running: AtomicU64,
-    stack_top: u64,
-    emergency_tops: [u64; EMERGENCY_STACKS],
-    tables: Tables,
+    /// The stack that it runs on.
+    pub stack: Range<u64>,
+    /// Those for [`EMERGENCIES`](tables::EMERGENCIES).
+    pub emergency_stacks: [Range<u64>; EMERGENCIES.len()],
+    /// Its descriptors, of which the CPU itself marks the TSS's as busy.
+    gdt: Gdt,
 }
-
-// SAFETY: `this` is a constant; the tables are built before the CPU starts and then only read by the CPU itself.
-unsafe impl Sync for Cpu {}
-// SAFETY: as above.
-unsafe impl Send for Cpu {}
 
 const NOBODY: u64 = u64::MAX;
 
@@ -60,37 +56,23 @@ impl Cpu {
     /// # Errors
     /// [`MapError`], where memory is short.
     pub fn new(id: CpuId, apic_id: u32, acpi_uid: u32) -> Result<&'static Self, MapError> {
-        let stack_top = vmap::stack(STACK_BYTES)?;
-        let mut emergency_tops = [0; EMERGENCY_STACKS];
-        for top in &mut emergency_tops {
-            *top = vmap::stack(EMERGENCY_STACK_BYTES)?;
+        let mut emergency_stacks = [const { 0..0 }; EMERGENCIES.len()];
+        for stack in &mut emergency_stacks {
+            *stack = vmap::stack(EMERGENCY_STACK_BYTES)?;
         }
         let cpu = Box::leak(Box::new(Self {
-            this: core::ptr::null(),
+            this: 0,
             id,
             apic_id,
             acpi_uid,
             online: AtomicBool::new(false),
             running: AtomicU64::new(NOBODY),
-            stack_top,
-            emergency_tops,
-            tables: Tables::new(emergency_tops),
+            stack: vmap::stack(STACK_BYTES)?,
+            gdt: tables::gdt(&emergency_stacks),
+            emergency_stacks,
         }));
-        cpu.this = cpu;
-        cpu.tables.link();
+        cpu.this = &raw const *cpu as u64;
         Ok(cpu)
-    }
-
-    /// The top of its stack.
-    pub fn stack_top(&self) -> u64 {
-        self.stack_top
-    }
-
-    /// All its stacks.
-    pub fn stacks(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        let own = self.stack_top - STACK_BYTES as u64..self.stack_top;
-        let emergency = self.emergency_tops.iter().map(|top| top - EMERGENCY_STACK_BYTES as u64..*top);
-        core::iter::once(own).chain(emergency)
     }
 
     /// The domain and vCPU that it runs, for whoever has to name a culprit.
@@ -111,7 +93,7 @@ impl Cpu {
     /// Once, by the CPU that this is.
     pub unsafe fn enter(&'static self) {
         // SAFETY: the caller's promise.
-        unsafe { self.tables.load() };
+        unsafe { tables::load(&self.gdt) };
         // After the tables: loading segments clears the base.
         GsBase::write(VirtAddr::from_ptr(self));
         self.online.store(true, Ordering::Release);

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "maps stacks and device registers")]
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use tenon_core::frame::{Maddr, PAGE_SIZE};
@@ -48,11 +49,11 @@ fn reserve(len: u64) -> u64 {
     at.next_multiple_of(align)
 }
 
-/// Makes a stack of `bytes`, with an unmapped page at either end; returns its top.
+/// Makes a stack of `bytes`, with an unmapped page at either end.
 ///
 /// # Errors
 /// See [`MapError`].
-pub fn stack(bytes: usize) -> Result<u64, MapError> {
+pub fn stack(bytes: usize) -> Result<Range<u64>, MapError> {
     // The first stack would have no guard below it otherwise.
     let base = reserve(bytes as u64 + PAGE) + PAGE;
     for offset in (0..bytes as u64).step_by(PAGE_SIZE) {
@@ -60,7 +61,7 @@ pub fn stack(bytes: usize) -> Result<u64, MapError> {
         // SAFETY: fresh addresses, a fresh frame.
         unsafe { paging::map(base + offset, mfn.addr(), PAGE, Flags::WRITABLE | paging::no_execute())? };
     }
-    Ok(base + bytes as u64)
+    Ok(base..base + bytes as u64)
 }
 
 /// Maps device memory. The same range with the same caching gives the same mapping again.

@@ -27,8 +27,8 @@ pub struct Backtrace {
 /// The stack of this CPU that holds a whole frame record at `at`.
 fn stack_of(at: u64) -> Option<Range<u64>> {
     let boot = &raw const boot_stack_bottom as u64..&raw const boot_stack_top as u64;
-    let own = cpu::try_this().into_iter().flat_map(cpu::Cpu::stacks);
-    own.chain([boot]).find(|stack| at.is_multiple_of(8) && stack.start <= at && at + 16 <= stack.end)
+    let own = cpu::try_this().into_iter().flat_map(|cpu| cpu.emergency_stacks.iter().chain([&cpu.stack]));
+    own.cloned().chain([boot]).find(|stack| at.is_multiple_of(8) && stack.start <= at && at + 16 <= stack.end)
 }
 
 impl fmt::Display for Backtrace {

@@ -80,14 +80,6 @@ pub fn nmi(frame: &Frame) {
     unsafe { console::write_fmt_emergency(format_args!("(tenon) warning: NMI at {:#x}\n", frame.rip)) };
 }
 
-struct Report<'a>(&'a dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result);
-
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0)(f)
-    }
-}
-
 fn report(text: &dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> ! {
     x86_64::instructions::interrupts::disable();
     let cpu = cpu::try_this();
@@ -104,13 +96,12 @@ fn report(text: &dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> ! {
     local::send_nmi_to_others();
     // SAFETY: the other CPUs are stopped, or will be before they get far.
     unsafe {
-        console::write_fmt_emergency(format_args!("\nTenon has panicked on cpu{me}: {}", Report(text)));
-        match cpu.and_then(cpu::Cpu::running) {
-            Some((domain, vcpu)) => {
-                console::write_fmt_emergency(format_args!("Running: {domain}{vcpu}\n"));
-            }
-            None => console::write_fmt_emergency(format_args!("Running: no domain\n")),
-        }
+        console::write_fmt_emergency(format_args!("\nTenon has panicked on cpu{me}: {}", fmt::from_fn(text)));
+        let culprit = fmt::from_fn(|f| match cpu.and_then(cpu::Cpu::running) {
+            Some((domain, vcpu)) => write!(f, "{domain}{vcpu}"),
+            None => f.write_str("no domain"),
+        });
+        console::write_fmt_emergency(format_args!("Running: {culprit}\n"));
     }
     end()
 }

@@ -1,6 +1,8 @@
 //! Names of the hypervisor's functions, from the table that `cargo xtask build` appends to the image.
 #![allow(unsafe_code, reason = "reads the table that the build put behind the image")]
 
+use core::ffi::CStr;
+
 /// Where the table is: its address and its bytes. Patched by boot/xtask/src/image.rs; zero in an image that did not
 /// go through it. Read-only data at run time.
 #[unsafe(no_mangle)]
@@ -20,29 +22,20 @@ pub fn end() -> Option<u64> {
     table().map(|bytes| bytes.as_ptr_range().end as u64)
 }
 
-fn word(table: &[u8], index: usize) -> Option<usize> {
-    let bytes = table.get(index * 4..index * 4 + 4)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
-}
-
 /// The function that holds `address`, and how far into it the address is.
+///
+/// The table is a count, for each symbol its place in the image and its name's place, and then the names.
 pub fn lookup(address: u64, image_start: u64) -> Option<(&'static str, u64)> {
-    let table = table()?;
-    let count = word(table, 0)?;
-    let wanted = usize::try_from(address.checked_sub(image_start)?).ok()?;
-    // The first symbol past the address.
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let middle = low.midpoint(high);
-        if word(table, 1 + 2 * middle)? <= wanted {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    let index = low.checked_sub(1)?;
-    let start = word(table, 1 + 2 * index)?;
-    let name = table.get((1 + 2 * count) * 4 + word(table, 2 + 2 * index)?..)?;
-    let len = name.iter().position(|byte| *byte == 0)?;
-    Some((core::str::from_utf8(&name[..len]).ok()?, (wanted - start) as u64))
+    let (count, rest) = table()?.split_first_chunk()?;
+    let (symbols, names) = rest.split_at_checked(u32::from_le_bytes(*count) as usize * 8)?;
+    let pair = |symbol: &[u8; 8]| {
+        let [place, name] = [0, 32].map(|shift| u64::from_le_bytes(*symbol) >> shift & 0xffff_ffff);
+        (place, name as usize)
+    };
+    let (symbols, _) = symbols.as_chunks();
+    let wanted = address.checked_sub(image_start)?;
+    let past = symbols.partition_point(|symbol| pair(symbol).0 <= wanted);
+    let (place, name) = pair(symbols.get(past.checked_sub(1)?)?);
+    let name = CStr::from_bytes_until_nul(names.get(name..)?).ok()?;
+    Some((name.to_str().ok()?, wanted - place))
 }

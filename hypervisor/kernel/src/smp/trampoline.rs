@@ -121,7 +121,7 @@ impl Trampoline {
     pub fn prepare(&mut self, cpu: &'static Cpu) {
         // SAFETY: the words are ours; no CPU is in the trampoline between two starts.
         unsafe {
-            (&raw mut (*self.words).stack).write_volatile(cpu.stack_top());
+            (&raw mut (*self.words).stack).write_volatile(cpu.stack.end);
             (&raw mut (*self.words).cpu).write_volatile(ptr::from_ref(cpu) as u64);
         }
     }
