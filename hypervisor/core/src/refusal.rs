@@ -35,6 +35,8 @@ macro_rules! errors {
             $($($(#[$inner_doc])* $inner($error),)*)?
         }
 
+        impl core::error::Error for $name {}
+
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match self {

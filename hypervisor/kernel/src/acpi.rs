@@ -12,7 +12,6 @@ use tenon_core::acpi::{
 };
 use tenon_core::frame::Maddr;
 
-use crate::boot::RootTable;
 use crate::mm::vmap::{self, Caching};
 
 /// No table is larger than this; a greater length is a broken header.
@@ -51,8 +50,6 @@ pub struct Acpi {
     pub tables: Vec<FirmwareTable>,
     /// The CPUs that are enabled, in the table's order.
     pub cpus: Vec<CpuEntry>,
-    /// CPUs that could be brought up later.
-    pub hotpluggable: u32,
     /// The local APICs' address.
     pub local_apic: Option<Maddr>,
     /// The IO-APICs.
@@ -72,8 +69,8 @@ pub fn acpi() -> &'static Acpi {
     ACPI.call_once(Acpi::default)
 }
 
-/// Reads the tables.
-pub fn init(root: Option<RootTable>) {
+/// Reads the tables that the root table (RSDT or XSDT) lists.
+pub fn init(root: Option<Maddr>) {
     ACPI.call_once(|| match root {
         Some(root) => Acpi::read(root),
         None => {
@@ -83,29 +80,33 @@ pub fn init(root: Option<RootTable>) {
     });
 }
 
-impl Acpi {
-    fn read(root: RootTable) -> Self {
-        let mut acpi = Self::default();
-        let address = match root {
-            RootTable::Rsdt(at) | RootTable::Xsdt(at) => at,
-        };
-        let Some(list) = read_table(address) else { return acpi };
-        let entries: Vec<u64> = list.table().map(|table| table.entries().collect()).unwrap_or_default();
-        for address in entries {
-            acpi.tables.extend(read_table(Maddr(address)));
-        }
-        acpi.scan();
-        acpi
-    }
+/// The first table of a name.
+fn find<'a>(tables: &'a [FirmwareTable], signature: &[u8; 4]) -> Option<Table<'a>> {
+    tables.iter().filter_map(FirmwareTable::table).find(|table| table.signature() == *signature)
+}
 
-    /// The first table of a name.
-    pub fn find(&self, signature: &[u8; 4]) -> Option<Table<'_>> {
-        self.tables.iter().filter_map(FirmwareTable::table).find(|table| table.signature() == *signature)
+impl Acpi {
+    fn read(root: Maddr) -> Self {
+        let list = read_table(root);
+        let entries = list.iter().filter_map(FirmwareTable::table).flat_map(|list| list.entries());
+        let tables: Vec<_> = entries.filter_map(|address| read_table(Maddr(address))).collect();
+
+        let mut acpi = Self::default();
+        if let Some(madt) = find(&tables, b"APIC").and_then(|table| Madt::new(table).ok()) {
+            acpi.local_apic = Some(madt.local_apic_address());
+            madt.entries().for_each(|entry| acpi.add(entry));
+        }
+        acpi.hpet = find(&tables, b"HPET").and_then(|table| hpet(table).ok()?);
+        if let Some(spaces) = find(&tables, b"MCFG").and_then(|table| config_spaces(table).ok()) {
+            acpi.pci.extend(spaces);
+        }
+        acpi.tables = tables;
+        acpi
     }
 
     /// The fixed hardware.
     pub fn fadt(&self) -> Option<Fadt<'_>> {
-        Fadt::new(self.find(b"FACP")?).ok()
+        Fadt::new(find(&self.tables, b"FACP")?).ok()
     }
 
     /// The line and its mode of an ISA interrupt.
@@ -120,22 +121,6 @@ impl Acpi {
         tenon_core::acpi::soft_off(&dsdt.bytes)
     }
 
-    fn scan(&mut self) {
-        let mut found = Self::default();
-        if let Some(madt) = self.find(b"APIC").and_then(|table| Madt::new(table).ok()) {
-            found.local_apic = Some(madt.local_apic_address());
-            for entry in madt.entries() {
-                found.add(entry);
-            }
-        }
-        found.hpet = self.find(b"HPET").and_then(|table| hpet(table).ok().flatten());
-        if let Some(spaces) = self.find(b"MCFG").and_then(|table| config_spaces(table).ok()) {
-            found.pci.extend(spaces);
-        }
-        let tables = core::mem::take(&mut self.tables);
-        *self = Self { tables, ..found };
-    }
-
     fn add(&mut self, entry: MadtEntry) {
         match entry {
             MadtEntry::Cpu { apic_id, uid, enabled: true, .. } => {
@@ -146,11 +131,10 @@ impl Acpi {
                     self.cpus.push(CpuEntry { apic_id, uid });
                 }
             }
-            MadtEntry::Cpu { online_capable, .. } => self.hotpluggable += u32::from(online_capable),
             MadtEntry::IoApic(io_apic) => self.io_apics.push(io_apic),
             MadtEntry::Override(over) => self.overrides.push(over),
             MadtEntry::LocalApicAddress(address) => self.local_apic = Some(address),
-            MadtEntry::Other(_) => {}
+            MadtEntry::Cpu { .. } | MadtEntry::Other(_) => {}
         }
     }
 }

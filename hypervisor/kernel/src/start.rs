@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::error::Error;
 
 use hypercall_abi::memory::E820Entry;
 use tenon_core::hypercall::memory::e820;
@@ -19,14 +20,10 @@ pub fn boot_cpu(info: &'static BootInfo) -> ! {
     if let Some(action) = info.options.debug {
         debug::provoke(action);
     }
-    match prepare(info) {
-        Ok(hv) => {
-            console::give_screen_away();
-            smp::release();
-            serve(hv)
-        }
-        Err(reason) => panic!("{reason}"),
-    }
+    let hv = prepare(info).unwrap_or_else(|reason| panic!("{reason}"));
+    console::give_screen_away();
+    smp::release();
+    serve(hv)
 }
 
 /// Every other CPU, once it is up and the boot CPU has called [`smp::release`].
@@ -38,14 +35,13 @@ pub fn secondary_cpu() -> ! {
     }
 }
 
-fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn core::fmt::Display>> {
+fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn Error>> {
     refuse_what_is_missing(info)?;
-    host::choose_backend().map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
+    host::choose_backend()?;
     let own = console::own_devices();
     let ports: Vec<u16> = own.iter().map(|(port, _)| *port).collect();
     host::init_devices(own.iter().map(|(_, irq)| acpi().isa_line(*irq).gsi).collect());
-    svm::init_permissions(&ports)
-        .map_err(|_| Box::new("no memory for the permission maps") as Box<dyn core::fmt::Display>)?;
+    svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;
     enable_backend()?;
     let map: Vec<E820Entry> = info
         .firmware_map
@@ -53,14 +49,13 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
         .iter()
         .map(|range| e820(range.start.0, range.len(), range.kind.to_e820()))
         .collect();
-    let hv = host::init(info.command_line, map.leak(), pool(info.options.isolcpus))
-        .map_err(|missing| Box::new(missing) as Box<dyn core::fmt::Display>)?;
+    let hv = host::init(info.command_line, map.leak(), pool(info.options.isolcpus))?;
     irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor() {
             hv.sched.timer();
         }
     });
-    dom0::build(hv, info).map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>)?;
+    dom0::build(hv, info)?;
     Ok(hv)
 }
 
@@ -73,9 +68,9 @@ fn pool(isolated: CpuMask) -> CpuMask {
 }
 
 /// What the administrator insists on and is not there.
-fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn core::fmt::Display>> {
+fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
     if info.options.iommu_required {
-        return Err(Box::new("iommu=force asks for an IOMMU, and Tenon has no driver for one yet"));
+        return Err("iommu=force asks for an IOMMU, and Tenon has no driver for one yet".into());
     }
     if let Some(name) = info.options.sched {
         log::warn!("sched={name} has no effect: there is one scheduler");
@@ -86,9 +81,9 @@ fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn core::fmt::Disp
     Ok(())
 }
 
-fn enable_backend() -> Result<(), Box<dyn core::fmt::Display>> {
+fn enable_backend() -> Result<(), Box<dyn Error>> {
     match host::backend() {
-        Backend::Svm => svm::enable().map_err(|why| Box::new(why) as Box<dyn core::fmt::Display>),
+        Backend::Svm => Ok(svm::enable()?),
     }
 }
 

@@ -4,30 +4,13 @@
 //! is kept longer is copied.
 #![allow(unsafe_code, reason = "reads memory that the boot loader filled")]
 
+use ::multiboot2::FramebufferField;
 use tenon_core::boot_line;
 use tenon_core::frame::Maddr;
 use tenon_core::memory_map::Range;
 
 use super::{multiboot1, multiboot2};
 use crate::mm::direct;
-
-/// Where the list of ACPI tables is.
-#[derive(Clone, Copy, Debug)]
-pub enum RootTable {
-    /// 32-bit entries.
-    Rsdt(Maddr),
-    /// 64-bit entries.
-    Xsdt(Maddr),
-}
-
-/// One colour's place in a pixel.
-#[derive(Clone, Copy, Debug)]
-pub struct PixelField {
-    /// The lowest bit.
-    pub position: u8,
-    /// Bits.
-    pub size: u8,
-}
 
 /// A linear framebuffer with direct colour.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +26,7 @@ pub struct FramebufferInfo {
     /// Bits in a pixel.
     pub bpp: u8,
     /// Red, green, blue.
-    pub fields: [PixelField; 3],
+    pub fields: [FramebufferField; 3],
 }
 
 /// A file that the loader loaded for us: a kernel, an initrd.
@@ -58,98 +41,63 @@ pub struct Module {
     pub command_line: &'static str,
 }
 
-/// The loader's information, by protocol.
-pub enum Information {
-    /// Multiboot 1.
-    Multiboot1(multiboot1::Information),
-    /// Multiboot 2.
-    Multiboot2(multiboot2::Information),
-}
-
-impl Information {
-    /// Takes what the loader left in EAX and EBX.
-    ///
-    /// # Safety
-    /// The values are the loader's, and memory is as the loader left it.
-    pub unsafe fn new(magic: u32, info: u32) -> Self {
-        let at = Maddr(u64::from(info));
-        // SAFETY: passed on from our caller; the first 4 GiB are mapped.
-        match unsafe { multiboot2::Information::new(magic, at) } {
-            Some(information) => Self::Multiboot2(information),
-            // SAFETY: as above. Any other magic is taken for multiboot 1, which validates by its flags only.
-            None => Self::Multiboot1(unsafe { multiboot1::Information::new(at) }),
-        }
-    }
-
+/// The loader's information. It stays where it is for as long as it is read.
+pub trait Information {
     /// The loader's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Multiboot1(info) => info.loader_name(),
-            Self::Multiboot2(info) => info.loader_name(),
-        }
+    fn name(&'static self) -> &'static str;
+
+    /// The hypervisor's command line as the loader passes it.
+    fn line(&'static self) -> &'static str;
+
+    /// Calls `f` with start, end and command line of each loaded module, in order.
+    fn files(&'static self, f: &mut dyn FnMut(u64, u64, &'static str));
+
+    /// Calls `f` for each range of the firmware's memory map, in the firmware's order.
+    fn memory(&'static self, f: &mut dyn FnMut(Range));
+
+    /// The loader's own data: the information block with everything it points to, modules excepted.
+    fn own_memory(&'static self, f: &mut dyn FnMut(Maddr, u64));
+
+    /// The framebuffer, where the loader set one up.
+    fn framebuffer(&'static self) -> Option<FramebufferInfo> {
+        None
     }
 
-    /// The hypervisor's command line.
-    pub fn command_line(&self) -> &'static str {
-        let line = match self {
-            Self::Multiboot1(info) => info.command_line(),
-            Self::Multiboot2(info) => info.command_line(),
-        };
-        boot_line::arguments(line, self.name())
+    /// The ACPI root table (RSDT or XSDT), from the loader or from the BIOS area.
+    fn root_table(&'static self) -> Option<Maddr> {
+        search_bios_area()
+    }
+
+    /// The hypervisor's command line, without the file's name.
+    fn command_line(&'static self) -> &'static str {
+        boot_line::arguments(self.line(), self.name())
     }
 
     /// Calls `f` for each loaded module, in order.
-    pub fn modules(&self, f: &mut dyn FnMut(Module)) {
-        let name = self.name();
-        let mut each = |start: u64, end: u64, line: &'static str| {
-            f(Module {
-                start: Maddr(start),
-                len: end.saturating_sub(start),
-                command_line: boot_line::arguments(line, name),
-            });
-        };
-        match self {
-            Self::Multiboot1(info) => info.modules(&mut each),
-            Self::Multiboot2(info) => info.modules(&mut each),
-        }
+    fn modules(&'static self, f: &mut dyn FnMut(Module)) {
+        self.files(&mut |start, end, line| {
+            let command_line = boot_line::arguments(line, self.name());
+            f(Module { start: Maddr(start), len: end.saturating_sub(start), command_line });
+        });
     }
+}
 
-    /// Calls `f` for each range of the firmware's memory map, in the firmware's order.
-    pub fn memory(&self, f: &mut dyn FnMut(Range)) {
-        match self {
-            Self::Multiboot1(info) => info.memory(f),
-            Self::Multiboot2(info) => info.memory(f),
-        }
-    }
-
-    /// The framebuffer, where the loader set one up.
-    pub fn framebuffer(&self) -> Option<FramebufferInfo> {
-        match self {
-            Self::Multiboot1(_) => None,
-            Self::Multiboot2(info) => info.framebuffer(),
-        }
-    }
-
-    /// The ACPI root table, from the loader or from the BIOS area.
-    pub fn root_table(&self) -> Option<RootTable> {
-        match self {
-            Self::Multiboot1(_) => None,
-            Self::Multiboot2(info) => info.root_table(),
-        }
-        .or_else(search_bios_area)
-    }
-
-    /// The loader's own data: the information block with everything it points to, modules excepted.
-    pub fn own_memory(&self, f: &mut dyn FnMut(Maddr, u64)) {
-        match self {
-            Self::Multiboot1(info) => info.own_memory(f),
-            Self::Multiboot2(info) => info.own_memory(f),
-        }
+/// Takes what the loader left in EAX and EBX.
+///
+/// # Safety
+/// The values are the loader's, and memory is as the loader left it; the first 4 GiB are mapped.
+pub unsafe fn information(magic: u32, info: u32) -> &'static dyn Information {
+    let at = Maddr(u64::from(info));
+    // SAFETY: the caller's promise.
+    match unsafe { multiboot2::information(magic, at) } {
+        Some(information) => information,
+        // SAFETY: as above. Any other magic is taken for multiboot 1, which validates by its flags only.
+        None => unsafe { multiboot1::information(at) },
     }
 }
 
 /// Looks for the RSDP where a BIOS leaves it (ACPI 6.5, 5.2.5.1): the first KiB of the EBDA, then 0xe0000 to 1 MiB.
-fn search_bios_area() -> Option<RootTable> {
+pub fn search_bios_area() -> Option<Maddr> {
     // SAFETY: the BIOS data area holds the EBDA's segment at 0x40e on every machine with a BIOS.
     let ebda = u64::from(u16::from_le_bytes(unsafe { direct::array(Maddr(0x40e)) })) << 4;
     let search = |start: u64, len: u64| {
@@ -163,16 +111,15 @@ fn search_bios_area() -> Option<RootTable> {
     in_ebda.or_else(|| search(0xe_0000, 0x2_0000 - 36))
 }
 
-fn parse_rsdp(rsdp: &[u8; 36]) -> Option<RootTable> {
+/// The address of the XSDT, or else of the RSDT (ACPI 6.5, 5.2.5.3).
+fn parse_rsdp(rsdp: &[u8; 36]) -> Option<Maddr> {
     let sums_to_zero = |bytes: &[u8]| bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0;
     if rsdp[..8] != *b"RSD PTR " || !sums_to_zero(&rsdp[..20]) {
         return None;
     }
-    let xsdt =
-        u64::from_le_bytes([rsdp[24], rsdp[25], rsdp[26], rsdp[27], rsdp[28], rsdp[29], rsdp[30], rsdp[31]]);
+    let xsdt = u64::from_le_bytes(*rsdp[24..].first_chunk()?);
     if rsdp[15] >= 2 && xsdt != 0 && sums_to_zero(rsdp) {
-        return Some(RootTable::Xsdt(Maddr(xsdt)));
+        return Some(Maddr(xsdt));
     }
-    let rsdt = u32::from_le_bytes([rsdp[16], rsdp[17], rsdp[18], rsdp[19]]);
-    Some(RootTable::Rsdt(Maddr(u64::from(rsdt))))
+    Some(Maddr(u32::from_le_bytes(*rsdp[16..].first_chunk()?).into()))
 }

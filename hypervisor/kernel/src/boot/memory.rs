@@ -22,7 +22,7 @@ pub struct Maps {
 /// # Errors
 /// [`TooManyRanges`].
 #[inline(never)]
-pub fn maps(loader: &Information) -> Result<Maps, TooManyRanges> {
+pub fn maps(loader: &'static dyn Information) -> Result<Maps, TooManyRanges> {
     let mut firmware = MemoryMap::default();
     let mut result = Ok(());
     loader.memory(&mut |range| result = result.and(firmware.insert(range)));

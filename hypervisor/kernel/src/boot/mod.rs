@@ -19,7 +19,7 @@ mod multiboot1;
 mod multiboot2;
 
 pub use info::BootInfo;
-pub use loader::{FramebufferInfo, Module, PixelField, RootTable};
+pub use loader::{FramebufferInfo, Module};
 
 use crate::acpi::{self, acpi};
 use crate::apic::{io, local, pic};
@@ -42,7 +42,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     cpu::tables::load_idt();
     // SAFETY: called once, from the entry code, with the loader's own values.
-    let loader = unsafe { Information::new(magic, info) };
+    let loader = unsafe { loader::information(magic, info) };
     let options = Options::parse(loader.command_line(), &mut |_| {});
     console::init(&options, loader.framebuffer());
     panic::set_noreboot(options.noreboot);
@@ -54,9 +54,9 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
 
     // Now, because the BIOS area is about to leave the page tables.
     let root_table = loader.root_table();
-    let maps = memory::maps(&loader).unwrap_or_else(|error| panic!("{error}"));
+    let maps = memory::maps(loader).unwrap_or_else(|error| panic!("{error}"));
     // SAFETY: the first time, on the entry code's tables; the map has all that the loader told.
-    let info = unsafe { start_memory(&loader, maps) };
+    let info = unsafe { start_memory(loader, maps) };
     console::init_framebuffer(info);
     acpi::init(root_table);
     local::init(&info.options, acpi().local_apic).unwrap_or_else(|error| panic!("local APIC: {error}"));
@@ -102,7 +102,7 @@ extern "C" fn start_devices(info: &'static BootInfo) -> ! {
 /// # Safety
 /// Once, on the entry code's page tables.
 #[inline(never)]
-unsafe fn start_memory(loader: &Information, maps: Maps) -> &'static BootInfo {
+unsafe fn start_memory(loader: &'static dyn Information, maps: Maps) -> &'static BootInfo {
     for range in maps.firmware.ranges() {
         log::debug!("memory {:#014x}-{:#014x} {}", range.start.0, range.end.0, range.kind);
     }

@@ -1,9 +1,13 @@
 //! Multiboot 1 (specification 0.6.96, section 3.3), as `qemu -kernel` speaks it.
 #![allow(unsafe_code, reason = "reads memory that the boot loader filled")]
 
+use core::ffi::CStr;
+
+use spin::Once;
 use tenon_core::frame::Maddr;
 use tenon_core::memory_map::{Kind, Range};
 
+use super::loader;
 use crate::mm::direct;
 
 const FLAG_COMMAND_LINE: u32 = 1 << 2;
@@ -21,17 +25,18 @@ pub struct Information {
     flags: u32,
 }
 
-impl Information {
-    /// Takes the block's address.
-    ///
-    /// # Safety
-    /// `at` is what the loader left in EBX.
-    pub unsafe fn new(at: Maddr) -> Self {
-        // SAFETY: the block starts with its flags.
-        let flags = u32::from_le_bytes(unsafe { direct::array(at) });
-        Self { at, flags }
-    }
+/// Takes the block's address.
+///
+/// # Safety
+/// `at` is what the loader left in EBX.
+pub unsafe fn information(at: Maddr) -> &'static Information {
+    static INFORMATION: Once<Information> = Once::new();
+    // SAFETY: the block starts with its flags.
+    let flags = u32::from_le_bytes(unsafe { direct::array(at) });
+    INFORMATION.call_once(|| Information { at, flags })
+}
 
+impl Information {
     /// The 32-bit field at `offset` of the block.
     fn field(&self, offset: u64) -> u64 {
         word(Maddr(self.at.0 + offset))
@@ -43,16 +48,18 @@ impl Information {
         }
         string(Maddr(self.field(offset)))
     }
+}
 
-    pub fn command_line(&self) -> &'static str {
+impl loader::Information for Information {
+    fn line(&'static self) -> &'static str {
         self.string(FLAG_COMMAND_LINE, 16)
     }
 
-    pub fn loader_name(&self) -> &'static str {
+    fn name(&'static self) -> &'static str {
         self.string(FLAG_LOADER_NAME, 64)
     }
 
-    pub fn modules(&self, f: &mut dyn FnMut(u64, u64, &'static str)) {
+    fn files(&'static self, f: &mut dyn FnMut(u64, u64, &'static str)) {
         let count = if self.flags & FLAG_MODULES == 0 { 0 } else { self.field(20) };
         for i in 0..count {
             let entry = Maddr(self.field(24) + i * MODULE_LEN);
@@ -61,7 +68,7 @@ impl Information {
         }
     }
 
-    pub fn memory(&self, f: &mut dyn FnMut(Range)) {
+    fn memory(&'static self, f: &mut dyn FnMut(Range)) {
         if self.flags & FLAG_MEMORY_MAP == 0 {
             return;
         }
@@ -74,16 +81,16 @@ impl Information {
         }
     }
 
-    pub fn own_memory(&self, f: &mut dyn FnMut(Maddr, u64)) {
+    fn own_memory(&'static self, f: &mut dyn FnMut(Maddr, u64)) {
         f(self.at, INFO_LEN);
         f(Maddr(self.field(48)), self.field(44));
-        for text in [self.command_line(), self.loader_name()] {
+        for text in [self.line(), self.name()] {
             f(direct::maddr_of(text.as_ptr()), text.len() as u64 + 1);
         }
         if self.flags & FLAG_MODULES != 0 {
             f(Maddr(self.field(24)), self.field(20) * MODULE_LEN);
         }
-        self.modules(&mut |_, _, line| f(direct::maddr_of(line.as_ptr()), line.len() as u64 + 1));
+        self.files(&mut |_, _, line| f(direct::maddr_of(line.as_ptr()), line.len() as u64 + 1));
     }
 }
 
@@ -95,6 +102,5 @@ fn word(at: Maddr) -> u64 {
 fn string(at: Maddr) -> &'static str {
     // SAFETY: a string of the loader's, below 4 GiB; the limit keeps a missing end from running away.
     let bytes = unsafe { direct::slice(at, STRING_MAX) };
-    let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(0);
-    core::str::from_utf8(&bytes[..len]).unwrap_or("")
+    CStr::from_bytes_until_nul(bytes).ok().and_then(|text| text.to_str().ok()).unwrap_or("")
 }

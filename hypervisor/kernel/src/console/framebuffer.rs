@@ -1,33 +1,31 @@
-//! Text on a linear framebuffer.
+//! Characters on a linear framebuffer.
 //!
 //! The characters are kept beside the pixels, so that scrolling redraws what changed and never reads the
 //! framebuffer, which is slow.
-#![allow(unsafe_code, reason = "writes pixels to a mapped framebuffer")]
+#![allow(unsafe_code, reason = "maps the framebuffer")]
 
 use alloc::vec::Vec;
 
+use multiboot2::FramebufferField;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
-use crate::boot::{FramebufferInfo, PixelField};
+use super::screen::Cells;
+use crate::boot::FramebufferInfo;
+use crate::mm::mmio::Mmio;
 use crate::mm::vmap::{self, Caching};
 
 const HEIGHT: RasterHeight = RasterHeight::Size16;
 const WEIGHT: FontWeight = FontWeight::Regular;
 
-/// A text screen made of pixels.
+/// Characters made of pixels.
 pub struct Framebuffer {
     info: FramebufferInfo,
-    pixels: *mut u8,
+    pixels: Mmio,
     shown: Vec<u8>,
     wanted: Vec<u8>,
     columns: usize,
     rows: usize,
-    column: usize,
-    row: usize,
 }
-
-// SAFETY: the pointer is to device memory that is mapped for good; the console's lock orders its users.
-unsafe impl Send for Framebuffer {}
 
 impl Framebuffer {
     /// A dark screen. `None` for a format that is not drawn to, or where memory is short.
@@ -50,52 +48,10 @@ impl Framebuffer {
         wanted.resize(columns * rows, b' ');
         let len = info.pitch as usize * info.height as usize;
         // SAFETY: the loader says that this is the framebuffer.
-        let pixels = unsafe { vmap::map_device(info.address, len, Caching::WriteCombining) }.ok()?.pointer();
-        let mut screen = Self { info, pixels, shown, wanted, columns, rows, column: 0, row: 0 };
-        screen.redraw();
+        let pixels = unsafe { vmap::map_device(info.address, len, Caching::WriteCombining) }.ok()?;
+        let mut screen = Self { info, pixels, shown, wanted, columns, rows };
+        screen.show();
         Some(screen)
-    }
-
-    /// Writes text and shows it.
-    pub fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match byte {
-                b'\n' => self.new_line(),
-                b'\r' => self.column = 0,
-                _ => {
-                    let shown = if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'?' };
-                    if let Some(cell) = self.wanted.get_mut(self.row * self.columns + self.column) {
-                        *cell = shown;
-                    }
-                    self.column += 1;
-                    if self.column == self.columns {
-                        self.new_line();
-                    }
-                }
-            }
-        }
-        self.redraw();
-    }
-
-    fn new_line(&mut self) {
-        self.column = 0;
-        if self.row + 1 < self.rows {
-            self.row += 1;
-            return;
-        }
-        self.wanted.copy_within(self.columns.., 0);
-        let last = (self.rows - 1) * self.columns;
-        self.wanted[last..].fill(b' ');
-    }
-
-    fn redraw(&mut self) {
-        for index in 0..self.wanted.len() {
-            let character = self.wanted[index];
-            if self.shown[index] != character {
-                self.shown[index] = character;
-                self.draw(index % self.columns, index / self.columns, character);
-            }
-        }
     }
 
     fn draw(&mut self, column: usize, row: usize, character: u8) {
@@ -111,7 +67,7 @@ impl Framebuffer {
         if x >= self.info.width as usize || y >= self.info.height as usize {
             return;
         }
-        let place = |field: PixelField| {
+        let place = |field: FramebufferField| {
             let level = u32::from(intensity) >> 8u8.saturating_sub(field.size);
             level.checked_shl(u32::from(field.position)).unwrap_or(0)
         };
@@ -119,8 +75,35 @@ impl Framebuffer {
         let bytes = usize::from(self.info.bpp / 8);
         let offset = y * self.info.pitch as usize + x * bytes;
         for (i, byte) in value.to_le_bytes().into_iter().take(bytes).enumerate() {
-            // SAFETY: inside the framebuffer: x and y were checked, and a line's pixels fit its pitch.
-            unsafe { self.pixels.add(offset + i).write_volatile(byte) };
+            self.pixels.write8(offset + i, byte);
+        }
+    }
+}
+
+impl Cells for Framebuffer {
+    fn size(&self) -> (usize, usize) {
+        (self.columns, self.rows)
+    }
+
+    fn set(&mut self, index: usize, character: u8) {
+        if let Some(cell) = self.wanted.get_mut(index) {
+            *cell = character;
+        }
+    }
+
+    fn scroll(&mut self) {
+        self.wanted.copy_within(self.columns.., 0);
+        let last = (self.rows - 1) * self.columns;
+        self.wanted[last..].fill(b' ');
+    }
+
+    fn show(&mut self) {
+        for index in 0..self.wanted.len() {
+            let character = self.wanted[index];
+            if self.shown[index] != character {
+                self.shown[index] = character;
+                self.draw(index % self.columns, index / self.columns, character);
+            }
         }
     }
 }

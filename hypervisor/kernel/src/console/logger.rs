@@ -46,9 +46,8 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let mark = if record.target() == "guest" { "" } else { "(tenon) " };
-            let stamp = fmt::from_fn(|f| match self.timestamps {
-                true => write!(f, "[{:016x}] ", crate::time::rdtsc()),
-                false => Ok(()),
+            let stamp = fmt::from_fn(|f| {
+                if self.timestamps { write!(f, "[{:016x}] ", crate::time::rdtsc()) } else { Ok(()) }
             });
             let level = match record.level() {
                 Level::Error => "error: ",

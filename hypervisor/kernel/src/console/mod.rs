@@ -14,68 +14,43 @@ use tenon_core::sync::Lock;
 
 mod framebuffer;
 mod logger;
+mod screen;
 mod serial;
 mod vga;
 
 use crate::boot::{BootInfo, FramebufferInfo};
+use framebuffer::Framebuffer;
+use screen::Screen;
 use serial::Serial;
+use vga::TextBuffer;
 
 /// Bytes that the ring remembers.
 pub const RING_BYTES: usize = 64 * 1024;
+/// Typed bytes that wait to be taken.
+const INPUT_BYTES: usize = 256;
 
-enum Screen {
+enum Output {
     None,
-    Text(vga::TextScreen),
-    Graphics(framebuffer::Framebuffer),
+    Text(Screen<TextBuffer>),
+    Graphics(Screen<Framebuffer>),
 }
 
 struct Console {
     ring: ConsoleRing<RING_BYTES>,
     serial: [Option<Serial>; 2],
-    screen: Screen,
-    input: Input,
-}
-
-/// Bytes typed and not yet taken; what does not fit is dropped.
-struct Input {
-    bytes: [u8; 256],
-    taken: usize,
-    put: usize,
-}
-
-impl Input {
-    const fn new() -> Self {
-        Self { bytes: [0; 256], taken: 0, put: 0 }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.taken == self.put
-    }
-
-    fn push(&mut self, byte: u8) -> bool {
-        let room = self.put - self.taken < self.bytes.len();
-        if room {
-            self.bytes[self.put % self.bytes.len()] = byte;
-            self.put += 1;
-        }
-        room
-    }
-
-    fn pop(&mut self) -> Option<u8> {
-        if self.is_empty() {
-            return None;
-        }
-        let byte = self.bytes[self.taken % self.bytes.len()];
-        self.taken += 1;
-        Some(byte)
-    }
+    screen: Output,
+    /// What was typed; bytes that nobody takes make room for later ones.
+    input: ConsoleRing<INPUT_BYTES>,
+    /// The position of the first byte of it that was not taken yet.
+    taken: u64,
 }
 
 static CONSOLE: Lock<Console> = Lock::new(Console {
     ring: ConsoleRing::new(),
     serial: [None, None],
-    screen: Screen::None,
-    input: Input::new(),
+    screen: Output::None,
+    input: ConsoleRing::new(),
+    taken: 0,
 });
 static INPUT_WAITS: AtomicBool = AtomicBool::new(false);
 
@@ -86,9 +61,9 @@ impl Console {
             port.write(bytes);
         }
         match &mut self.screen {
-            Screen::None => {}
-            Screen::Text(screen) => screen.write(bytes),
-            Screen::Graphics(screen) => screen.write(bytes),
+            Output::None => {}
+            Output::Text(screen) => screen.write(bytes),
+            Output::Graphics(screen) => screen.write(bytes),
         }
     }
 }
@@ -109,7 +84,7 @@ pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
         *slot = if chosen { Serial::open(&config) } else { None };
     }
     if options.console.vga && framebuffer.is_none() {
-        console.screen = Screen::Text(vga::TextScreen::new());
+        console.screen = Output::Text(Screen::new(TextBuffer::open()));
     }
     drop(console);
     logger::init(options);
@@ -117,15 +92,15 @@ pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
 
 /// Moves the text screen from the boot tables' mapping to one of its own.
 pub fn leave_boot_tables() {
-    if let Screen::Text(screen) = &mut CONSOLE.lock().screen {
-        screen.remap();
+    if let Output::Text(screen) = &mut CONSOLE.lock().screen {
+        screen.cells.remap();
     }
 }
 
 /// Lights the framebuffer and shows on it what the ring remembers.
 pub fn init_framebuffer(info: &BootInfo) {
     let Some(framebuffer) = info.framebuffer.filter(|_| info.options.console.vga) else { return };
-    let Some(mut screen) = framebuffer::Framebuffer::open(framebuffer) else {
+    let Some(mut screen) = Framebuffer::open(framebuffer).map(Screen::new) else {
         log::warn!("a framebuffer of {} bits per pixel is not drawn to", framebuffer.bpp);
         return;
     };
@@ -140,12 +115,12 @@ pub fn init_framebuffer(info: &BootInfo) {
         screen.write(&text[..count]);
         from = next;
     }
-    console.screen = Screen::Graphics(screen);
+    console.screen = Output::Graphics(screen);
 }
 
 /// Stops writing to the screen: domain 0 owns it now.
 pub fn give_screen_away() {
-    CONSOLE.lock().screen = Screen::None;
+    CONSOLE.lock().screen = Output::None;
 }
 
 /// Writes bytes as they are.
@@ -195,9 +170,8 @@ fn receive() {
     let Console { serial, input, .. } = &mut *console;
     for port in serial.iter_mut().flatten() {
         while let Some(byte) = port.receive() {
-            if input.push(byte) {
-                INPUT_WAITS.store(true, Ordering::Release);
-            }
+            input.write(&[byte]);
+            INPUT_WAITS.store(true, Ordering::Release);
         }
     }
 }
@@ -217,20 +191,20 @@ pub fn own_devices() -> Vec<(u16, u8)> {
     CONSOLE.lock().serial.iter().flatten().map(Serial::resources).collect()
 }
 
-/// Whether [`poll_input`] is likely to have something; costs one load.
+/// Whether [`read_input`] is likely to have something; costs one load.
 #[inline]
 pub fn input_waits() -> bool {
     INPUT_WAITS.load(Ordering::Acquire)
 }
 
-/// The next byte that somebody typed on a serial port, if there is one.
-#[must_use]
-pub fn poll_input() -> Option<u8> {
+/// Takes what somebody has typed on a serial port; returns the number of bytes.
+pub fn read_input(into: &mut [u8]) -> usize {
     receive();
     let mut console = CONSOLE.lock();
-    let byte = console.input.pop();
-    INPUT_WAITS.store(!console.input.is_empty(), Ordering::Release);
-    byte
+    let (taken, count) = console.input.read(console.taken, into);
+    console.taken = taken;
+    INPUT_WAITS.store(taken < console.input.end(), Ordering::Release);
+    count
 }
 
 /// Copies remembered bytes from position `from` on; returns the position after the last one and their number.

@@ -1,84 +1,58 @@
 //! The 80 by 25 text screen of VGA.
-#![allow(unsafe_code, reason = "writes to the VGA text buffer")]
+#![allow(unsafe_code, reason = "maps the VGA text buffer")]
 
 use tenon_core::frame::Maddr;
 
+use super::screen::Cells;
 use crate::mm::direct;
+use crate::mm::mmio::Mmio;
 use crate::mm::vmap::{self, Caching};
 
 const BUFFER: Maddr = Maddr(0xb_8000);
 const WIDTH: usize = 80;
 const HEIGHT: usize = 25;
+const CELLS: usize = WIDTH * HEIGHT;
 /// Light grey on black.
 const ATTRIBUTE: u16 = 0x0700;
-const BLANK: u16 = ATTRIBUTE | b' ' as u16;
 
-/// The screen; the cursor is ours, the hardware's is left alone.
-pub struct TextScreen {
-    cells: *mut u16,
-    column: usize,
-    row: usize,
-}
+/// The text buffer: a character and its attribute in each cell.
+pub struct TextBuffer(Mmio);
 
-// SAFETY: the pointer is to device memory that is mapped for good; the console's lock orders its users.
-unsafe impl Send for TextScreen {}
-
-impl TextScreen {
-    /// A cleared screen.
-    pub fn new() -> Self {
-        let mut screen = Self { cells: direct::pointer(BUFFER).cast(), column: 0, row: 0 };
-        for index in 0..WIDTH * HEIGHT {
-            screen.put(index, BLANK);
+impl TextBuffer {
+    /// The cleared buffer, through the boot tables.
+    pub fn open() -> Self {
+        // SAFETY: the VGA text buffer, in the first 4 GiB, which the boot tables map; `remap` is called before they go.
+        let mut buffer = Self(unsafe { Mmio::new(direct::pointer(BUFFER), CELLS * 2) });
+        for index in 0..CELLS {
+            buffer.set(index, b' ');
         }
-        screen
+        buffer
     }
 
-    /// Maps the text buffer for good, as device memory.
+    /// Maps the buffer for good, as device memory.
     pub fn remap(&mut self) {
         // SAFETY: the VGA text buffer; nothing but this screen is reached by it.
-        if let Ok(buffer) = unsafe { vmap::map_device(BUFFER, WIDTH * HEIGHT * 2, Caching::Uncached) } {
-            self.cells = buffer.pointer().cast();
+        if let Ok(buffer) = unsafe { vmap::map_device(BUFFER, CELLS * 2, Caching::Uncached) } {
+            self.0 = buffer;
         }
     }
+}
 
-    fn put(&mut self, index: usize, cell: u16) {
-        if index < WIDTH * HEIGHT {
-            // SAFETY: within the buffer, which is mapped for as long as the console uses it.
-            unsafe { self.cells.add(index).write_volatile(cell) };
-        }
+impl Cells for TextBuffer {
+    fn size(&self) -> (usize, usize) {
+        (WIDTH, HEIGHT)
     }
 
-    /// Writes text; what is not ASCII shows as a question mark.
-    pub fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match byte {
-                b'\n' => self.new_line(),
-                b'\r' => self.column = 0,
-                _ => {
-                    let shown = if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'?' };
-                    self.put(self.row * WIDTH + self.column, ATTRIBUTE | u16::from(shown));
-                    self.column += 1;
-                    if self.column == WIDTH {
-                        self.new_line();
-                    }
-                }
-            }
-        }
+    fn set(&mut self, index: usize, character: u8) {
+        self.0.write16(index * 2, ATTRIBUTE | u16::from(character));
     }
 
-    fn new_line(&mut self) {
-        self.column = 0;
-        if self.row + 1 < HEIGHT {
-            self.row += 1;
-            return;
+    fn scroll(&mut self) {
+        for index in 0..CELLS - WIDTH {
+            self.0.write16(index * 2, self.0.read16((index + WIDTH) * 2));
         }
-        for index in 0..WIDTH * (HEIGHT - 1) {
-            // SAFETY: one line further on is within the buffer.
-            let below = unsafe { self.cells.add(index + WIDTH).read_volatile() };
-            self.put(index, below);
-        }
-        for index in WIDTH * (HEIGHT - 1)..WIDTH * HEIGHT {
-            self.put(index, BLANK);
+        for index in CELLS - WIDTH..CELLS {
+            self.set(index, b' ');
         }
     }
 }

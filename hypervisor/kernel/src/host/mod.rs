@@ -181,12 +181,7 @@ impl Machine for Host {
     }
 
     fn console_read(self, into: &mut [u8]) -> usize {
-        let mut count = 0;
-        for (slot, byte) in into.iter_mut().zip(core::iter::from_fn(console::poll_input)) {
-            *slot = byte;
-            count += 1;
-        }
-        count
+        console::read_input(into)
     }
 
     fn console_history(self, from: u64, into: &mut [u8]) -> (u64, usize) {

@@ -78,9 +78,4 @@ impl Mmio {
             _ => {}
         }
     }
-
-    /// The first byte's address.
-    pub fn pointer(&self) -> *mut u8 {
-        self.base
-    }
 }

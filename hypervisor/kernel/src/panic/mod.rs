@@ -119,7 +119,7 @@ fn end() -> ! {
     if !stay {
         let deadline = time::is_up().then(|| time::now().saturating_add(REBOOT_DELAY));
         while deadline.is_some_and(|deadline| time::now() < deadline) {
-            if console::poll_input().is_some() {
+            if key().is_some() {
                 break;
             }
             core::hint::spin_loop();
@@ -128,10 +128,16 @@ fn end() -> ! {
             reset::reboot();
         }
     }
-    while console::poll_input() != Some(b'R') {
+    while key() != Some(b'R') {
         core::hint::spin_loop();
     }
     reset::reboot()
+}
+
+/// The next key that somebody has pressed.
+fn key() -> Option<u8> {
+    let mut key = [0];
+    (console::read_input(&mut key) > 0).then_some(key[0])
 }
 
 fn halt() -> ! {
