@@ -13,7 +13,7 @@ mod regs;
 
 pub use check::ImpossibleState;
 pub use exit::{Event, Exit, IoAccess, NestedFault};
-pub use regs::{ControlRegs, CpuMode, DescriptorTable, EntryMsrs, Gpr, Gprs, Segment, Segments, SystemState};
+pub use regs::{ControlRegs, CpuMode, EntryMsrs, Gpr, Gprs, Segment, Segments, SystemState};
 
 use crate::frame::Mfn;
 

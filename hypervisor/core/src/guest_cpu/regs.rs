@@ -89,34 +89,30 @@ pub struct Segment {
     pub base: u64,
 }
 
-/// The segment registers.
+/// The segment registers and descriptor tables, laid out as in the VMCB. The tables have neither selector nor attributes,
+/// and limits of 16 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 #[allow(missing_docs, reason = "the architecture's own names")]
 pub struct Segments {
-    pub cs: Segment,
-    pub ds: Segment,
     pub es: Segment,
+    pub cs: Segment,
+    pub ss: Segment,
+    pub ds: Segment,
     pub fs: Segment,
     pub gs: Segment,
-    pub ss: Segment,
-    pub tr: Segment,
+    pub gdtr: Segment,
     pub ldtr: Segment,
+    pub idtr: Segment,
+    pub tr: Segment,
 }
 
 impl Segments {
-    /// With the same in every data segment register.
+    /// With the same in every data segment register, and descriptor tables of the full length at 0.
     const fn uniform(cs: Segment, data: Segment, tr: Segment, ldtr: Segment) -> Self {
-        Self { cs, ds: data, es: data, fs: data, gs: data, ss: data, tr, ldtr }
+        let table = Segment { selector: 0, attributes: 0, limit: 0xffff, base: 0 };
+        Self { es: data, cs, ss: data, ds: data, fs: data, gs: data, gdtr: table, ldtr, idtr: table, tr }
     }
-}
-
-/// GDTR or IDTR.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DescriptorTable {
-    /// Linear address.
-    pub base: u64,
-    /// Limit in bytes, inclusive.
-    pub limit: u16,
 }
 
 /// What address translation depends on.
@@ -177,8 +173,6 @@ pub struct EntryMsrs {
 #[allow(missing_docs, reason = "the architecture's own names")]
 pub struct SystemState {
     pub segments: Segments,
-    pub gdtr: DescriptorTable,
-    pub idtr: DescriptorTable,
     pub cr0: u64,
     pub cr2: u64,
     pub cr3: u64,
@@ -215,8 +209,6 @@ impl SystemState {
                 real(0, TASK),
                 real(0, TABLE),
             ),
-            gdtr: DescriptorTable { base: 0, limit: 0xffff },
-            idtr: DescriptorTable { base: 0, limit: 0xffff },
             cr0: 0x10,
             dr6: 0xffff_0ff0,
             dr7: 0x400,

@@ -7,8 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use spin::Once;
-use tenon_core::acpi::IoApic as Listed;
-use tenon_core::acpi::{Polarity, Trigger};
+use tenon_core::acpi::{IoApic as Listed, Polarity, Trigger};
 use tenon_core::ids::Vector;
 use tenon_core::sync::Lock;
 

@@ -5,9 +5,10 @@ use alloc::boxed::Box;
 use raw_cpuid::CpuId;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Mfn;
-use tenon_core::guest_cpu::{
-    ControlRegs, CpuMode, DescriptorTable, Event, Exit, Gprs, GuestCpu, Segment, Segments, SystemState,
-};
+use tenon_core::guest_cpu::bits::{CR0_PE, EFER_LMA};
+use tenon_core::guest_cpu::{ControlRegs, CpuMode, Event, Exit, Gprs, GuestCpu, SystemState};
+use x86_64::registers::model_specific::EferFlags;
+use x86_64::registers::rflags::RFlags;
 
 use super::asid::Asid;
 use super::vmcb::{
@@ -21,11 +22,9 @@ use crate::mm::pages;
 
 /// The vectors below are exceptions.
 const FIRST_INTERRUPT: u64 = 32;
-const RFLAGS_IF: u64 = 1 << 9;
-const RFLAGS_VM: u64 = 1 << 17;
-const CR0_PE: u64 = 1;
-const EFER_LMA: u64 = 1 << 10;
-const EFER_SVME: u64 = 1 << 12;
+const RFLAGS_IF: u64 = RFlags::INTERRUPT_FLAG.bits();
+const RFLAGS_VM: u64 = RFlags::VIRTUAL_8086_MODE.bits();
+const EFER_SVME: u64 = EferFlags::SECURE_VIRTUAL_MACHINE_ENABLE.bits();
 const CS_L: u16 = 1 << 9;
 const CS_D: u16 = 1 << 10;
 
@@ -249,7 +248,7 @@ impl GuestCpu for SvmVcpu {
             CpuMode::Real
         } else if save.cs_is_64_bit() {
             CpuMode::Bits64
-        } else if save.cs.attributes & CS_D != 0 {
+        } else if save.segments.cs.attributes & CS_D != 0 {
             CpuMode::Bits32
         } else {
             CpuMode::Bits16
@@ -267,20 +266,8 @@ impl GuestCpu for SvmVcpu {
 
     fn system(&self) -> SystemState {
         let s = &self.vmcb.save;
-        let table = |t: &Segment| DescriptorTable { base: t.base, limit: t.limit as u16 };
         SystemState {
-            segments: Segments {
-                cs: s.cs,
-                ds: s.ds,
-                es: s.es,
-                fs: s.fs,
-                gs: s.gs,
-                ss: s.ss,
-                tr: s.tr,
-                ldtr: s.ldtr,
-            },
-            gdtr: table(&s.gdtr),
-            idtr: table(&s.idtr),
+            segments: s.segments,
             cr0: s.cr0,
             cr2: s.cr2,
             cr3: s.cr3,
@@ -294,21 +281,9 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn set_system(&mut self, state: &SystemState) {
-        let table =
-            |t: &DescriptorTable| Segment { limit: t.limit.into(), base: t.base, ..Segment::default() };
         let s = &mut self.vmcb.save;
-        let seg = &state.segments;
-        s.cs = seg.cs;
-        s.ds = seg.ds;
-        s.es = seg.es;
-        s.fs = seg.fs;
-        s.gs = seg.gs;
-        s.ss = seg.ss;
-        s.tr = seg.tr;
-        s.ldtr = seg.ldtr;
-        s.gdtr = table(&state.gdtr);
-        s.idtr = table(&state.idtr);
-        s.cpl = (seg.ss.attributes >> 5 & 3) as u8;
+        s.segments = state.segments;
+        s.cpl = (state.segments.ss.attributes >> 5 & 3) as u8;
         s.cr0 = state.cr0;
         s.cr2 = state.cr2;
         s.cr3 = state.cr3;
@@ -356,6 +331,6 @@ impl GuestCpu for SvmVcpu {
 
 impl super::vmcb::Save {
     fn cs_is_64_bit(&self) -> bool {
-        self.efer & EFER_LMA != 0 && self.cs.attributes & CS_L != 0
+        self.efer & EFER_LMA != 0 && self.segments.cs.attributes & CS_L != 0
     }
 }

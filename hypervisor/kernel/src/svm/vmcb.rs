@@ -8,7 +8,7 @@
 
 use core::mem::offset_of;
 
-use tenon_core::guest_cpu::{EntryMsrs, Segment};
+use tenon_core::guest_cpu::{EntryMsrs, Segments};
 
 use crate::mm::pages::PageAligned;
 
@@ -117,16 +117,7 @@ pub struct Control {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Save {
-    pub es: Segment,
-    pub cs: Segment,
-    pub ss: Segment,
-    pub ds: Segment,
-    pub fs: Segment,
-    pub gs: Segment,
-    pub gdtr: Segment,
-    pub ldtr: Segment,
-    pub idtr: Segment,
-    pub tr: Segment,
+    pub segments: Segments,
     _reserved1: [u8; 0xcb - 0xa0],
     pub cpl: u8,
     _reserved2: [u8; 4],

@@ -5,7 +5,7 @@ use hypercall_abi::plain::Plain;
 
 use super::{Machine, Result, ensure, refuse};
 use crate::domain::Context;
-use crate::guest_cpu::{DescriptorTable, Gpr, Gprs, GuestCpu, Segment, SystemState};
+use crate::guest_cpu::{Gpr, Gprs, GuestCpu, Segment, SystemState};
 
 const RFLAGS_SET: u64 = 2;
 const RFLAGS_KNOWN: u64 = 0x3f_7fd7;
@@ -68,8 +68,8 @@ pub(super) fn save_cpu<M: Machine>(context: &Context<M>, tsc: u64) -> HwCpu {
         };
     }
     segments!(save_segments);
-    (record.gdtr_base, record.gdtr_limit) = (system.gdtr.base, system.gdtr.limit.into());
-    (record.idtr_base, record.idtr_limit) = (system.idtr.base, system.idtr.limit.into());
+    (record.gdtr_base, record.gdtr_limit) = (system.segments.gdtr.base, system.segments.gdtr.limit);
+    (record.idtr_base, record.idtr_limit) = (system.segments.idtr.base, system.segments.idtr.limit);
     macro_rules! save_system {
         ($($field:ident: $($reg:ident).+,)*) => { $(record.$field = system.$($reg).+;)* };
     }
@@ -87,12 +87,10 @@ pub(super) fn load_cpu(record: &HwCpu, pat: u64) -> Result<(Gprs, SystemState)> 
         ($($field:ident: $reg:ident,)*) => { $(gprs.set(Gpr::$reg, record.$field);)* };
     }
     gprs!(load_gprs);
-    let mut system = SystemState {
-        gdtr: DescriptorTable { base: record.gdtr_base, limit: record.gdtr_limit as u16 },
-        idtr: DescriptorTable { base: record.idtr_base, limit: record.idtr_limit as u16 },
-        pat,
-        ..SystemState::default()
-    };
+    let mut system = SystemState { pat, ..SystemState::default() };
+    let table = |base, limit| Segment { base, limit: limit & 0xffff, ..Segment::default() };
+    system.segments.gdtr = table(record.gdtr_base, record.gdtr_limit);
+    system.segments.idtr = table(record.idtr_base, record.idtr_limit);
     macro_rules! load_system {
         ($($field:ident: $($reg:ident).+,)*) => { $(system.$($reg).+ = record.$field;)* };
     }
