@@ -48,23 +48,15 @@ pub fn reboot() -> ! {
     }
 }
 
-tenon_core::errors! {
-    /// Why the machine could not be switched off.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum PowerOffError {
-        /// The ACPI tables name no PM1 control register.
-        NoRegister => "the ACPI tables name no PM1 control register";
-        /// The registers were written, and the machine is still on.
-        StillOn => "the machine is still on after the S5 registers were written";
-    }
-}
-
-/// Switches the machine off: enters S5 with the sleep types that the DSDT's `_S5` gives for PM1a and PM1b.
-pub fn power_off(sleep_type_a: u8, sleep_type_b: u8) -> PowerOffError {
-    let Some(fadt) = acpi().fadt() else { return PowerOffError::NoRegister };
+/// Switches the machine off: enters S5 with the sleep types that the DSDT's `_S5` gives for PM1a and PM1b. Returns what
+/// kept it on.
+pub fn power_off() -> &'static str {
+    let Some((fadt, (sleep_type_a, sleep_type_b))) = acpi().fadt().zip(acpi().soft_off()) else {
+        return "the ACPI tables do not say how";
+    };
     let registers = fadt.pm1_control();
     if registers[0].is_none() {
-        return PowerOffError::NoRegister;
+        return "the ACPI tables name no PM1 control register";
     }
     x86_64::instructions::interrupts::disable();
     for (register, kind) in registers.into_iter().zip([sleep_type_a, sleep_type_b]) {
@@ -75,7 +67,7 @@ pub fn power_off(sleep_type_a: u8, sleep_type_b: u8) -> PowerOffError {
         write(register, new | PM1_SLEEP_ENABLE);
     }
     pause();
-    PowerOffError::StillOn
+    "the machine is still on after the S5 registers were written"
 }
 
 fn size(register: GenericAddress) -> Size {

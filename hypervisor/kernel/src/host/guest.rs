@@ -44,18 +44,10 @@ pub fn backend() -> Backend {
 
 /// Methods of a trait as the chosen backend has them.
 macro_rules! forward {
-    (&self => $(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+    ($(fn $name:ident($self:ident: $receiver:ty $(, $arg:ident: $type:ty)*) $(-> $result:ty)?;)*) => {
         $(#[inline]
-        fn $name(&self $(, $arg: $type)*) $(-> $result)? {
-            match self {
-                Self::Svm(backend) => backend.$name($($arg),*),
-            }
-        })*
-    };
-    (&mut self => $(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        $(#[inline]
-        fn $name(&mut self $(, $arg: $type)*) $(-> $result)? {
-            match self {
+        fn $name($self: $receiver $(, $arg: $type)*) $(-> $result)? {
+            match $self {
                 Self::Svm(backend) => backend.$name($($arg),*),
             }
         })*
@@ -78,31 +70,29 @@ impl AnyGuest {
 }
 
 impl GuestCpu for AnyGuest {
-    forward! { &self =>
-        fn gprs() -> &Gprs;
-        fn can_take_interrupt() -> bool;
-        fn can_take_nmi() -> bool;
-        fn instruction_len() -> Option<u8>;
-        fn control() -> ControlRegs;
-        fn system() -> SystemState;
-        fn xcr0() -> u64;
-        fn hypercall_instruction() -> [u8; 3];
-    }
-    forward! { &mut self =>
-        fn gprs_mut() -> &mut Gprs;
-        fn switch_in();
-        fn switch_out();
-        fn enter() -> Exit;
-        fn inject(event: Event);
-        fn forget_events();
-        fn request_interrupt_window(wanted: bool);
-        fn skip(len: u8);
-        fn set_system(state: &SystemState);
-        fn set_xcr0(value: u64) -> bool;
-        fn set_tsc_offset(offset: u64);
-        fn flush_tlb();
-        fn set_nested_root(root: Mfn);
-        fn allow_hardware_ports();
+    forward! {
+        fn gprs(self: &Self) -> &Gprs;
+        fn gprs_mut(self: &mut Self) -> &mut Gprs;
+        fn switch_in(self: &mut Self);
+        fn switch_out(self: &mut Self);
+        fn enter(self: &mut Self) -> Exit;
+        fn can_take_interrupt(self: &Self) -> bool;
+        fn can_take_nmi(self: &Self) -> bool;
+        fn inject(self: &mut Self, event: Event);
+        fn forget_events(self: &mut Self);
+        fn request_interrupt_window(self: &mut Self, wanted: bool);
+        fn instruction_len(self: &Self) -> Option<u8>;
+        fn skip(self: &mut Self, len: u8);
+        fn control(self: &Self) -> ControlRegs;
+        fn system(self: &Self) -> SystemState;
+        fn set_system(self: &mut Self, state: &SystemState);
+        fn xcr0(self: &Self) -> u64;
+        fn set_xcr0(self: &mut Self, value: u64) -> bool;
+        fn set_tsc_offset(self: &mut Self, offset: u64);
+        fn flush_tlb(self: &mut Self);
+        fn hypercall_instruction(self: &Self) -> [u8; 3];
+        fn set_nested_root(self: &mut Self, root: Mfn);
+        fn allow_hardware_ports(self: &mut Self);
     }
 }
 
@@ -123,10 +113,10 @@ impl AnyFormat {
 }
 
 impl Format for AnyFormat {
-    forward! { &self =>
-        fn max_leaf() -> Level;
-        fn table(table: Mfn) -> u64;
-        fn leaf(leaf: Leaf, level: Level) -> u64;
-        fn decode(raw: u64, level: Level) -> Slot;
+    forward! {
+        fn max_leaf(self: &Self) -> Level;
+        fn table(self: &Self, table: Mfn) -> u64;
+        fn leaf(self: &Self, leaf: Leaf, level: Level) -> u64;
+        fn decode(self: &Self, raw: u64, level: Level) -> Slot;
     }
 }

@@ -41,7 +41,7 @@ struct Facts {
 }
 
 static FACTS: Once<Facts> = Once::new();
-/// The wall clock at the start of time, if the control domain has set it.
+/// The wall clock at the start of time, by the machine's clock until the control domain sets it.
 static WALL_CLOCK_BASE: AtomicU64 = AtomicU64::new(0);
 static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 
@@ -55,6 +55,8 @@ pub fn init(
     pool: CpuMask,
 ) -> Result<&'static Hypervisor<Host>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
+    let wall_clock = time::wall_clock_at_start().saturating_mul(time::SECOND);
+    WALL_CLOCK_BASE.store(wall_clock, Ordering::Relaxed);
     FACTS.call_once(|| Facts { command_line, memory_map, tsc_scale });
     // Every CPU's TSC is taken to agree (`smp` has compared them), so a guest may rely on it.
     let hv = Hypervisor::new(Host, true, pool).map_err(|_| "no memory for the hypervisor's state")?;
@@ -154,10 +156,7 @@ impl Machine for Host {
     }
 
     fn wall_clock_base(self) -> u64 {
-        match WALL_CLOCK_BASE.load(Ordering::Relaxed) {
-            0 => time::wall_clock_at_start().saturating_mul(time::SECOND),
-            base => base,
-        }
+        WALL_CLOCK_BASE.load(Ordering::Relaxed)
     }
 
     fn set_wall_clock_base(self, base: u64) {
@@ -209,11 +208,7 @@ impl Machine for Host {
 
     fn end(self, how: MachineEnd) -> ! {
         if how == MachineEnd::PowerOff {
-            let error = match crate::acpi::acpi().soft_off() {
-                Some((a, b)) => reset::power_off(a, b),
-                None => reset::PowerOffError::NoRegister,
-            };
-            log::error!("cannot switch off: {error}; halting");
+            log::error!("cannot switch off: {}; halting", reset::power_off());
             loop {
                 x86_64::instructions::hlt();
             }

@@ -16,7 +16,6 @@ global_asm!(include_str!("trampoline.s"), options(att_syntax));
 unsafe extern "C" {
     static trampoline_start: [u8; 0];
     static trampoline_words: [u8; 0];
-    static trampoline_offsets: [u32; 3];
     static trampoline_end: [u8; 0];
 }
 
@@ -27,7 +26,7 @@ const EFER_NXE: u64 = 1 << 11;
 const PRESENT_WRITABLE: u64 = 3;
 const PRESENT: u64 = 1;
 
-/// The words at the trampoline's end.
+/// The words in the trampoline that are filled in.
 #[repr(C)]
 struct Words {
     root: u64,
@@ -35,10 +34,6 @@ struct Words {
     stack: u64,
     cpu: u64,
     entry: u64,
-    far_protected: [u32; 2],
-    far_long: [u32; 2],
-    gdt_limit: u16,
-    gdt_base: [u8; 6],
 }
 
 /// The trampoline, set up.
@@ -76,37 +71,23 @@ impl Trampoline {
         // SAFETY: the tables are fresh frames of ours; the hypervisor's top table is only read.
         unsafe {
             let level = |index: usize| direct::pointer(tables[index].addr()).cast::<u64>();
-            for index in 0..tables.len() {
-                ptr::write_bytes(level(index), 0, 512);
-            }
+            (0..4).for_each(|index| level(index).write_bytes(0, 512));
             let kernel = direct::pointer(paging::root()).cast::<u64>();
             ptr::copy_nonoverlapping(kernel.add(256), level(0).add(256), 256);
-            level(0).write(tables[1].addr().0 | PRESENT_WRITABLE);
-            level(1).write(tables[2].addr().0 | PRESENT_WRITABLE);
-            level(2).write(tables[3].addr().0 | PRESENT_WRITABLE);
+            for index in 0..3 {
+                level(index).write(tables[index + 1].addr().0 | PRESENT_WRITABLE);
+            }
             // Executable here, hence not writable; the words are written through the direct map.
             level(3).add((page.0 >> 12) as usize).write(page.0 | PRESENT);
         }
         let efer = EFER_LME | if features().nx { EFER_NXE } else { 0 };
-        let at = |offset: u32| page.0 as u32 + offset;
         // SAFETY: the page is ours (the caller's promise) and mapped; the code fits a page, and the words are
         // 8-byte aligned in it.
         let words = unsafe {
             ptr::copy_nonoverlapping(start, base, len);
-            let offsets = (&raw const trampoline_offsets).read();
             let words = base.add(words_offset).cast::<Words>();
-            let [b0, b1, b2, b3] = at(offsets[2]).to_le_bytes();
-            words.write(Words {
-                root: tables[0].addr().0,
-                efer,
-                stack: 0,
-                cpu: 0,
-                entry: entry as usize as u64,
-                far_protected: [at(offsets[0]), 0x08],
-                far_long: [at(offsets[1]), 0x18],
-                gdt_limit: 31,
-                gdt_base: [b0, b1, b2, b3, 0, 0],
-            });
+            let (root, entry) = (tables[0].addr().0, entry as usize as u64);
+            words.write(Words { root, efer, stack: 0, cpu: 0, entry });
             words
         };
         Some(Self { page, words, tables })

@@ -15,6 +15,12 @@ trampoline_start:
     xorl %ebx, %ebx
     movw %ax, %bx
     shll $4, %ebx                           # the page's physical address
+    leal (gdt - trampoline_start)(%ebx), %eax
+    movl %eax, gdt_base - trampoline_start
+    leal (protected - trampoline_start)(%ebx), %eax
+    movl %eax, far_protected - trampoline_start
+    leal (long - trampoline_start)(%ebx), %eax
+    movl %eax, far_long - trampoline_start
     lgdtl gdt_pointer - trampoline_start
     movl %cr0, %eax
     orl $1, %eax                            # PE
@@ -71,6 +77,7 @@ efer:           .quad 0
 stack:          .quad 0
 cpu:            .quad 0
 entry:          .quad 0
+# Those that depend on where the page is.
 far_protected:  .long 0
                 .long 0x08
 far_long:       .long 0
@@ -78,10 +85,4 @@ far_long:       .long 0
 gdt_pointer:    .word 31
 gdt_base:       .long 0
                 .word 0
-# Offsets that go into the words above.
-.global trampoline_offsets
-trampoline_offsets:
-    .long protected - trampoline_start
-    .long long - trampoline_start
-    .long gdt - trampoline_start
 trampoline_end:

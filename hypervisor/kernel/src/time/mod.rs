@@ -27,7 +27,6 @@ struct Clock {
     from_nanoseconds: Ratio,
     /// Seconds since 1970 at time zero.
     wall: u64,
-    reference: &'static str,
 }
 
 static CLOCK: Once<Clock> = Once::new();
@@ -41,15 +40,14 @@ pub fn init(options: &Options<'_>) -> Result<(), &'static str> {
     let hz = reference.measure(rdtsc).ok_or("the TSC does not run")?;
     let to_nanoseconds = Ratio::between(hz, SECOND).ok_or("the TSC does not run")?;
     let from_nanoseconds = Ratio::between(SECOND, hz).ok_or("the TSC runs too fast")?;
-    let clock = CLOCK.call_once(|| Clock {
+    CLOCK.call_once(|| Clock {
         start: rdtsc(),
         hz,
         to_nanoseconds,
         from_nanoseconds,
         wall: rtc::read().unwrap_or(0),
-        reference: reference.name(),
     });
-    log::info!("TSC at {}.{:03} MHz, by {}", hz / 1_000_000, hz / 1000 % 1000, clock.reference);
+    log::info!("TSC at {}.{:03} MHz, by {}", hz / 1_000_000, hz / 1000 % 1000, reference.name);
     Ok(())
 }
 

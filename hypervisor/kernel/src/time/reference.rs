@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 8;
 /// Samples after which a reference that does not move is given up.
 const PATIENCE: u32 = 50_000_000;
 
-enum Kind {
+enum Counter {
     Hpet(Mmio),
     PmTimer(Port),
     Pit,
@@ -39,7 +39,9 @@ enum Kind {
 
 /// A clock of known rate.
 pub struct Reference {
-    kind: Kind,
+    /// What it is called.
+    pub name: &'static str,
+    counter: Counter,
     hz: u64,
     /// The counter's bits.
     mask: u64,
@@ -48,28 +50,18 @@ pub struct Reference {
 impl Reference {
     /// The wanted clock, or else the best there is; every PC has the last.
     pub fn choose(wanted: Option<&str>) -> Self {
-        let pit = || Self { kind: Kind::Pit, hz: PIT_HZ, mask: 0xffff };
         let best = || Self::hpet().or_else(Self::pm_timer);
         match wanted {
             None => best(),
             Some("hpet") => Self::hpet(),
             Some("acpi") => Self::pm_timer(),
-            Some("pit") => return pit(),
+            Some("pit") => None,
             Some(other) => {
                 log::warn!("clocksource={other}: not one of hpet, acpi, pit");
                 best()
             }
         }
-        .unwrap_or_else(pit)
-    }
-
-    /// The clock's name.
-    pub fn name(&self) -> &'static str {
-        match self.kind {
-            Kind::Hpet(_) => "HPET",
-            Kind::PmTimer(_) => "ACPI timer",
-            Kind::Pit => "PIT",
-        }
+        .unwrap_or_else(Self::pit)
     }
 
     fn hpet() -> Option<Self> {
@@ -83,7 +75,8 @@ impl Reference {
         // Running, without taking over the legacy interrupts.
         registers.write64(HPET_CONFIGURATION, registers.read64(HPET_CONFIGURATION) & !3 | 1);
         // The lower half is enough: it lasts for seconds, and reading it is one access on every machine.
-        Some(Self { kind: Kind::Hpet(registers), hz: FEMTOSECONDS / period, mask: 0xffff_ffff })
+        let (counter, hz) = (Counter::Hpet(registers), FEMTOSECONDS / period);
+        Some(Self { name: "HPET", counter, hz, mask: 0xffff_ffff })
     }
 
     fn pm_timer() -> Option<Self> {
@@ -91,36 +84,31 @@ impl Reference {
         if register.space != AddressSpace::Io {
             return None;
         }
-        let port = Port(u16::try_from(register.address).ok()?);
-        Some(Self {
-            kind: Kind::PmTimer(port),
-            hz: PM_TIMER_HZ,
-            mask: if wide { 0xffff_ffff } else { 0xff_ffff },
-        })
+        let counter = Counter::PmTimer(Port(u16::try_from(register.address).ok()?));
+        let mask = if wide { 0xffff_ffff } else { 0xff_ffff };
+        Some(Self { name: "ACPI timer", counter, hz: PM_TIMER_HZ, mask })
     }
 
-    /// Starts the clock, where it must be started.
-    fn start(&self) {
-        if matches!(self.kind, Kind::Pit) {
-            // SAFETY: channel 2 drives the speaker, which is switched off here; nobody else uses it during the boot.
-            unsafe {
-                let gate = PIT_GATE.read(Size::Byte);
-                PIT_GATE.write(Size::Byte, gate & !2 | 1);
-                // Channel 2, both bytes, rate generator, from the top.
-                PIT_COMMAND.write(Size::Byte, 0xb4);
-                PIT_CHANNEL_2.write(Size::Byte, 0);
-                PIT_CHANNEL_2.write(Size::Byte, 0);
-            }
+    fn pit() -> Self {
+        // SAFETY: channel 2 drives the speaker, which is switched off here; nobody else uses it during the boot.
+        unsafe {
+            let gate = PIT_GATE.read(Size::Byte);
+            PIT_GATE.write(Size::Byte, gate & !2 | 1);
+            // Channel 2, both bytes, rate generator, from the top.
+            PIT_COMMAND.write(Size::Byte, 0xb4);
+            PIT_CHANNEL_2.write(Size::Byte, 0);
+            PIT_CHANNEL_2.write(Size::Byte, 0);
         }
+        Self { name: "PIT", counter: Counter::Pit, hz: PIT_HZ, mask: 0xffff }
     }
 
     fn read(&self) -> u64 {
-        match &self.kind {
-            Kind::Hpet(registers) => u64::from(registers.read32(HPET_COUNTER)),
+        match &self.counter {
+            Counter::Hpet(registers) => u64::from(registers.read32(HPET_COUNTER)),
             // SAFETY: reading the timer changes nothing.
-            Kind::PmTimer(port) => unsafe { u64::from(port.read(Size::Dword)) & self.mask },
+            Counter::PmTimer(port) => unsafe { u64::from(port.read(Size::Dword)) & self.mask },
             // SAFETY: the latch command and the two reads belong together; only the boot CPU does this.
-            Kind::Pit => unsafe {
+            Counter::Pit => unsafe {
                 PIT_COMMAND.write(Size::Byte, 0x80);
                 let low = PIT_CHANNEL_2.read(Size::Byte);
                 // The counter counts down.
@@ -145,7 +133,6 @@ impl Reference {
 
     /// The rate of `counter` in Hz: the median of a few measurements. `None` if either does not move.
     pub fn measure(&self, counter: impl Fn() -> u64) -> Option<u64> {
-        self.start();
         let mut rates = [0; ROUNDS];
         for rate in &mut rates {
             let (first, reference_first) = self.sample(&counter);
