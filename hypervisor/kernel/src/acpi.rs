@@ -11,6 +11,7 @@ use tenon_core::acpi::{
     config_spaces, hpet,
 };
 use tenon_core::frame::Maddr;
+use tenon_core::machine::CpuIds;
 
 use crate::mm::vmap::{self, Caching};
 
@@ -34,22 +35,13 @@ impl FirmwareTable {
     }
 }
 
-/// A CPU that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CpuEntry {
-    /// Its local APIC id.
-    pub apic_id: u32,
-    /// Its ACPI UID.
-    pub uid: u32,
-}
-
 /// The machine according to ACPI.
 #[derive(Default)]
 pub struct Acpi {
     /// All tables of the XSDT or RSDT.
     pub tables: Vec<FirmwareTable>,
     /// The CPUs that are enabled, in the table's order.
-    pub cpus: Vec<CpuEntry>,
+    pub cpus: Vec<CpuIds>,
     /// The local APICs' address.
     pub local_apic: Option<Maddr>,
     /// The IO-APICs.
@@ -125,10 +117,10 @@ impl Acpi {
         match entry {
             MadtEntry::Cpu { apic_id, uid, enabled: true, .. } => {
                 // CPUs below 255 may be listed twice, once for each kind of APIC.
-                let known = self.cpus.iter().any(|cpu| cpu.apic_id == apic_id);
+                let known = self.cpus.iter().any(|cpu| cpu.apic == apic_id);
                 // 0xff and all ones are the broadcast ids.
                 if !known && apic_id != 0xff && apic_id != u32::MAX && self.cpus.len() < CPUS_MAX {
-                    self.cpus.push(CpuEntry { apic_id, uid });
+                    self.cpus.push(CpuIds { apic: apic_id, acpi: uid });
                 }
             }
             MadtEntry::IoApic(io_apic) => self.io_apics.push(io_apic),

@@ -39,8 +39,8 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     refuse_what_is_missing(info)?;
     host::choose_backend()?;
     let own = console::own_devices();
-    let ports: Vec<u16> = own.iter().map(|(port, _)| *port).collect();
-    host::init_devices(own.iter().map(|(_, irq)| acpi().isa_line(*irq).gsi).collect());
+    let ports: Vec<u16> = own.iter().map(|port| port.io_base).collect();
+    host::init_devices(own.iter().map(|port| acpi().isa_line(port.irq).gsi).collect());
     svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;
     enable_backend()?;
     let map: Vec<E820Entry> = info

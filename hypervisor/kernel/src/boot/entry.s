@@ -59,38 +59,11 @@ entry32:
     bt edx, 29
     jnc no_long_mode
 
-    # Four page directories of 2 MiB pages.
-    mov edi, offset boot_pd - VIRT
-    mov eax, 0x83                           # present, writable, large
-    mov ecx, 2048
-1:  mov dword ptr [edi], eax
-    mov dword ptr [edi + 4], 0
-    add eax, 0x200000
-    add edi, 8
-    loop 1b
-
-    # One pointer table for the low 4 GiB, one for the image's 1 GiB at -2 GiB.
-    mov edi, offset boot_pdpt - VIRT
-    mov eax, offset boot_pd - VIRT + 3
-    mov ecx, 4
-1:  mov dword ptr [edi], eax
-    add eax, 0x1000
-    add edi, 8
-    loop 1b
-    mov eax, offset boot_pd - VIRT + 3
-    mov dword ptr [boot_pdpt_image - VIRT + 510 * 8], eax
-
-    mov edi, offset boot_pml4 - VIRT
-    mov eax, offset boot_pdpt - VIRT + 3
-    mov dword ptr [edi], eax
-    mov dword ptr [edi + 256 * 8], eax
-    mov eax, offset boot_pdpt_image - VIRT + 3
-    mov dword ptr [edi + 511 * 8], eax
-
     mov eax, cr4
     or eax, 0x20                            # PAE
     mov cr4, eax
-    mov cr3, edi
+    mov eax, offset boot_pml4 - VIRT
+    mov cr3, eax
     mov ecx, 0xc0000080
     rdmsr
     or eax, 0x100                           # LME
@@ -155,12 +128,32 @@ boot_gdt_pointer_high:
     .word 15
     .quad boot_gdt
 
+.section .data.boot, "aw"
+.set LARGE, 0x83                            # present, writable, large
+.set TABLE, 3 - VIRT                        # present, writable, at the table's physical address
+.balign 4096
+boot_pml4:
+    .quad boot_pdpt + TABLE
+    .skip 255 * 8
+    .quad boot_pdpt + TABLE
+    .skip 254 * 8
+    .quad boot_pdpt_image + TABLE
+boot_pdpt:
+    .quad boot_pd + TABLE, boot_pd + 0x1000 + TABLE, boot_pd + 0x2000 + TABLE, boot_pd + 0x3000 + TABLE
+    .skip 508 * 8
+boot_pdpt_image:
+    .skip 510 * 8
+    .quad boot_pd + TABLE
+    .skip 8
+boot_pd:
+.set page, 0
+.rept 2048
+    .quad page + LARGE
+    .set page, page + 0x200000
+.endr
+
 .section .bss.boot, "aw", @nobits
 .balign 4096
-boot_pml4:          .skip 4096
-boot_pdpt:          .skip 4096
-boot_pdpt_image:    .skip 4096
-boot_pd:            .skip 4 * 4096
 .global boot_stack_bottom
 boot_stack_bottom:
     .skip 131072                            # memory maps are built on it, at 6 KiB each

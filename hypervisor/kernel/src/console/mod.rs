@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tenon_core::console_ring::ConsoleRing;
-use tenon_core::options::Options;
+use tenon_core::options::{Options, SerialConfig};
 use tenon_core::sync::Lock;
 
 mod framebuffer;
@@ -81,7 +81,7 @@ pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
     let mut console = CONSOLE.lock();
     let chosen = [options.console.com1, options.console.com2];
     for ((slot, config), chosen) in console.serial.iter_mut().zip(options.com).zip(chosen) {
-        *slot = if chosen { Serial::open(&config) } else { None };
+        *slot = if chosen { Serial::open(config) } else { None };
     }
     if options.console.vga && framebuffer.is_none() {
         console.screen = Output::Text(Screen::new(TextBuffer::open()));
@@ -186,9 +186,9 @@ fn received() {
     }
 }
 
-/// The I/O ports and interrupt lines of the serial ports in use: Tenon's, not domain 0's.
-pub fn own_devices() -> Vec<(u16, u8)> {
-    CONSOLE.lock().serial.iter().flatten().map(Serial::resources).collect()
+/// The serial ports in use: Tenon's, not domain 0's.
+pub fn own_devices() -> Vec<SerialConfig> {
+    CONSOLE.lock().serial.iter().flatten().map(|port| port.config).collect()
 }
 
 /// Whether [`read_input`] is likely to have something; costs one load.

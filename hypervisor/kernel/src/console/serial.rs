@@ -19,13 +19,13 @@ const SEND_PATIENCE: u32 = 1_000_000;
 /// An open port.
 pub struct Serial {
     uart: Uart16550<PioBackend>,
-    io_base: u16,
-    irq: u8,
+    /// Its settings, place and ISA interrupt.
+    pub config: SerialConfig,
 }
 
 impl Serial {
     /// Sets the port up; `None` if nothing answers there.
-    pub fn open(config: &SerialConfig) -> Option<Self> {
+    pub fn open(config: SerialConfig) -> Option<Self> {
         // SAFETY: the ports are a serial port's by PC convention or by the administrator's word; the console owns
         // them, and domain 0 is not given them.
         let mut uart = unsafe { Uart16550::new_port(config.io_base) }.ok()?;
@@ -46,21 +46,15 @@ impl Serial {
             let set = uart.config_register_dump().baud_rate(&Config::DEFAULT).to_integer();
             if set == 0 { DEFAULT_BAUD } else { set }
         });
-        let (io_base, irq) = (config.io_base, config.irq);
-        let config = Config {
+        let settings = Config {
             baud_rate: BaudRate::from_integer(baud),
             data_bits,
             extra_stop_bits: config.stop_bits == 2,
             parity,
             ..Config::DEFAULT
         };
-        uart.init(config).ok()?;
-        Some(Self { uart, io_base, irq })
-    }
-
-    /// Its first I/O port and its ISA interrupt.
-    pub fn resources(&self) -> (u16, u8) {
-        (self.io_base, self.irq)
+        uart.init(settings).ok()?;
+        Some(Self { uart, config })
     }
 
     /// Writes text, a carriage return before every line feed.
@@ -87,7 +81,7 @@ impl Serial {
     /// # Errors
     /// [`NoSuchLine`]; a lack of vectors shows as that too.
     pub fn enable_interrupts(&mut self, handler: irq::Handler) -> Result<(), NoSuchLine> {
-        let SourceOverride { gsi, trigger, polarity, .. } = acpi().isa_line(self.irq);
+        let SourceOverride { gsi, trigger, polarity, .. } = acpi().isa_line(self.config.irq);
         let vector = irq::allocate(handler).ok_or(NoSuchLine(gsi))?;
         io::route(gsi, Route { vector, apic_id: local::id() as u8, trigger, polarity, masked: false })?;
         self.uart.enable_interrupts(IER::DATA_READY);

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::Once;
 use tenon_core::ids::{CpuId, DomId, VcpuId};
+use tenon_core::machine::CpuIds;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
@@ -30,10 +31,8 @@ pub struct Cpu {
     this: u64,
     /// Its index.
     pub id: CpuId,
-    /// Its local APIC id.
-    pub apic_id: u32,
-    /// The processor's UID in the ACPI tables.
-    pub acpi_uid: u32,
+    /// What the firmware calls it.
+    pub ids: CpuIds,
     /// Whether it has come up.
     pub online: AtomicBool,
     /// Who runs: see [`Cpu::running`].
@@ -55,7 +54,7 @@ impl Cpu {
     ///
     /// # Errors
     /// [`MapError`], where memory is short.
-    pub fn new(id: CpuId, apic_id: u32, acpi_uid: u32) -> Result<&'static Self, MapError> {
+    pub fn new(id: CpuId, ids: CpuIds) -> Result<&'static Self, MapError> {
         let mut emergency_stacks = [const { 0..0 }; EMERGENCIES.len()];
         for stack in &mut emergency_stacks {
             *stack = vmap::stack(EMERGENCY_STACK_BYTES)?;
@@ -63,8 +62,7 @@ impl Cpu {
         let cpu = Box::leak(Box::new(Self {
             this: 0,
             id,
-            apic_id,
-            acpi_uid,
+            ids,
             online: AtomicBool::new(false),
             running: AtomicU64::new(NOBODY),
             stack: vmap::stack(STACK_BYTES)?,

@@ -62,8 +62,8 @@ fn message_arrived(vector: Vector) {
 /// could carry more bits, is not used.
 fn narrow_id(cpu: CpuId) -> u8 {
     let fits = |id: u32| u8::try_from(id).ok().filter(|_| id < NARROW_IDS);
-    let wanted = cpu::all().get(cpu.index()).and_then(|cpu| fits(cpu.apic_id));
-    wanted.or_else(|| cpu::online().find_map(|cpu| fits(cpu.apic_id))).unwrap_or(0)
+    let wanted = cpu::all().get(cpu.index()).and_then(|cpu| fits(cpu.ids.apic));
+    wanted.or_else(|| cpu::online().find_map(|cpu| fits(cpu.ids.apic))).unwrap_or(0)
 }
 
 impl ConfigSpace for Host {

@@ -133,8 +133,7 @@ impl Machine for Host {
     }
 
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {
-        let known = cpu::all().get(cpu.index());
-        known.map_or_else(CpuIds::default, |cpu| CpuIds { apic: cpu.apic_id, acpi: cpu.acpi_uid })
+        cpu::all().get(cpu.index()).map(|cpu| cpu.ids).unwrap_or_default()
     }
 
     fn guest_features(self) -> cpuid::Offer {

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Once;
 use tenon_core::frame::Maddr;
 use tenon_core::ids::CpuId;
-use tenon_core::machine::MAX_CPUS;
+use tenon_core::machine::{CpuIds, MAX_CPUS};
 use tenon_core::options::Options;
 
 mod trampoline;
@@ -19,7 +19,7 @@ mod tsc;
 use trampoline::Trampoline;
 pub use trampoline::choose_page;
 
-use crate::acpi::{CpuEntry, acpi};
+use crate::acpi::acpi;
 use crate::apic::local;
 use crate::cpu::{self, Cpu};
 use crate::mm::paging;
@@ -49,16 +49,15 @@ pub unsafe fn init_cpus(options: &Options<'static>) -> Result<(), paging::MapErr
     irq::register(irq::KICK, |_| {});
     let boot_id = local::id();
     let listed = &acpi().cpus;
-    let uid = listed.iter().find(|entry| entry.apic_id == boot_id).map_or(0, |entry| entry.uid);
-    let others = listed.iter().copied().filter(|entry| entry.apic_id != boot_id);
-    let entries = core::iter::once(CpuEntry { apic_id: boot_id, uid }).chain(others);
+    let (boot, others): (Vec<_>, Vec<_>) = listed.iter().partition(|ids| ids.apic == boot_id);
+    let boot = boot.first().copied().unwrap_or(CpuIds { apic: boot_id, acpi: 0 });
     let limit = if options.nosmp { 1 } else { options.maxcpus.map_or(usize::MAX, |max| max.max(1) as usize) };
     if listed.len().min(limit) > MAX_CPUS {
         log::warn!("{} CPUs, of which the first {MAX_CPUS} are used: that is the limit", listed.len());
     }
     let mut cpus = Vec::new();
-    for (index, entry) in entries.enumerate().take(limit.min(MAX_CPUS)) {
-        cpus.push(Cpu::new(CpuId(index as u32), entry.apic_id, entry.uid)?);
+    for (index, ids) in [boot].into_iter().chain(others).enumerate().take(limit.min(MAX_CPUS)) {
+        cpus.push(Cpu::new(CpuId(index as u32), ids)?);
     }
     let boot = cpus[0];
     cpu::set_all(cpus);
@@ -87,7 +86,7 @@ pub unsafe fn start_others(page: Maddr) {
         if start_one(cpu, trampoline.startup_page()) {
             tsc::compare_as_boot_cpu(cpu.id);
         } else {
-            log::error!("{} (APIC id {}) did not start", cpu.id, cpu.apic_id);
+            log::error!("{} (APIC id {}) did not start", cpu.id, cpu.ids.apic);
             missing = true;
         }
     }
@@ -106,11 +105,11 @@ fn start_one(cpu: &'static Cpu, page: u8) -> bool {
             core::hint::spin_loop();
         }
     };
-    local::send_init(cpu.apic_id);
+    local::send_init(cpu.ids.apic);
     time::spin_for(INIT_DELAY);
     for delay in [STARTUP_DELAY, START_PATIENCE] {
         if !up() {
-            local::send_startup(cpu.apic_id, page);
+            local::send_startup(cpu.ids.apic, page);
             wait(delay);
         }
     }
@@ -146,5 +145,5 @@ pub fn release() {
 
 /// Gets a CPU out of idle, or out of a guest.
 pub fn kick(cpu: &Cpu) {
-    local::send(cpu.apic_id, irq::KICK);
+    local::send(cpu.ids.apic, irq::KICK);
 }
