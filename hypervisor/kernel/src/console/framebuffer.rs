@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use multiboot2::FramebufferField;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+use tenon_core::fallible;
 
 use super::screen::Cells;
 use crate::boot::FramebufferInfo;
@@ -38,14 +39,9 @@ impl Framebuffer {
         if columns == 0 || rows == 0 {
             return None;
         }
-        let mut cells = [Vec::new(), Vec::new()];
-        for cells in &mut cells {
-            cells.try_reserve_exact(columns * rows).ok()?;
-        }
-        let [mut shown, mut wanted] = cells;
-        // Not a character: the first drawing covers everything.
-        shown.resize(columns * rows, 0);
-        wanted.resize(columns * rows, b' ');
+        // Zero is not a character: the first drawing covers everything.
+        let shown = fallible::filled(columns * rows, || 0).ok()?;
+        let wanted = fallible::filled(columns * rows, || b' ').ok()?;
         let len = info.pitch as usize * info.height as usize;
         // SAFETY: the loader says that this is the framebuffer.
         let pixels = unsafe { vmap::map_device(info.address, len, Caching::WriteCombining) }.ok()?;

@@ -9,25 +9,26 @@ use alloc::boxed::Box;
 use core::alloc::Layout;
 
 use tenon_core::fallible::NoMemory;
-use tenon_core::frame::Maddr;
+use tenon_core::frame::{Maddr, PAGE_SIZE};
 
 use super::direct;
 
-/// A value in whole pages.
+/// All-zero bytes are a valid value.
 ///
 /// # Safety
-/// All-zero bytes are a valid value, it is aligned to a page, and it is not empty.
-pub unsafe trait PageAligned: Sized {}
+/// As the sentence above says.
+pub unsafe trait ZeroValid: Sized {}
 
 /// Bytes that start on a page.
 #[repr(C, align(4096))]
 pub struct Pages<const N: usize>(pub [u8; N]);
 
-// SAFETY: bytes may be zero, and the alignment is a page's; of no bytes there is no user.
-unsafe impl<const N: usize> PageAligned for Pages<N> {}
+// SAFETY: bytes may be zero.
+unsafe impl<const N: usize> ZeroValid for Pages<N> {}
 
-/// Allocates a value with all bytes zero.
-pub fn zeroed<T: PageAligned>() -> Result<Box<T>, NoMemory> {
+/// Allocates a value with all bytes zero, in frames of its own.
+pub fn zeroed<T: ZeroValid>() -> Result<Box<T>, NoMemory> {
+    const { assert!(size_of::<T>() > 0 && align_of::<T>() == PAGE_SIZE) };
     // SAFETY: `T` is not empty. The memory that comes is for a `T`, for which zero bytes are a valid value.
     unsafe {
         let pointer = alloc_zeroed(Layout::new::<T>()).cast::<T>();
@@ -37,6 +38,6 @@ pub fn zeroed<T: PageAligned>() -> Result<Box<T>, NoMemory> {
 
 /// Where the hardware finds the value. From now on it may write there whenever it is told to.
 #[inline]
-pub fn maddr<T: PageAligned>(value: &mut T) -> Maddr {
+pub fn maddr<T: ZeroValid>(value: &mut T) -> Maddr {
     direct::maddr_of((&raw mut *value).cast())
 }

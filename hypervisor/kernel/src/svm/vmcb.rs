@@ -10,7 +10,7 @@ use core::mem::offset_of;
 
 use tenon_core::guest_cpu::{EntryMsrs, Segments};
 
-use crate::mm::pages::PageAligned;
+use crate::mm::pages::ZeroValid;
 
 bitflags::bitflags! {
     /// Intercepts of the third vector (offset 0xc).
@@ -149,8 +149,8 @@ pub struct Vmcb {
     pub save: Save,
 }
 
-// SAFETY: integers and flag words throughout, and zero is [`TlbControl::Keep`]; the size and the alignment are a page's.
-unsafe impl PageAligned for Vmcb {}
+// SAFETY: integers and flag words throughout, and [`TlbControl::Keep`] is zero.
+unsafe impl ZeroValid for Vmcb {}
 
 const _: () = {
     assert!(size_of::<Vmcb>() == 4096);
