@@ -124,19 +124,21 @@ impl IoApic {
     }
 }
 
+fn apics() -> &'static [IoApic] {
+    IO_APICS.get().map_or(&[], Vec::as_slice)
+}
+
 fn find(gsi: u32) -> Result<(&'static IoApic, u32), NoSuchLine> {
-    let all = IO_APICS.get().map_or(&[][..], Vec::as_slice);
-    all.iter()
-        .find_map(|apic| {
-            let line = gsi.checked_sub(apic.listed.gsi_base)?;
-            (line < apic.lines).then_some((apic, line))
-        })
-        .ok_or(NoSuchLine(gsi))
+    let line_of = |apic: &'static IoApic| {
+        let line = gsi.checked_sub(apic.listed.gsi_base)?;
+        (line < apic.lines).then_some((apic, line))
+    };
+    apics().iter().find_map(line_of).ok_or(NoSuchLine(gsi))
 }
 
 /// Lines per IO-APIC, with the first line's number, in the tables' order.
 pub fn all() -> impl Iterator<Item = (Listed, u32)> {
-    IO_APICS.get().map_or(&[][..], Vec::as_slice).iter().map(|apic| (apic.listed, apic.lines))
+    apics().iter().map(|apic| (apic.listed, apic.lines))
 }
 
 /// Routes a line.

@@ -21,7 +21,7 @@ use crate::mm::vmap;
 
 /// Bytes of the stack that a CPU runs on.
 pub const STACK_BYTES: usize = 32 * 1024;
-/// Bytes of each stack for [`EMERGENCIES`](tables::EMERGENCIES).
+/// Bytes of each stack for [`EMERGENCIES`].
 pub const EMERGENCY_STACK_BYTES: usize = 16 * 1024;
 
 /// What belongs to one CPU.
@@ -39,7 +39,7 @@ pub struct Cpu {
     running: AtomicU64,
     /// The stack that it runs on.
     pub stack: Range<u64>,
-    /// Those for [`EMERGENCIES`](tables::EMERGENCIES).
+    /// Those for [`EMERGENCIES`].
     pub emergency_stacks: [Range<u64>; EMERGENCIES.len()],
     /// Its descriptors, of which the CPU itself marks the TSS's as busy.
     gdt: Gdt,

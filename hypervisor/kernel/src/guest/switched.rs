@@ -24,49 +24,37 @@ const MXCSR_RESET: u32 = 0x1f80;
 /// The layout of the save area starts like FXSAVE's (manual volume 1, 13.4).
 type Area = Pages<AREA_BYTES>;
 
-/// Which save instruction there is.
-#[derive(Clone, Copy)]
-enum Method {
-    /// FXSAVE only.
-    Fxsave,
-    /// XSAVE of these components.
-    Xsave(u64),
-}
-
 /// Floating point, vector and debug-address registers of one vCPU.
 pub struct SwitchedState {
     area: Box<Area>,
-    method: Method,
+    /// What XSAVE saves; `None`: FXSAVE does it.
+    components: Option<u64>,
     xcr0: u64,
     dr: [u64; 4],
 }
 
-/// The XCR0 components that guests may use here: those whose state fits the save area.
+/// The XCR0 components that guests may use here.
 pub fn xcr0_mask() -> u64 {
-    match Method::of_this_cpu() {
-        Method::Fxsave => 0,
-        Method::Xsave(mask) => mask,
-    }
+    components().unwrap_or(0)
 }
 
-impl Method {
-    fn of_this_cpu() -> Self {
-        const OSXSAVE: u32 = 1 << 27;
-        if cpu::cpuid(1, 0)[2] & OSXSAVE == 0 {
-            return Self::Fxsave;
-        }
-        let [low, _, _, high] = cpu::cpuid(0xd, 0);
-        let known = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
-        let mut mask = (u64::from(high) << 32 | u64::from(low)) & known;
-        let end = |component: u32| {
-            let [size, offset, ..] = cpu::cpuid(0xd, component);
-            (size + offset) as usize
-        };
-        if mask & XCR0_AVX512 != XCR0_AVX512 || (5..8).any(|c| end(c) > AREA_BYTES) {
-            mask &= !XCR0_AVX512;
-        }
-        Self::Xsave(mask)
+/// The XCR0 components whose state fits the save area; `None` where FXSAVE is all there is.
+fn components() -> Option<u64> {
+    const OSXSAVE: u32 = 1 << 27;
+    if cpu::cpuid(1, 0)[2] & OSXSAVE == 0 {
+        return None;
     }
+    let [low, _, _, high] = cpu::cpuid(0xd, 0);
+    let known = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+    let mut mask = (u64::from(high) << 32 | u64::from(low)) & known;
+    let end = |component: u32| {
+        let [size, offset, ..] = cpu::cpuid(0xd, component);
+        (size + offset) as usize
+    };
+    if mask & XCR0_AVX512 != XCR0_AVX512 || (5..8).any(|c| end(c) > AREA_BYTES) {
+        mask &= !XCR0_AVX512;
+    }
+    Some(mask)
 }
 
 impl SwitchedState {
@@ -75,19 +63,19 @@ impl SwitchedState {
         let mut area = pages::zeroed::<Area>()?;
         area.0[0..2].copy_from_slice(&FCW_RESET.to_le_bytes());
         area.0[24..28].copy_from_slice(&MXCSR_RESET.to_le_bytes());
-        Ok(Self { area, method: Method::of_this_cpu(), xcr0: XCR0_X87, dr: [0; 4] })
+        Ok(Self { area, components: components(), xcr0: XCR0_X87, dr: [0; 4] })
     }
 
     /// Puts the state into this CPU.
     pub fn load(&mut self) {
         let area = self.area.0.as_ptr();
-        // SAFETY: the area is page-aligned, large enough for the components of the mask (`of_this_cpu`) and holds what
-        // a save or `new` put there. Tenon uses none of these registers. CR4.OSXSAVE is on if the method is XSAVE, and
+        // SAFETY: the area is page-aligned, large enough for the components of the mask (`components`) and holds what
+        // a save or `new` put there. Tenon uses none of these registers. CR4.OSXSAVE is on if there are components, and
         // the mask and `xcr0` are subsets of what the CPU has.
         unsafe {
-            match self.method {
-                Method::Fxsave => _fxrstor64(area),
-                Method::Xsave(mask) => {
+            match self.components {
+                None => _fxrstor64(area),
+                Some(mask) => {
                     _xsetbv(0, mask);
                     _xrstor64(area, mask);
                     _xsetbv(0, self.xcr0);
@@ -105,9 +93,9 @@ impl SwitchedState {
         let area = self.area.0.as_mut_ptr();
         // SAFETY: as in `load`; the area is exclusively borrowed.
         unsafe {
-            match self.method {
-                Method::Fxsave => _fxsave64(area),
-                Method::Xsave(mask) => {
+            match self.components {
+                None => _fxsave64(area),
+                Some(mask) => {
                     self.xcr0 = _xgetbv(0) & mask | XCR0_X87;
                     _xsetbv(0, mask);
                     _xsave64(area, mask);
@@ -119,16 +107,16 @@ impl SwitchedState {
 
     /// The guest's XCR0. While it is loaded the CPU has the truth: not every CPU reports a guest's XSETBV.
     pub fn xcr0(&self) -> u64 {
-        match self.method {
-            Method::Fxsave => XCR0_X87,
-            // SAFETY: CR4.OSXSAVE is on if the method is XSAVE; reading changes nothing.
-            Method::Xsave(mask) => (unsafe { _xgetbv(0) }) & mask | XCR0_X87,
+        match self.components {
+            None => XCR0_X87,
+            // SAFETY: CR4.OSXSAVE is on if there are components; reading changes nothing.
+            Some(mask) => (unsafe { _xgetbv(0) }) & mask | XCR0_X87,
         }
     }
 
     /// Sets the guest's XCR0 while it is loaded. `false` if the value is not one that XSETBV takes.
     pub fn set_xcr0(&mut self, value: u64) -> bool {
-        let Method::Xsave(mask) = self.method else { return false };
+        let Some(mask) = self.components else { return false };
         let avx512 = value & XCR0_AVX512;
         let consistent = value & XCR0_X87 != 0
             && (value & XCR0_AVX == 0 || value & XCR0_SSE != 0)
