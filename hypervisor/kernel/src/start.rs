@@ -4,8 +4,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::error::Error;
 
-use hypercall_abi::memory::E820Entry;
-use tenon_core::hypercall::memory::e820;
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::machine::CpuMask;
 use tenon_core::run;
@@ -43,13 +41,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     host::init_devices(own.iter().map(|port| acpi().isa_line(port.irq).gsi).collect());
     svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;
     enable_backend()?;
-    let map: Vec<E820Entry> = info
-        .firmware_map
-        .ranges()
-        .iter()
-        .map(|range| e820(range.start.0, range.len(), range.kind.to_e820()))
-        .collect();
-    let hv = host::init(info.command_line, map.leak(), pool(info.options.isolcpus))?;
+    let hv = host::init(info, pool(info.options.isolcpus))?;
     irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor() {
             hv.sched.timer();

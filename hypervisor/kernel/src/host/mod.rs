@@ -6,6 +6,7 @@ mod page;
 mod pci;
 mod tables;
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,10 +15,12 @@ use spin::Once;
 use tenon_core::cpuid;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frames::{FrameRef, FrameTable, Frames};
+use tenon_core::hypercall::memory::e820;
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
 use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd};
+use tenon_core::memory_map::Range;
 use tenon_core::time::{Nanos, Tsc, TscScale};
 
 pub use devices::init as init_devices;
@@ -26,6 +29,7 @@ pub use page::DirectPage;
 pub use pci::windows as config_windows;
 pub use tables::HostTables;
 
+use crate::boot::BootInfo;
 use crate::mm::phys;
 use crate::{console, cpu, irq, reset, smp, time};
 
@@ -36,7 +40,7 @@ pub struct Host;
 /// What was found out at boot and never changes.
 struct Facts {
     command_line: &'static str,
-    memory_map: &'static [E820Entry],
+    memory_map: Vec<E820Entry>,
     tsc_scale: TscScale,
 }
 
@@ -49,15 +53,13 @@ static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 ///
 /// # Errors
 /// Says what is missing.
-pub fn init(
-    command_line: &'static str,
-    memory_map: &'static [E820Entry],
-    pool: CpuMask,
-) -> Result<&'static Hypervisor<Host>, &'static str> {
+pub fn init(info: &'static BootInfo, pool: CpuMask) -> Result<&'static Hypervisor<Host>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     let wall_clock = time::wall_clock_at_start().saturating_mul(time::SECOND);
     WALL_CLOCK_BASE.store(wall_clock, Ordering::Relaxed);
-    FACTS.call_once(|| Facts { command_line, memory_map, tsc_scale });
+    let entry = |range: &Range| e820(range.start.0, range.len(), range.kind.to_e820());
+    let memory_map = info.firmware_map.ranges().iter().map(entry).collect();
+    FACTS.call_once(|| Facts { command_line: info.command_line, memory_map, tsc_scale });
     // Every CPU's TSC is taken to agree (`smp` has compared them), so a guest may rely on it.
     let hv = Hypervisor::new(Host, true, pool).map_err(|_| "no memory for the hypervisor's state")?;
     Ok(HYPERVISOR.call_once(|| hv))
@@ -191,7 +193,7 @@ impl Machine for Host {
     }
 
     fn memory_map(self) -> &'static [E820Entry] {
-        facts().memory_map
+        &facts().memory_map
     }
 
     fn log(self, level: Level, message: fmt::Arguments<'_>) {
