@@ -161,6 +161,9 @@ const _: () = {
     assert!(offset_of!(Control, n_cr3) == 0xb0);
     assert!(offset_of!(Control, next_rip) == 0xc8);
     assert!(offset_of!(Vmcb, save) == 0x400);
+    assert!(offset_of!(Save, segments.cs) == 0x10);
+    assert!(offset_of!(Save, segments.gdtr) == 0x60);
+    assert!(offset_of!(Save, segments.tr) == 0x90);
     assert!(offset_of!(Save, cpl) == 0xcb);
     assert!(offset_of!(Save, efer) == 0xd0);
     assert!(offset_of!(Save, cr4) == 0x148);
