@@ -8,7 +8,6 @@
 use alloc::vec::Vec;
 
 use spin::Once;
-use tenon_core::acpi;
 use tenon_core::frame::Maddr;
 use tenon_core::hardware::HostDevices;
 use tenon_core::ids::{CpuId, Vector};
@@ -97,24 +96,12 @@ impl HostDevices for Host {
             }
         };
         let Some(line) = lines.get_mut(index) else { return };
-        let real = io::Route {
-            vector: line.vector,
-            apic_id: narrow_id(cpu),
-            trigger: match route.trigger {
-                Trigger::Edge => acpi::Trigger::Edge,
-                Trigger::Level => acpi::Trigger::Level,
-            },
-            polarity: match route.polarity {
-                Polarity::ActiveHigh => acpi::Polarity::High,
-                Polarity::ActiveLow => acpi::Polarity::Low,
-            },
-            masked: route.masked,
-        };
+        let Route { gsi, trigger, polarity, masked, .. } = *route;
+        let real = io::Route { vector: line.vector, apic_id: narrow_id(cpu), trigger, polarity, masked };
         // Level-triggered lines are masked and unmasked at each interrupt: then only that is written.
-        let only_mask = line.route.is_some_and(|old| io::Route { masked: real.masked, ..old } == real);
+        let only_mask = line.route.is_some_and(|old| io::Route { masked, ..old } == real);
         line.route = Some(real);
-        let done =
-            if only_mask { io::set_masked(route.gsi, real.masked) } else { io::route(route.gsi, real) };
+        let done = if only_mask { io::set_masked(gsi, masked) } else { io::route(gsi, real) };
         if let Err(error) = done {
             log::warn!("{error}");
         }
