@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::domain::{Attention, Context, VcpuRef};
+use crate::domain::{Attention, Context, DomainMemory, Vcpu, VcpuRef};
 use crate::exit;
 use crate::guest_cpu::GuestCpu;
 use crate::hypervisor::Hypervisor;
@@ -22,9 +22,11 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let mut guard = vcpu.context.lock();
     let context = &mut *guard;
     switch_in(hv, vcpu, context);
+    // Looked up once, not at every exit.
+    let (state, memory): (&Vcpu<M>, _) = (vcpu, &vcpu.domain().memory);
     loop {
         hv.entries.enter(cpu);
-        match attention(hv, vcpu, context) {
+        match attention(hv, state, memory, context) {
             Attention::None => {
                 let exit = context.guest.enter();
                 hv.entries.leave(cpu);
@@ -47,8 +49,13 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
 /// What must be looked at before the guest is entered. This CPU counts as inside already, so whatever is posted after
 /// these loads comes with an interrupt that ends the guest's run.
 #[inline]
-fn attention<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Attention {
-    let epoch = vcpu.domain().memory.tlb_epoch.load(Ordering::SeqCst);
+fn attention<M: Machine>(
+    hv: &Hypervisor<M>,
+    vcpu: &Vcpu<M>,
+    memory: &DomainMemory<M>,
+    context: &mut Context<M>,
+) -> Attention {
+    let epoch = memory.tlb_epoch.load(Ordering::SeqCst);
     if epoch != context.tlb_epoch {
         context.tlb_epoch = epoch;
         context.guest.flush_tlb();

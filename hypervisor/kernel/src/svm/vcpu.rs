@@ -33,6 +33,8 @@ pub struct SvmVcpu {
     vmcb: Box<Vmcb>,
     gprs: Gprs,
     switched: SwitchedState,
+    /// The CPU that it was switched in on last.
+    cpu: Option<&'static cpu::SvmCpu>,
     asid: Option<Asid>,
     /// The vector of an external interrupt that the guest has not taken yet.
     interrupt: Option<u8>,
@@ -60,6 +62,7 @@ impl SvmVcpu {
             vmcb,
             gprs: Gprs::default(),
             switched: SwitchedState::new()?,
+            cpu: None,
             asid: None,
             interrupt: None,
             in_nmi: false,
@@ -154,6 +157,7 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn switch_in(&mut self) {
+        self.cpu = cpu::this();
         self.switched.load();
     }
 
@@ -163,7 +167,7 @@ impl GuestCpu for SvmVcpu {
 
     #[inline]
     fn enter(&mut self) -> Exit {
-        let Some(cpu) = cpu::this() else { return Exit::InvalidState(0) };
+        let Some(cpu) = self.cpu else { return Exit::InvalidState(0) };
         self.tag(cpu);
         self.offer_interrupt();
         entry::enter(&mut self.vmcb, cpu.host_vmcb, &mut self.gprs);
