@@ -46,9 +46,10 @@ impl Entries {
     /// Waits until each CPU of the set has been outside since the call. `kick` interrupts one.
     ///
     /// May be called with locks held: a CPU in hypervisor code, even one that waits for such a lock, is outside.
+    #[inline(never)]
     pub fn exclude(&self, cpus: CpuMask, mut kick: impl FnMut(CpuId)) {
         fence(Ordering::SeqCst);
-        for cpu in (0..MAX_CPUS as u32).map(CpuId).filter(|cpu| cpus.contains(*cpu)) {
+        for cpu in cpus.iter() {
             let Some(seq) = self.0.get(cpu.index()) else { continue };
             let seen = seq.load(Ordering::SeqCst);
             if seen & 1 == 0 {

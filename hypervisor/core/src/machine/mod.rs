@@ -139,6 +139,16 @@ impl CpuMask {
         self.0 &= !1u64.checked_shl(cpu.0).unwrap_or(0);
     }
 
+    /// The CPUs of the set, in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = CpuId> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let first = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (first < u64::BITS).then_some(CpuId(first))
+        })
+    }
+
     /// Whether the set has the CPU.
     pub fn contains(self, cpu: CpuId) -> bool {
         self.0 & 1u64.checked_shl(cpu.0).unwrap_or(0) != 0
