@@ -26,6 +26,8 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
     if requests.contains(Requests::POLL_DONE) {
         context.timers.poll = Nanos::NEVER;
         vcpu.domain().events.lock().poll_done(vcpu.id);
+        // It may have come before this vCPU slept: whoever sent it found it running, and left the waking to it.
+        vcpu.sched.unblock();
     }
     if requests.contains(Requests::TIMER) {
         run_timers(hv, vcpu, context);

@@ -11,8 +11,10 @@ use hypercall_abi::xen as nr;
 use hypercall_abi::xen::{DOMID_SELF, VcpuTimeInfo};
 
 use super::rig::*;
+use crate::domain::Requests;
 use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
 use crate::ids::VcpuId;
+use crate::interrupt;
 use crate::machine::{Machine, MachineEnd};
 use crate::time::Nanos;
 
@@ -179,6 +181,11 @@ fn waiting() {
     assert_eq!(poll(&[], 3_000_000_000), 0);
     assert!(guest.vcpu.sched.is_blocked());
     assert_eq!(guest.vcpu.context.lock().timers.poll, Nanos(3_000_000_000));
+    // An event that comes before the vCPU sleeps leaves it a request.
+    guest.vcpu.request(Requests::POLL_DONE);
+    interrupt::work(&rig.hv, &guest.vcpu, &mut guest.vcpu.context.lock());
+    assert!(!guest.vcpu.sched.is_blocked(), "it would sleep through its event");
+    assert_eq!(guest.vcpu.context.lock().timers.poll, Nanos::NEVER);
     let watchdog = |id, timeout| {
         rig.op(&guest, nr::HYPERCALL_SCHED_OP, sched::OP_WATCHDOG, &mut sched::Watchdog { id, timeout })
     };
