@@ -1,7 +1,8 @@
 //! The ACPI tables of a PVH guest (ACPI 5.1): a reduced-hardware machine with its vCPUs and nothing else.
 //!
-//! A guest learns its vCPUs from the MADT; what is online at start is enabled there, the others can be brought
-//! online later. Everything else that a guest needs it finds through Xen's interface.
+//! A guest learns its vCPUs from the MADT: all that it may have. Linux keeps no APIC id of a processor that is not
+//! enabled there, and could never start it; it switches those off that xenstore calls offline before its userspace
+//! starts. Everything else that a guest needs it finds through Xen's interface.
 
 /// Guest-physical address of the local APIC.
 const LAPIC: u32 = 0xfee0_0000;
@@ -21,15 +22,15 @@ pub const fn apic_id(vcpu: u32) -> u32 {
     vcpu * 2
 }
 
-/// The tables of a guest with `maxvcpus` vCPUs of which the first `vcpus` are online, to be placed at
-/// guest-physical `base`, where its root pointer (RSDP) will be. `maxvcpus` is at most 128.
+/// The tables of a guest with `maxvcpus` vCPUs, to be placed at guest-physical `base`, where its root pointer (RSDP)
+/// will be. `maxvcpus` is at most 128.
 #[must_use]
-pub fn tables(base: u64, vcpus: u32, maxvcpus: u32) -> Vec<u8> {
+pub fn tables(base: u64, maxvcpus: u32) -> Vec<u8> {
     let mut image = Image { base, bytes: vec![0; 48] };
     // One empty scope: an interpreter that wants some AML in a DSDT gets `Scope(\_SB) {}`.
     let dsdt = image.add(table(b"DSDT", 2, b"\x10\x06\\_SB_"));
     let fadt = image.add(fadt(dsdt));
-    let madt = image.add(madt(vcpus, maxvcpus));
+    let madt = image.add(madt(maxvcpus));
     let pointers: Vec<u8> = [fadt, madt].iter().flat_map(|a| a.to_le_bytes()).collect();
     let xsdt = image.add(table(b"XSDT", 1, &pointers));
     image.bytes[..36].copy_from_slice(&rsdp(xsdt));
@@ -98,16 +99,13 @@ fn fadt(dsdt: u64) -> Vec<u8> {
 }
 
 /// The interrupt controllers (ACPI 5.1, section 5.2.12): a local APIC per vCPU.
-///
-/// Revision 2 on purpose: from revision 5 on, a processor that is not enabled needs a further flag.
-fn madt(vcpus: u32, maxvcpus: u32) -> Vec<u8> {
+fn madt(maxvcpus: u32) -> Vec<u8> {
     let mut body = Vec::from(LAPIC.to_le_bytes());
     body.extend(0_u32.to_le_bytes());
     for vcpu in 0..maxvcpus {
-        let flags = if vcpu < vcpus { LAPIC_ENABLED } else { 0 };
         // Both fit: there are at most 128 vCPUs. The processor id is what Linux takes for Xen's vCPU id.
         body.extend([0, 8, vcpu as u8, apic_id(vcpu) as u8]);
-        body.extend(flags.to_le_bytes());
+        body.extend(LAPIC_ENABLED.to_le_bytes());
     }
     table(b"APIC", 2, &body)
 }
@@ -133,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_table_is_found_from_the_root_and_sums_to_zero() {
-        let image = tables(BASE, 2, 5);
+        let image = tables(BASE, 5);
         assert_eq!((sum(&image[..20]), sum(&image[..36])), (0, 0));
         let xsdt = at(&image, pointer(&image, 24));
         let (fadt, madt) = (at(&image, pointer(xsdt, 36)), at(&image, pointer(xsdt, 44)));
@@ -147,11 +145,10 @@ mod tests {
 
     #[test]
     fn the_madt_lists_every_vcpu() {
-        let madt = madt(2, 128);
+        let madt = madt(128);
         let entries: Vec<&[u8]> = madt[44..].chunks(8).collect();
         assert_eq!(entries.len(), 128);
         assert_eq!(entries[1], [0, 8, 1, 2, 1, 0, 0, 0]);
-        assert_eq!(entries[2], [0, 8, 2, 4, 0, 0, 0, 0]);
-        assert_eq!(entries[127][3], 254);
+        assert_eq!(entries[127], [0, 8, 127, 254, 1, 0, 0, 0]);
     }
 }

@@ -45,7 +45,7 @@ impl<'a> Plan<'a> {
         ramdisk: Option<&'a [u8]>,
     ) -> Result<Self, LayoutError> {
         let ram = Ram::of_mib(config.memory);
-        let tables = acpi::tables(HOLE_START, config.vcpus, config.maxvcpus);
+        let tables = acpi::tables(HOLE_START, config.maxvcpus);
         let map = ram.memory_map(tables.len() as u64);
         let told: Vec<HvmMemmapTableEntry> = map
             .iter()

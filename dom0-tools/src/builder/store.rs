@@ -106,7 +106,9 @@ impl Nodes<'_> {
             ("domid", &domain.to_string()),
             ("control/platform-feature-multiprocessor-suspend", "1"),
             ("control/platform-feature-xs_reset_watches", "1"),
-            ("memory/static-max", &(config.maxmem * 1024).to_string()),
+            // Linux takes this for the memory that it has found at its start, and any difference to the target for
+            // what it is to give back. What it may grow to is the hypervisor's to enforce.
+            ("memory/static-max", &(config.memory * 1024).to_string()),
             ("memory/target", &(config.memory * 1024).to_string()),
             ("store/ring-ref", &store.gfn.to_string()),
             ("store/port", &store.port.to_string()),
@@ -171,7 +173,8 @@ mod tests {
 
     #[test]
     fn parents_come_first_and_the_guest_owns_only_its_own() {
-        let record = tests_record(State::Running);
+        let mut record = tests_record(State::Running);
+        record.config.maxmem = 2 * record.config.memory;
         let link = Link { gfn: 0xfeffc, port: 1 };
         let nodes =
             Nodes { domain: 5, uuid: record.uuid, config: &record.config, store: link, console: link };
@@ -187,6 +190,7 @@ mod tests {
         };
         assert_eq!(value("/local/domain/5/name"), "web");
         assert_eq!(value("/local/domain/5/memory/target"), "65536");
+        assert_eq!(value("/local/domain/5/memory/static-max"), "65536", "it would give back all it has");
         assert_eq!(value("/local/domain/5/cpu/0/availability"), "online");
     }
 }
