@@ -8,6 +8,7 @@ pub mod cmdline;
 pub mod mark;
 pub mod mounts;
 pub mod power;
+pub mod stall;
 pub mod supervise;
 
 use std::fs;

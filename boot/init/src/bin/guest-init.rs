@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Supervisor};
-use boot_init::{cmdline, cpus, kernel_release, mark, memory_mib, mounts, power, uptime};
+use boot_init::{cmdline, cpus, kernel_release, mark, memory_mib, mounts, power, stall, uptime};
 use rustix::system::RebootCommand;
 
 fn main() -> Result<()> {
@@ -23,6 +23,7 @@ fn main() -> Result<()> {
         Some("poweroff") => power::now(RebootCommand::PowerOff),
         Some("reboot") => power::now(RebootCommand::Restart),
         Some("crash") => fs::write("/proc/sysrq-trigger", "c").context("cannot crash the kernel")?,
+        Some("watch") => stall::watch(),
         _ => {}
     }
     let mut supervisor = Supervisor::default();

@@ -4,6 +4,8 @@
 #![no_main]
 #![allow(unsafe_code, reason = "instructions that no program should execute")]
 
+mod rings;
+
 use core::arch::asm;
 
 use test_guests::abi::event_channel::{OP_SEND, Send};
@@ -15,11 +17,11 @@ use test_guests::clock::{self, SECOND};
 use test_guests::paging::Page;
 use test_guests::{apic, boot_info, call, cpu, events, guest_program, say, suite};
 
-/// How long the ones that never end by themselves go on.
-const LONG: u64 = 2 * SECOND;
+/// How long the ones that never end by themselves go on: longer than others may be kept waiting.
+const LONG: u64 = 4 * SECOND;
 
 /// What this guest can do, by the command line's word.
-const DEEDS: [(&str, fn()); 16] = [
+const DEEDS: [(&str, fn()); 18] = [
     ("triple-fault", triple_fault),
     ("nowhere", nowhere),
     ("no-page-tables", no_page_tables),
@@ -29,6 +31,8 @@ const DEEDS: [(&str, fn()); 16] = [
     ("log-flood", log_flood),
     ("call-loop", call_loop),
     ("ipi-storm", ipi_storm),
+    ("store-flood", rings::store),
+    ("console-flood", rings::console),
     ("watchdog", watchdog),
     ("halt", halt),
     ("stack-in-hole", stack_in_hole),
@@ -196,5 +200,5 @@ fn impossible_vcpu() {
         say!("hostile: cr0 {cr0:#x}, cr4 {cr4:#x}, efer {efer:#x}: {given:?}");
         let _ = call::vcpu_plain(OP_UP, 1);
     }
-    clock::wait(LONG, || false);
+    clock::wait(2 * SECOND, || false);
 }
