@@ -70,7 +70,7 @@ impl Machine {
         let console = self.json(&format!("tenon console --json {name}"))?;
         let terminal = console["terminal"].as_str().unwrap_or_default();
         ensure!(!terminal.is_empty(), "guest {name} has no console terminal: {console}");
-        self.ok(&format!("echo \"{line}\" > {terminal}"))?;
+        self.ok(&format!("echo '{line}' > {terminal}"))?;
         Ok(())
     }
 

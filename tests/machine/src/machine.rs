@@ -47,7 +47,7 @@ impl Machine {
         qemu::start(images, name, config).with_context(|| format!("cannot start the machine {name}"))
     }
 
-    /// Starts a machine under Bochs: VT-x, one CPU, no input.
+    /// Starts a machine under Bochs: AMD-V, one CPU, no input.
     pub fn start_bochs(images: &dyn Images, name: &str, config: Config) -> Result<Self> {
         bochs::start(images, name, config).with_context(|| format!("cannot start the machine {name}"))
     }

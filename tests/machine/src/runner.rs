@@ -16,7 +16,7 @@ use crate::machine::Machine;
 pub enum Emulator {
     /// AMD-V.
     Qemu,
-    /// VT-x, one CPU.
+    /// AMD-V as others understand it, one CPU.
     Bochs,
 }
 

@@ -19,7 +19,7 @@ pub fn disks(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Packets go out and answers come back, through MSI-X on both cards.
+/// Packets go out and answers come back.
 pub fn networks(machine: &mut Machine) -> Result<()> {
     machine.ok("modprobe -a virtio_net e1000e")?;
     for (driver, net) in [("virtio_net", "10.0.2"), ("e1000e", "10.0.3")] {

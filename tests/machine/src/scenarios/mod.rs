@@ -2,6 +2,7 @@
 
 mod abuse;
 mod boot;
+mod bystander;
 mod daemons;
 mod devices;
 mod guests;
@@ -9,6 +10,7 @@ mod lifecycle;
 mod pci;
 mod small;
 mod stock;
+mod tools;
 
 use crate::config::{Boot, Config, Disk};
 use crate::runner::{Body, Case, Emulator, Scenario};
@@ -23,9 +25,23 @@ pub fn all() -> Vec<Scenario> {
             Config::new(1).boot(Boot::Bios),
             &[
                 ("boot", boot::up),
+                ("dmesg", tools::dmesg),
+                ("exit-statuses", tools::exit_statuses),
                 ("lifecycle", lifecycle::whole_life),
+                ("actions", lifecycle::actions),
+                ("toml", lifecycle::toml),
+                ("console", tools::console),
                 ("crash", lifecycle::crash),
                 ("bad-input", abuse::bad_input),
+                ("power-off", boot::power_off),
+            ],
+        ),
+        qemu(
+            "direct-6.12-1cpu",
+            Config::new(1).kernel("6.12"),
+            &[
+                ("boot", boot::up),
+                ("guest-6.12-1vcpu", lifecycle::guest_6_12),
                 ("power-off", boot::power_off),
             ],
         ),
@@ -42,23 +58,25 @@ pub fn all() -> Vec<Scenario> {
         // Fewer vCPUs than CPUs: interrupts have to find the vCPU wherever it runs.
         qemu(
             "devices-6.1-4cpus",
-            pci::with_large_memory(with_devices(Config::new(4).option("dom0_max_vcpus=2"))),
+            pci::with_large_memory(with_devices(Config::new(4).option("dom0_max_vcpus=2").stock_tools())),
             &[
                 ("boot", boot::up_with_two_vcpus),
                 ("configuration", pci::configuration),
                 ("disks", devices::disks),
                 ("networks", devices::networks),
+                ("messages", pci::messages_are_used),
                 ("interrupts-move", pci::interrupts_move),
+                ("vcpus-move", pci::vcpus_move),
                 ("power-button", devices::power_button),
                 ("clock", devices::clock),
                 ("power-off", boot::power_off),
             ],
         ),
         qemu(
-            "intx-6.1-2cpus",
-            pci::with_shared_lines(Config::new(2)),
+            "intx-6.1-4cpus",
+            pci::with_shared_lines(Config::new(4).option("dom0_max_vcpus=2")),
             &[
-                ("boot", boot::up),
+                ("boot", boot::up_with_two_vcpus),
                 ("lines-shared", pci::lines_are_shared),
                 ("disks", devices::disks),
                 ("networks", devices::networks),
@@ -66,13 +84,15 @@ pub fn all() -> Vec<Scenario> {
             ],
         ),
         qemu(
-            "tools-6.1-2cpus",
-            Config::new(2).stock_tools(),
+            "tools-6.1-4cpus",
+            Config::new(4).stock_tools(),
             &[
                 ("boot", boot::up),
                 ("stock-tools", stock::print_the_truth),
+                ("guest-grows", stock::a_guest_grows),
                 ("daemons-killed", daemons::killed_while_guests_start),
                 ("rounds", lifecycle::rounds_without_a_leak),
+                ("linux-rounds", lifecycle::linux_rounds),
                 ("power-off", boot::power_off),
             ],
         ),
@@ -83,12 +103,13 @@ pub fn all() -> Vec<Scenario> {
                 ("boot", boot::up),
                 ("all", small::all_pass),
                 ("hostile", small::hostile),
+                ("floods", small::floods),
                 ("power-off", boot::power_off),
             ],
         ),
         Scenario {
             long: true,
-            ..qemu("soak-6.1-2cpus", Config::new(2), &[("rounds", lifecycle::linux_rounds)])
+            ..qemu("soak-6.1-2cpus", Config::new(2), &[("rounds", lifecycle::linux_soak)])
         },
         // AMD-V as other people understand it.
         bochs("bochs-6.1-1cpu", &[("guest", boot::guest_by_scenario)]),

@@ -55,6 +55,74 @@ pub fn configuration(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
+/// The kind of messages that each driver's devices send, by the name that sysfs has for it.
+const MESSAGES: [(&str, &str); 4] =
+    [("virtio-pci", "msix"), ("nvme", "msix"), ("e1000e", "msix"), ("ahci", "msi")];
+
+/// Disks and cards, used by now, have interrupted by the messages that their drivers like best, not by a line.
+pub fn messages_are_used(machine: &mut Machine) -> Result<()> {
+    for (driver, kind) in MESSAGES {
+        let files = format!("/sys/bus/pci/drivers/{driver}/*:*/msi_irqs/*");
+        let kinds = machine.ok(&format!("sort -u {files}"))?;
+        ensure!(kinds == kind, "{driver} uses {kinds:?} instead of {kind}");
+        let list = format!("for i in {files}; do grep \"^ *${{i##*/}}:\" /proc/interrupts; done");
+        let lines = machine.ok(&list)?;
+        let taken: u64 = lines.lines().flat_map(counts).sum();
+        ensure!(taken > 0, "no message of {driver} has arrived:\n{lines}");
+    }
+    Ok(())
+}
+
+/// Reads by turns from every disk until told to stop.
+const READER: &str = "touch /tmp/read; (while [ -e /tmp/read ]; do for d in vda sda nvme0n1; do \
+    dd if=/dev/$d of=/dev/null bs=64k count=32 iflag=direct || echo $d >> /tmp/unread; done; done) >/dev/null 2>&1 &";
+
+/// While disks are read, domain 0's vCPUs are moved from CPU to CPU: interrupts find them wherever they are.
+pub fn vcpus_move(machine: &mut Machine) -> Result<()> {
+    machine.ok(READER)?;
+    for cpus in [[1, 2], [3, 4], [2, 1], [4, 4], [1, 3]] {
+        for (vcpu, cpu) in cpus.iter().enumerate() {
+            machine.ok(&format!("xl vcpu-pin 0 {vcpu} {cpu}"))?;
+        }
+        let before = disk_interrupts(machine)?;
+        machine.ok("for d in vda sda nvme0n1; do \
+            dd if=/dev/$d of=/dev/null bs=64k count=32 iflag=direct 2>/dev/null || exit; done; ping -c 2 -A 10.0.2.2")?;
+        let on = "$(xl vcpu-list 0 | tail -n +2 | tr -s \" \" | cut -d \" \" -f 4 | xargs)";
+        machine
+            .until(&format!("test \"{on}\" = \"{} {}\"", cpus[0], cpus[1]), Duration::from_secs(30))
+            .with_context(|| format!("pinned to {cpus:?}, but elsewhere"))?;
+        let after = disk_interrupts(machine)?;
+        let all = before.iter().zip(&after).all(|(before, after)| before < after);
+        ensure!(
+            all && after.len() == DISKS.len(),
+            "on {cpus:?}: {before:?} interrupts before, {after:?} after"
+        );
+    }
+    machine.ok("xl vcpu-pin 0 all all")?;
+    machine.ok("rm /tmp/read; ! cat /tmp/unread")?;
+    no_timeouts(machine)
+}
+
+/// What the disks' interrupts are called in `/proc/interrupts`.
+const DISKS: [&str; 3] = ["virtio.*-req", "ahci", "nvme0q[1-9]"];
+
+/// How many interrupts each disk has caused.
+fn disk_interrupts(machine: &mut Machine) -> Result<Vec<u64>> {
+    let mut sums = Vec::new();
+    for disk in DISKS {
+        let lines = machine.ok(&format!("grep '{disk}' /proc/interrupts"))?;
+        sums.push(lines.lines().flat_map(counts).sum());
+    }
+    Ok(sums)
+}
+
+/// No driver has missed an interrupt for so long that it complained.
+fn no_timeouts(machine: &mut Machine) -> Result<()> {
+    machine
+        .ok("! dmesg | grep -E 'ata[0-9.]*: (exception|.*timeout)|nvme.*(timeout|polled)|NETDEV WATCHDOG'")?;
+    Ok(())
+}
+
 /// While a disk is read, its interrupts are moved from vCPU to vCPU: each gets some, and none is lost.
 pub fn interrupts_move(machine: &mut Machine) -> Result<()> {
     machine.ok("modprobe -a ahci sd_mod")?;
@@ -70,8 +138,7 @@ pub fn interrupts_move(machine: &mut Machine) -> Result<()> {
         let (before, after) = (before.get(index).copied(), after.get(index).copied());
         ensure!(before < after, "vCPU {index} got no interrupt of the disk: {before:?}, {after:?}");
     }
-    machine.ok("! dmesg | grep -E 'ata[0-9.]*: (exception|.*timeout)'")?;
-    Ok(())
+    no_timeouts(machine)
 }
 
 /// Lines are level-triggered and shared.

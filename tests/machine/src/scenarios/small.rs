@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::bystander;
 use super::lifecycle::{gone, memory_is_back};
 use crate::machine::Machine;
 
 /// What lies beside them: kernels and their initrds, and programs that measure, idle or do their worst.
 const OTHERS: [&str; 5] = ["vmlinuz-", "initrd-", "figures", "idle", "hostile"];
 
-/// What the hostile guest does, and what is said of it in the end.
-const DEEDS: [(&str, &str); 16] = [
+/// What the hostile guest dies of, and what is said of it in the end.
+const DEADLY: [(&str, &str); 12] = [
     ("triple-fault", "triple fault"),
     // The guest has a stack for double faults, and says so itself.
     ("nowhere", "unexpected exception 8"),
@@ -25,14 +26,21 @@ const DEEDS: [(&str, &str); 16] = [
     ("handlers-in-hole", "access to guest-physical"),
     ("vectors-to-device", "access to guest-physical 0xfee00000"),
     ("impossible-vcpu", "impossible-vcpu is over"),
-    ("event-flood", "event-flood is over"),
-    ("log-flood", "log-flood is over"),
-    ("call-loop", "call-loop is over"),
-    ("ipi-storm", "ipi-storm is over"),
 ];
+
+/// What hostile guests do for seconds. They may: the others must not suffer.
+const FLOODS: [&str; 6] =
+    ["event-flood", "log-flood", "call-loop", "ipi-storm", "store-flood", "console-flood"];
+
+/// Together with domain 0 and the bystander these want more than the machine's two CPUs.
+const FLOODERS: [&str; 2] = ["flood", "deluge"];
+
+/// The process numbers of domain 0's daemons.
+const DAEMONS: &str = "pidof tenon-xenstored && pidof tenon-consoled && pidof tenon-watchd";
 
 /// Runs every test guest that domain 0 has, and reports the failed tests of all of them.
 pub fn all_pass(machine: &mut Machine) -> Result<()> {
+    let free = machine.free_kib()?;
     let names = machine.ok("ls /guests")?;
     let is_test = |name: &&str| !OTHERS.iter().any(|other| name.starts_with(other));
     let mut failures = Vec::new();
@@ -45,7 +53,7 @@ pub fn all_pass(machine: &mut Machine) -> Result<()> {
     }
     ensure!(count > 0, "domain 0 has no test guests");
     ensure!(failures.is_empty(), "of {count} test guests:\n{}", failures.join("\n"));
-    Ok(())
+    memory_is_back(machine, free)
 }
 
 fn passes(machine: &mut Machine, name: &str) -> Result<()> {
@@ -70,18 +78,50 @@ fn passes(machine: &mut Machine, name: &str) -> Result<()> {
     bail!("{}\n{}", sum.line, failed.join("\n"))
 }
 
-/// Guests that do their worst end, with a reason in the log; domain 0 goes on, and all memory is back.
+/// Guests that do their worst end, with a reason in the log; another guest goes on, and all memory is back.
 pub fn hostile(machine: &mut Machine) -> Result<()> {
+    bystander::up(machine)?;
     let free = machine.free_kib()?;
-    for (deed, reason) in DEEDS {
-        let file = format!(
-            "name = \"hostile\"\ntype = \"pvh\"\nkernel = \"/guests/hostile\"\ncmdline = \"{deed}\"\n\
-             memory = 64\nvcpus = 2\non_crash = \"destroy\"\non_watchdog = \"destroy\""
-        );
-        machine.write_file("/tmp/hostile.cfg", &file)?;
-        machine.ok("tenon create /tmp/hostile.cfg")?;
+    for (deed, reason) in DEADLY {
+        start(machine, "hostile", deed)?;
         machine.expect(reason, Duration::from_secs(120)).with_context(|| deed.to_owned())?;
         gone(machine, "hostile").with_context(|| deed.to_owned())?;
     }
-    memory_is_back(machine, free)
+    memory_is_back(machine, free)?;
+    bystander::is_fine(machine, "hostile")
+}
+
+/// While guests flood the hypervisor and domain 0's daemons with all they have, another one is served.
+pub fn floods(machine: &mut Machine) -> Result<()> {
+    bystander::up(machine)?;
+    let free = machine.free_kib()?;
+    let daemons = machine.ok(DAEMONS)?;
+    for deed in FLOODS {
+        for name in FLOODERS {
+            start(machine, name, deed)?;
+        }
+        bystander::is_fine(machine, deed)?;
+        for name in FLOODERS {
+            machine
+                .expect(&format!("hostile: {deed} is over"), Duration::from_secs(120))
+                .with_context(|| name.to_owned())?;
+        }
+        for name in FLOODERS {
+            gone(machine, name).with_context(|| deed.to_owned())?;
+        }
+    }
+    memory_is_back(machine, free)?;
+    ensure!(machine.ok(DAEMONS)? == daemons, "a daemon has been started again");
+    bystander::is_fine(machine, "floods")?;
+    bystander::leaves(machine)
+}
+
+fn start(machine: &mut Machine, name: &str, deed: &str) -> Result<()> {
+    let file = format!(
+        "name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/hostile\"\ncmdline = \"{deed}\"\n\
+         memory = 64\nvcpus = 2\non_crash = \"destroy\"\non_watchdog = \"destroy\""
+    );
+    machine.write_file("/tmp/hostile.cfg", &file)?;
+    machine.ok("tenon create /tmp/hostile.cfg")?;
+    Ok(())
 }
