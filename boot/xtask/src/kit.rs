@@ -32,7 +32,7 @@ pub struct Wanted<'a> {
     pub guests: &'a [Series],
     /// Have Debian's Xen tools at hand.
     pub stock_tools: bool,
-    /// Use this file as domain 0's kernel.
+    /// Use this file as domain 0's kernel, with its own modules.
     pub kernel: Option<&'a Path>,
     /// Use this file as the hypervisor.
     pub hypervisor: Option<&'a Path>,
@@ -41,6 +41,8 @@ pub struct Wanted<'a> {
 impl Kit {
     /// Installs, fetches, builds and packs what is wanted.
     pub fn assemble(ws: Workspace, wanted: &Wanted<'_>) -> Result<Self> {
+        // First, since it may be wrong, and the rest takes long.
+        let own_kernel = wanted.kernel.map(kernels::from_file).transpose()?;
         packages::ensure(wanted.needs)?;
         let mut guests = Vec::new();
         for series in wanted.guests {
@@ -50,11 +52,13 @@ impl Kit {
         let inits = build::inits(&ws)?;
         let mut dom0 = Vec::new();
         for series in wanted.dom0 {
-            let kernel = kernels::fetch(&ws, *series)?;
+            let kernel = match &own_kernel {
+                Some(kernel) => kernel.clone(),
+                None => kernels::fetch(&ws, *series)?,
+            };
             step::say(format!("packing domain 0's initrd for kernel {}", kernel.release));
             let initrd = initrd::dom0(&ws, &inits, &kernel, &guests)?;
-            let kernel = wanted.kernel.map_or(kernel.vmlinuz, Path::to_path_buf);
-            dom0.push((series.name(), Dom0Files { kernel, initrd }));
+            dom0.push((series.name(), Dom0Files { kernel: kernel.vmlinuz, initrd }));
         }
         let logs = ws.logs();
         fs::create_dir_all(&logs)?;
@@ -98,13 +102,19 @@ impl Images for Kit {
     }
 
     fn iso(&self, name: &str, config: &Config) -> Result<PathBuf> {
-        let dom0 = self.dom0(config)?;
+        let (kernel, initrd, cmdline) = match config.program {
+            Some(program) => (self.program(program), None, config.cmdline.clone()),
+            None => {
+                let dom0 = self.dom0(config)?;
+                (dom0.kernel, Some(dom0.initrd), config.kernel_cmdline())
+            }
+        };
         let entry = iso::Entry {
             hypervisor: &self.hypervisor(config.hypervisor)?,
             options: &config.hypervisor_options(),
-            kernel: &dom0.kernel,
-            cmdline: &config.kernel_cmdline(),
-            initrd: &dom0.initrd,
+            kernel: &kernel,
+            cmdline: &cmdline,
+            initrd: initrd.as_deref(),
         };
         iso::make(&self.ws, &name.replace('/', "-"), &entry)
     }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use machine_tests::{Boot, Config, Hypervisor, Machine};
 
@@ -26,10 +26,11 @@ pub struct RunArgs {
     /// CPUs for guests and domain 0. Unless it is 1, the machine has one more (docs, "Tests leave QEMU's CPU 0 without guests").
     #[arg(long, default_value_t = 2)]
     cpus: u32,
-    /// Memory of the machine in MiB.
+    /// Memory of the machine in MiB, at least 768.
     #[arg(long, default_value_t = 4096)]
     memory: u32,
-    /// Domain 0's kernel: a bzImage. Debian's 6.1 is the default.
+    /// Domain 0's kernel: a bzImage whose modules are in ../lib/modules beside it or in /lib/modules. Debian's 6.1 is
+    /// the default.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// More arguments for QEMU, separated by spaces.
@@ -49,10 +50,16 @@ pub struct RunArgs {
     xen: bool,
 }
 
+/// What domain 0 gets of a machine with memory to spare, and what it needs, in MiB.
+const DOM0_MIB: std::ops::RangeInclusive<u32> = 384..=1024;
+/// Kept for the guest (256 MiB), for Tenon and for what the boot loader loads, in MiB.
+const REST_MIB: u32 = 384;
+
 /// The prompt of busybox's shell for root in `/`.
 const PROMPT: &str = "/ # ";
 
 pub fn run(ws: Workspace, args: &RunArgs) -> Result<()> {
+    let config = config(args)?;
     let kit = Kit::assemble(
         ws,
         &Wanted {
@@ -64,7 +71,7 @@ pub fn run(ws: Workspace, args: &RunArgs) -> Result<()> {
             hypervisor: args.hypervisor.as_deref(),
         },
     )?;
-    let mut machine = Machine::start(&kit, "run", config(args))?;
+    let mut machine = Machine::start(&kit, "run", config)?;
     step::say(format!("the machine runs; its logs are in {}", kit_logs(&kit)));
     let up = guest_comes_up(&mut machine, args.xen);
     if std::io::stdin().is_terminal() && up.is_ok() {
@@ -83,7 +90,19 @@ fn kit_logs(kit: &Kit) -> String {
     kit.logs().join("run").display().to_string()
 }
 
-fn config(args: &RunArgs) -> Config {
+/// Domain 0's share of `machine` MiB.
+fn dom0_mib(machine: u32) -> Result<u32> {
+    let (least, most) = (*DOM0_MIB.start(), *DOM0_MIB.end());
+    let rest = machine.saturating_sub(REST_MIB);
+    if rest < least {
+        bail!(
+            "--memory {machine} is too little: domain 0 needs {least} MiB, the guest and Tenon {REST_MIB} MiB"
+        );
+    }
+    Ok(rest.min(most))
+}
+
+fn config(args: &RunArgs) -> Result<Config> {
     let boot = if args.uefi {
         Boot::Uefi
     } else if args.direct {
@@ -92,6 +111,7 @@ fn config(args: &RunArgs) -> Config {
         Boot::Bios
     };
     let mut config = Config::new(args.cpus).memory_mib(args.memory).boot(boot);
+    config.options = format!("dom0_mem={}M", dom0_mib(args.memory)?);
     if args.xen {
         config.hypervisor = Hypervisor::Xen;
         config = config.stock_tools().word("tenon.tools=stock");
@@ -101,7 +121,7 @@ fn config(args: &RunArgs) -> Config {
     config = config.word(args.cmdline.as_deref().unwrap_or_default());
     config.agent = false;
     config.show = true;
-    config
+    Ok(config)
 }
 
 /// Does by hand, on the console, what a user would do first.
@@ -116,4 +136,18 @@ fn guest_comes_up(machine: &mut Machine, xen: bool) -> Result<()> {
     machine.type_in("\x1d")?;
     machine.expect_prompt(PROMPT, Duration::from_secs(60))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dom0_mib;
+
+    #[test]
+    fn domain_0_leaves_room_for_a_guest() {
+        assert_eq!(dom0_mib(4096).unwrap(), 1024);
+        assert_eq!(dom0_mib(1024).unwrap(), 640);
+        assert_eq!(dom0_mib(768).unwrap(), 384);
+        let refusal = dom0_mib(767).unwrap_err().to_string();
+        assert!(refusal.contains("--memory 767") && refusal.contains("384 MiB"), "{refusal}");
+    }
 }

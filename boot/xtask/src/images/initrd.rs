@@ -15,13 +15,11 @@ use crate::build::Inits;
 use crate::kernels::{Kernel, Series};
 use crate::workspace::Workspace;
 
-/// Modules of domain 0: what the tools need, the back ends, and drivers for the devices of the tests.
-const DOM0_MODULES: [&str; 22] = [
-    "xen-evtchn",
-    "xen-gntdev",
-    "xen-gntalloc",
-    "xen-privcmd",
-    "xenfs",
+/// Modules without which domain 0 is none: what the tools need.
+const NEEDED_MODULES: [&str; 5] = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs"];
+
+/// More modules of domain 0: the back ends, and drivers for the devices of the tests.
+const DOM0_MODULES: [&str; 17] = [
     "xen-blkback",
     "xen-netback",
     "virtio_pci",
@@ -60,7 +58,7 @@ pub fn dom0(ws: &Workspace, inits: &Inits, kernel: &Kernel, guests: &[(Series, K
     skeleton(&mut archive);
     add_init(&mut archive, &inits.dom0)?;
     busybox::add_whole(&mut archive, ws)?;
-    modules::add(&mut archive, kernel, &DOM0_MODULES)?;
+    modules::add(&mut archive, kernel, &NEEDED_MODULES, &DOM0_MODULES)?;
     add_directory(&mut archive, &ws.dist().join("bin"), "usr/sbin")?;
     add_directory(&mut archive, &ws.dist().join("guests"), "guests")?;
     for (series, guest) in guests {

@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use crate::step;
 use crate::workspace::Workspace;
 
-/// What GRUB loads: the hypervisor and its two modules, each with a command line.
+/// What GRUB loads: the hypervisor and its modules, each with a command line.
 pub struct Entry<'a> {
     pub hypervisor: &'a Path,
     pub options: &'a str,
     pub kernel: &'a Path,
     pub cmdline: &'a str,
-    pub initrd: &'a Path,
+    pub initrd: Option<&'a Path>,
 }
 
 /// Makes `images/NAME.iso`.
@@ -27,7 +27,8 @@ pub fn make(ws: &Workspace, name: &str, entry: &Entry<'_>) -> Result<PathBuf> {
         fs::remove_dir_all(&tree)?;
     }
     fs::create_dir_all(tree.join("boot/grub"))?;
-    for (name, file) in [("tenon", entry.hypervisor), ("vmlinuz", entry.kernel), ("initrd", entry.initrd)] {
+    let files = [("tenon", entry.hypervisor), ("vmlinuz", entry.kernel)];
+    for (name, file) in files.into_iter().chain(entry.initrd.map(|file| ("initrd", file))) {
         fs::copy(file, tree.join("boot").join(name))
             .with_context(|| format!("cannot copy {}", file.display()))?;
     }
@@ -40,6 +41,7 @@ pub fn make(ws: &Workspace, name: &str, entry: &Entry<'_>) -> Result<PathBuf> {
 }
 
 fn configuration(entry: &Entry<'_>) -> String {
+    let initrd = if entry.initrd.is_some() { "    module2 /boot/initrd\n" } else { "" };
     format!(
         "serial --unit=0 --speed=115200\n\
          terminal_input serial console\n\
@@ -49,7 +51,7 @@ fn configuration(entry: &Entry<'_>) -> String {
          \x20   insmod all_video\n\
          \x20   multiboot2 /boot/tenon {}\n\
          \x20   module2 /boot/vmlinuz {}\n\
-         \x20   module2 /boot/initrd\n\
+         {initrd}\
          }}\n",
         entry.options, entry.cmdline
     )

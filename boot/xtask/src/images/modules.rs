@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lzma_rust2::XzReader;
 use object::{Object, ObjectSection};
 
@@ -16,11 +16,17 @@ use super::cpio::Archive;
 use crate::kernels::Kernel;
 
 /// Adds the modules, uncompressed, and a `modules.dep` for modprobe. Wanted names that this kernel
-/// has built in, or has not at all, are left out: modprobe will say so where it matters.
-pub fn add(archive: &mut Archive, kernel: &Kernel, wanted: &[&str]) -> Result<()> {
+/// has built in, or has not at all, are left out, unless they are `needed`: a kernel without those is refused.
+pub fn add(archive: &mut Archive, kernel: &Kernel, needed: &[&str], wanted: &[&str]) -> Result<()> {
     let files = index(&kernel.modules)?;
+    let built_in = built_in(&kernel.modules)?;
+    for name in needed.iter().map(|name| normal(name)) {
+        if !files.contains_key(&name) && !built_in.contains(&name) {
+            bail!("kernel {} has no {name} (.ko or .ko.xz) in {}", kernel.release, kernel.modules.display());
+        }
+    }
     let dir = format!("lib/modules/{}", kernel.release);
-    let mut queue: Vec<String> = wanted.iter().map(|name| normal(name)).collect();
+    let mut queue: Vec<String> = needed.iter().chain(wanted).map(|name| normal(name)).collect();
     let mut done = BTreeSet::new();
     let mut dep = BTreeMap::new();
     while let Some(name) = queue.pop() {
@@ -64,6 +70,17 @@ fn closure(name: &str, dep: &BTreeMap<String, Vec<String>>) -> Vec<String> {
 /// Module names treat `-` and `_` as the same.
 fn normal(name: &str) -> String {
     name.replace('-', "_")
+}
+
+/// The modules that are part of the kernel itself, if it has a list of them.
+fn built_in(dir: &Path) -> Result<BTreeSet<String>> {
+    let path = dir.join("modules.builtin");
+    if !path.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let list = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let names = list.lines().filter_map(|line| Path::new(line).file_stem());
+    Ok(names.map(|name| normal(&name.to_string_lossy())).collect())
 }
 
 fn index(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
