@@ -12,6 +12,7 @@ pub mod machine;
 pub mod qemu;
 pub mod runner;
 pub mod scenarios;
+mod screen;
 
 pub use config::{Boot, Config, Disk, Dom0Files, Hypervisor, Images};
 pub use machine::Machine;

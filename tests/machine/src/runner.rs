@@ -14,7 +14,7 @@ use crate::machine::Machine;
 /// Where a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emulator {
-    /// AMD-V.
+    /// One CPU or several.
     Qemu,
     /// AMD-V as others understand it, one CPU.
     Bochs,

@@ -2,7 +2,8 @@
 //!
 //! The kernel implements [`Machine`] on a zero-sized handle; host tests on a pointer to a simulated machine.
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[allow(missing_docs, reason = "for tests and fuzzers")]
 pub mod test;
 
 use core::fmt;
@@ -29,6 +30,8 @@ pub enum MachineEnd {
     PowerOff,
     /// Reboot.
     Reboot,
+    /// A panic, with its report.
+    Panic,
 }
 
 /// What the firmware calls a CPU.

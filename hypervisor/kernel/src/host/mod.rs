@@ -208,12 +208,13 @@ impl Machine for Host {
     }
 
     fn end(self, how: MachineEnd) -> ! {
-        if how == MachineEnd::PowerOff {
-            log::error!("cannot switch off: {}; halting", reset::power_off());
-            loop {
-                x86_64::instructions::hlt();
-            }
+        match how {
+            MachineEnd::Panic => panic!("asked for by domain 0"),
+            MachineEnd::Reboot => reset::reboot(),
+            MachineEnd::PowerOff => log::error!("cannot switch off: {}; halting", reset::power_off()),
         }
-        reset::reboot()
+        loop {
+            x86_64::instructions::hlt();
+        }
     }
 }

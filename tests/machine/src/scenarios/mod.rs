@@ -7,6 +7,8 @@ mod daemons;
 mod devices;
 mod guests;
 mod lifecycle;
+mod outputs;
+mod panic;
 mod pci;
 mod small;
 mod stock;
@@ -18,6 +20,8 @@ use crate::runner::{Body, Case, Emulator, Scenario};
 /// Every machine and its tests.
 pub fn all() -> Vec<Scenario> {
     let mut all = guests::all();
+    all.extend(panic::all());
+    all.extend(outputs::all());
     all.extend([
         // Kernel 6.1 by BIOS on one CPU: the whole life of a guest, and everything that may go wrong.
         qemu(

@@ -9,6 +9,7 @@ use super::{Call, Machine, Result, ensure, refuse};
 use crate::hv_log;
 use crate::hypercall::domctl::describe;
 use crate::ids::DomId;
+use crate::machine::MachineEnd;
 
 /// Bytes copied at a time.
 const PIECE: usize = 512;
@@ -45,14 +46,15 @@ pub(super) fn read<M: Machine>(call: &Call<'_, M>, op: &mut ReadConsole) -> Resu
     Ok(())
 }
 
-/// Answers the keys that have an answer: `h` for help, `q` for the domains.
+/// Answers the keys that have an answer: `h` for help, `q` for the domains. `C` is the end, to see what a panic reports.
 pub(super) fn debug_keys<M: Machine>(call: &Call<'_, M>, op: DebugKeys) -> Result<()> {
     const MAX_KEYS: u32 = 16;
     ensure!(op.nr_keys <= MAX_KEYS, E2BIG, "{} keys at once; {MAX_KEYS} are the most", op.nr_keys);
     for i in 0..op.nr_keys.into() {
         match call.read_element::<u8>(op.keys.get(), i)? {
-            b'h' => hv_log!(call.hv, Info, "keys: h this help, q domains"),
+            b'h' => hv_log!(call.hv, Info, "keys: h this help, q domains, C panic"),
             b'q' => domains(call),
+            b'C' => call.hv.machine.end(MachineEnd::Panic),
             key => refuse!(EINVAL, "key {:?} does nothing", char::from(key)),
         }
     }

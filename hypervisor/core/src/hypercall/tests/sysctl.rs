@@ -13,7 +13,7 @@ use std::vec::Vec;
 use super::rig::*;
 use crate::hv_log;
 use crate::ids::CpuId;
-use crate::machine::Machine;
+use crate::machine::{Machine, MachineEnd};
 
 #[test]
 fn only_the_control_domain_and_only_this_version() {
@@ -110,21 +110,21 @@ fn the_log_is_read_in_pieces_and_cleared() {
 fn keys() {
     let rig = Rig::new();
     let guest = rig.guest(1);
-    let keys = |text: &[u8]| {
-        let arg = DebugKeys {
-            keys: Handle64::from_raw(rig.control.put_all(text)),
-            nr_keys: text.len() as u32,
-            ..Default::default()
-        };
-        rig.sysctl(DEBUG_KEYS, arg).map(drop)
+    let arg = |text: &[u8]| DebugKeys {
+        keys: Handle64::from_raw(rig.control.put_all(text)),
+        nr_keys: text.len() as u32,
+        ..Default::default()
     };
+    let keys = |text: &[u8]| rig.sysctl(DEBUG_KEYS, arg(text)).map(drop);
     let _ = rig.machine.take_log();
     assert_eq!(keys(b"hq"), Ok(()));
     let log = rig.machine.take_log();
     assert!(log.iter().any(|(_, line)| line.starts_with("d1: ")), "{log:?}");
     assert_eq!(keys(b"R"), Err(no(Errno::EINVAL)));
     assert_eq!(keys(&[b'h'; 17]), Err(no(Errno::E2BIG)));
-    drop(guest);
+    let last = rig.control.put(&Sysctl::new(DEBUG_KEYS, arg(b"C")));
+    assert_eq!(rig.try_call(&guest, nr::HYPERCALL_SYSCTL, &[last]), Ok(no(Errno::EPERM)));
+    assert_eq!(rig.try_call(&rig.control, nr::HYPERCALL_SYSCTL, &[last]), Err(MachineEnd::Panic));
 }
 
 #[test]
