@@ -9,6 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, bail};
 use machine_tests::runner::Summary;
 
+use crate::fuzz;
 use crate::packages::{self, Need};
 use crate::step;
 use crate::toolchain::{self, BARE};
@@ -18,18 +19,21 @@ use crate::workspace::Workspace;
 pub struct Check {
     pub name: &'static str,
     pub run: fn(&Workspace) -> Result<Summary>,
+    /// For `--full` only.
+    pub long: bool,
 }
 
 /// Every check, the quick ones first.
-pub const ALL: [Check; 8] = [
-    Check { name: "fmt", run: fmt },
-    Check { name: "clippy-host", run: clippy_host },
-    Check { name: "clippy-bare", run: clippy_bare },
-    Check { name: "doc", run: doc },
-    Check { name: "host-tests", run: host_tests },
-    Check { name: "abi-headers", run: abi_headers },
-    Check { name: "loom", run: loom },
-    Check { name: "miri", run: miri },
+pub const ALL: [Check; 9] = [
+    Check { name: "fmt", run: fmt, long: false },
+    Check { name: "clippy-host", run: clippy_host, long: false },
+    Check { name: "clippy-bare", run: clippy_bare, long: false },
+    Check { name: "doc", run: doc, long: false },
+    Check { name: "host-tests", run: host_tests, long: false },
+    Check { name: "abi-headers", run: abi_headers, long: false },
+    Check { name: "loom", run: loom, long: false },
+    Check { name: "miri", run: miri, long: false },
+    Check { name: "fuzz", run: fuzz::short_round, long: true },
 ];
 
 /// Crates that exist for bare metal only.
@@ -41,6 +45,7 @@ const ONE: Summary = Summary { passed: 1, failed: 0 };
 
 fn fmt(ws: &Workspace) -> Result<Summary> {
     step::run(cargo(ws).args(["fmt", "--all", "--check"]))?;
+    step::run(cargo(ws).args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     Ok(ONE)
 }
 
@@ -67,8 +72,8 @@ fn doc(ws: &Workspace) -> Result<Summary> {
 }
 
 fn host_tests(ws: &Workspace) -> Result<Summary> {
-    // The comparison with the headers is among them.
-    packages::ensure(&[Need::AbiHeaders])?;
+    // Comparisons with the headers and with Debian's clients are among them.
+    packages::ensure(&[Need::AbiHeaders, Need::XenstoreClients])?;
     counted(cargo(ws).args(["test", "--no-fail-fast"]))
 }
 

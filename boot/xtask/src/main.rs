@@ -4,6 +4,7 @@ mod apt;
 mod bench;
 mod build;
 mod checks;
+mod fuzz;
 mod image;
 mod images;
 mod kernels;
@@ -42,6 +43,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Run every check and every machine test; the last line is the sum.
     Test(test::TestArgs),
+    /// Feed decoders and hypercalls with made-up input, by cargo-fuzz.
+    Fuzz(fuzz::FuzzArgs),
     /// Measure; one line `name value unit` per figure.
     Bench(bench::BenchArgs),
 }
@@ -63,12 +66,13 @@ fn perform(ws: Workspace, verb: Verb) -> Result<()> {
         Verb::Setup => setup(&ws),
         Verb::Run(args) => run::run(ws, &args),
         Verb::Bench(args) => bench::bench(ws, &args),
+        Verb::Fuzz(args) => fuzz::fuzz(&ws, &args),
         Verb::Test(args) => test::test(ws, &args),
     }
 }
 
 fn setup(ws: &Workspace) -> Result<()> {
-    packages::ensure(&[Need::Images, Need::Qemu, Need::Bochs, Need::AbiHeaders])?;
+    packages::ensure(&[Need::Images, Need::Qemu, Need::Bochs, Need::AbiHeaders, Need::XenstoreClients])?;
     for series in Series::ALL {
         let kernel = kernels::fetch(ws, series)?;
         step::say(format!("kernel {}: {}", kernel.release, kernel.vmlinuz.display()));

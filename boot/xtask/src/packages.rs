@@ -17,6 +17,10 @@ pub enum Need {
     Bochs,
     /// Comparing `hypercall-abi` with Debian's headers.
     AbiHeaders,
+    /// Trying the xenstore daemon with Debian's own clients.
+    XenstoreClients,
+    /// Building libFuzzer.
+    Fuzz,
 }
 
 impl Need {
@@ -26,6 +30,8 @@ impl Need {
             Self::Qemu => &["qemu-system-x86", "seabios", "ovmf", "e2fsprogs"],
             Self::Bochs => &["bochs", "bochsbios", "vgabios", "seabios"],
             Self::AbiHeaders => &["gcc", "libc6-dev", "libxen-dev"],
+            Self::Fuzz => &["g++"],
+            Self::XenstoreClients => &["xenstore-utils"],
         }
     }
 }

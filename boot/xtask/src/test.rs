@@ -34,9 +34,11 @@ pub struct TestArgs {
 pub fn test(ws: Workspace, args: &TestArgs) -> Result<()> {
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.contains(only.as_str()));
-    let checks: Vec<&Check> = checks::ALL.iter().filter(|check| wanted(check.name)).collect();
+    let all = args.full || args.list || !args.only.is_empty();
+    let checks = checks::ALL.iter().filter(|check| (all || !check.long) && wanted(check.name));
+    let checks: Vec<&Check> = checks.collect();
     let mut machines = scenarios::all();
-    machines.retain(|scenario| args.full || args.list || !args.only.is_empty() || !scenario.long);
+    machines.retain(|scenario| all || !scenario.long);
     machines.retain(|scenario| scenario.names().any(|name| wanted(&name)));
     if args.list {
         let names = checks.iter().map(|check| check.name);

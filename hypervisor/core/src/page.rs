@@ -28,10 +28,10 @@ pub trait GuestPage: Send + Sync {
     fn write(&self, offset: usize, from: &[u8]);
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub use host::TestPage;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod host {
     use super::GuestPage;
     use crate::frame::PAGE_SIZE;

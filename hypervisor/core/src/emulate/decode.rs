@@ -52,7 +52,8 @@ pub struct Instruction {
     /// Of the addresses and the count of a string operation.
     pub(super) address: Width,
     pub(super) repeat: bool,
-    pub(super) length: u8,
+    /// In bytes.
+    pub length: u8,
 }
 
 /// The instruction at the start of `bytes`, whatever it is.

@@ -122,5 +122,9 @@ fn unknown<M: Machine>(call: &Call<'_, M>, number: u32) {
     }
 }
 
+#[cfg(all(any(test, fuzzing), not(loom)))]
+#[path = "tests/rig.rs"]
+#[allow(missing_docs, reason = "for tests and fuzzers")]
+pub mod rig;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -8,9 +8,10 @@ mod machine_calls;
 mod memory;
 mod multicall;
 mod noise;
-mod rig;
 mod sysctl;
 mod vcpus;
+
+use super::rig;
 
 /// Whole domains take their time.
 fn few_cases() -> proptest::prelude::ProptestConfig {

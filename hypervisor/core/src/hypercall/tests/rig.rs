@@ -130,6 +130,12 @@ pub const fn no(errno: Errno) -> i64 {
     errno.to_result()
 }
 
+impl Default for Rig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Rig {
     pub fn new() -> Self {
         let machine = TestMachine::new(RAM);

@@ -96,6 +96,7 @@ impl Rig {
         array[0]
     }
 
+    /// Maps a grant, with these flags alone.
     pub fn map_with(&self, by: &Caller, from: u16, gref: u32, gfn: u64, flags: MapFlags) -> abi::MapGrantRef {
         let op = abi::MapGrantRef { host_addr: gfn << 12, flags, gref, dom: from, ..Plain::zeroed() };
         self.grant_op(by, abi::OP_MAP_GRANT_REF, op)
