@@ -23,7 +23,8 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let context = &mut *guard;
     switch_in(hv, vcpu, context);
     // Looked up once, not at every exit.
-    let (state, memory): (&Vcpu<M>, _) = (vcpu, &vcpu.domain().memory);
+    let state: &Vcpu<M> = vcpu;
+    let memory = &vcpu.domain().memory;
     loop {
         hv.entries.enter(cpu);
         match attention(hv, state, memory, context) {

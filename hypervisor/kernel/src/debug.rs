@@ -6,7 +6,8 @@ use tenon_core::options::DebugAction;
 /// Address 16 TiB: in no area of the hypervisor.
 const UNMAPPED: *const u8 = 0x1000_0000_0000 as *const u8;
 
-/// Does what the option asks for; does not come back.
+/// Does what the option asks for; does not come back. Not inlined: backtraces name it.
+#[inline(never)]
 pub fn provoke(action: DebugAction) {
     match action {
         DebugAction::Panic => panic!("asked for by debug=panic"),

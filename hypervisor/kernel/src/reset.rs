@@ -3,7 +3,7 @@
 
 use tenon_core::acpi::{AddressSpace, GenericAddress};
 use tenon_core::frame::Maddr;
-use tenon_core::vpci::Size;
+use tenon_core::size::Size;
 use x86_64::VirtAddr;
 use x86_64::structures::DescriptorTablePointer;
 

@@ -1,6 +1,7 @@
 //! What no CPU would accept as a vCPU's registers (AMD64 manual 2, 15.5.1; SDM volume 3, 27.3.1).
 //!
-//! Registers come from a guest or from the tools; with these rules kept, an entry of the vCPU cannot be refused.
+//! Registers come from a guest or from the tools. What depends on the model of the CPU is not looked at: if an entry is
+//! refused because of that, the domain alone ends.
 
 use super::SystemState;
 use super::bits::{CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};

@@ -182,10 +182,11 @@ fn add_to_physmap<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, place: &Pl
         space => refuse!(EINVAL, "map space {space}, index {} does not exist", place.idx),
     };
     let access = if kind == PageType::Foreign { Access::READ_WRITE } else { Access::ALL };
-    let mfn = frame.mfn();
+    // Held until the end, so that its number stays its own.
+    let page = frame.clone();
     domain.memory.map(gfn, frame, kind, access, flush).map_err(|(error, _)| error)?;
     if place.space == abi::MAPSPACE_GMFN && Gfn(place.idx) != gfn {
-        let moved = |entry: &Entry| entry.mfn == mfn;
+        let moved = |entry: &Entry| entry.mfn == page.mfn();
         domain.memory.unmap(Gfn(place.idx), moved, flush).or_else(|error| {
             // It is in one place only. What was at the new one is gone.
             domain.memory.unmap(gfn, moved, flush)?;

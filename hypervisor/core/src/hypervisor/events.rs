@@ -80,8 +80,11 @@ impl<M: Machine> Hypervisor<M> {
             return f(Pair::Same(&mut local.events.lock()));
         }
         let (first, second) = if local.id < remote.id { (local, remote) } else { (remote, local) };
-        let (first, second) = (&mut *first.events.lock(), &mut *second.events.lock());
-        let (local, remote) = if local.id < remote.id { (first, second) } else { (second, first) };
+        let mut first = first.events.lock();
+        let mut second = second.events.lock();
+        let in_order = local.id < remote.id;
+        let (local, remote) =
+            if in_order { (&mut *first, &mut *second) } else { (&mut *second, &mut *first) };
         f(Pair::Two { local, remote })
     }
 }

@@ -169,12 +169,14 @@ impl Vlapic {
             ESR => self.errors_shown = core::mem::take(&mut self.errors_seen),
             ICR_HIGH => self.icr = self.icr & 0xffff_ffff | (value & 0xff00_0000) << 32,
             ICR_LOW => {
-                let high = if self.is_x2apic() { value } else { self.icr } >> 32;
+                let whole = if self.is_x2apic() { value } else { self.icr };
+                let high = whole >> 32;
                 self.icr = high << 32 | u64::from(low & ICR_WRITABLE);
                 let is_logical = low >> 11 & 1 != 0;
-                let to = match self.is_x2apic() {
-                    true => Destination::wide(high as u32, is_logical),
-                    false => Destination::narrow((high >> 24) as u8, is_logical),
+                let to = if self.is_x2apic() {
+                    Destination::wide(high as u32, is_logical)
+                } else {
+                    Destination::narrow((high >> 24) as u8, is_logical)
                 };
                 return Some(self.send(low, to));
             }

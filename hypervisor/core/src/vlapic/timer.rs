@@ -128,17 +128,25 @@ impl Timer {
     #[inline]
     pub(super) fn expire(&mut self, clock: &impl Clock) -> bool {
         match self.deadline() {
-            Some(Deadline::Tsc(tsc)) if clock.guest_tsc() >= tsc => self.tsc = 0,
-            Some(Deadline::Nanoseconds(at)) if clock.nanoseconds() >= at => {
-                let next = |since: u64| {
-                    let now = clock.nanoseconds();
-                    now - (now - since).checked_rem(self.period()).unwrap_or(0)
-                };
-                self.since = self.since.filter(|_| self.mode == TimerMode::Periodic).map(next);
+            Some(Deadline::Tsc(tsc)) => {
+                let due = clock.guest_tsc() >= tsc;
+                if due {
+                    self.tsc = 0;
+                }
+                due
             }
-            _ => return false,
+            Some(Deadline::Nanoseconds(at)) => {
+                let now = clock.nanoseconds();
+                let due = now >= at;
+                if due {
+                    let period = self.period();
+                    let latest = |since: u64| now - (now - since).checked_rem(period).unwrap_or(0);
+                    self.since = self.since.filter(|_| self.mode == TimerMode::Periodic).map(latest);
+                }
+                due
+            }
+            None => false,
         }
-        true
     }
 }
 

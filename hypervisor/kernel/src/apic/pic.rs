@@ -1,7 +1,7 @@
 //! The two 8259 interrupt controllers, moved out of the exceptions' way and masked for good.
 #![allow(unsafe_code, reason = "programs the 8259s")]
 
-use tenon_core::vpci::Size;
+use tenon_core::size::Size;
 
 use crate::cpu::port::Port;
 

@@ -2,7 +2,7 @@
 #
 # The loader leaves us in flat 32-bit protected mode, paging off, interrupts off, EAX = magic, EBX = the address of
 # its information. Until paging is on, code runs at its physical address: symbols are taken minus VIRT.
-# The tables made here map the first 4 GiB three times (identity, direct map; image: first 1 GiB) with 2 MiB pages.
+# The tables below map the first 4 GiB three times (identity, direct map; image: first 1 GiB) with 2 MiB pages.
 # mm::paging replaces them before anything else than the start-up has run.
 
 .set VIRT, 0xffffffff80000000

@@ -85,12 +85,19 @@ impl loader::Information for Information {
         f(self.at, INFO_LEN);
         f(Maddr(self.field(48)), self.field(44));
         for text in [self.line(), self.name()] {
-            f(direct::maddr_of(text.as_ptr()), text.len() as u64 + 1);
+            text_memory(text, f);
         }
         if self.flags & FLAG_MODULES != 0 {
             f(Maddr(self.field(24)), self.field(20) * MODULE_LEN);
         }
-        self.files(&mut |_, _, line| f(direct::maddr_of(line.as_ptr()), line.len() as u64 + 1));
+        self.files(&mut |_, _, line| text_memory(line, f));
+    }
+}
+
+/// Calls `f` for the memory of a string of the loader's. One that is not there is empty, and nowhere.
+fn text_memory(text: &'static str, f: &mut dyn FnMut(Maddr, u64)) {
+    if !text.is_empty() {
+        f(direct::maddr_of(text.as_ptr()), text.len() as u64 + 1);
     }
 }
 

@@ -1,7 +1,7 @@
 //! I/O ports.
 #![allow(unsafe_code, reason = "IN and OUT")]
 
-use tenon_core::vpci::Size;
+use tenon_core::size::Size;
 use x86_64::structures::port::{PortRead, PortWrite};
 
 /// An I/O port.

@@ -211,7 +211,10 @@ impl Machine for Host {
         match how {
             MachineEnd::Panic => panic!("asked for by domain 0"),
             MachineEnd::Reboot => reset::reboot(),
-            MachineEnd::PowerOff => log::error!("cannot switch off: {}; halting", reset::power_off()),
+            MachineEnd::PowerOff => {
+                let why = reset::power_off();
+                log::error!("cannot switch off: {why}; halting");
+            }
         }
         loop {
             x86_64::instructions::hlt();

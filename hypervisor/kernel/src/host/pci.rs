@@ -96,7 +96,11 @@ pub fn write_config(at: Register, size: Size, value: u32) {
 
 /// A register of a device, its page mapped when it is first wanted: MSI-X tables are few, and stay where they are.
 pub fn device(at: Maddr, bytes: u64) -> Option<Mmio> {
-    // SAFETY: the core has checked that this is no memory but a device's, which is domain 0's.
+    if !at.0.is_multiple_of(bytes) {
+        return None;
+    }
+    // SAFETY: the core has checked that the page is no memory but a device's, which is domain 0's. Being aligned, the
+    // access stays in it.
     let mapped = unsafe { vmap::map_device(at, bytes as usize, Caching::Uncached) };
     mapped.inspect_err(|error| log::error!("device memory at {at}: {error}")).ok()
 }

@@ -38,6 +38,13 @@ pub fn zeroed<T: ZeroValid>() -> Result<Box<T>, NoMemory> {
 
 /// Where the hardware finds the value. From now on it may write there whenever it is told to.
 #[inline]
-pub fn maddr<T: ZeroValid>(value: &mut T) -> Maddr {
-    direct::maddr_of((&raw mut *value).cast())
+pub fn maddr<T: ZeroValid>(value: &mut Box<T>) -> Maddr {
+    direct::maddr_of((&raw mut **value).cast())
+}
+
+/// Gives the value to the hardware for good; returns where it finds it.
+pub fn give<T: ZeroValid>(mut value: Box<T>) -> Maddr {
+    let at = maddr(&mut value);
+    Box::leak(value);
+    at
 }

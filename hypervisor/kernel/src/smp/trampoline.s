@@ -1,5 +1,5 @@
 # A CPU's way from the STARTUP message into Rust. smp::trampoline copies this to a page below 1 MiB, fills in the
-# words at the end, and maps that page executable at its physical address in page tables made for this alone.
+# words that it cannot know, and maps that page executable at its physical address in page tables made for this alone.
 
 .section .rodata.trampoline, "a"
 .global trampoline_start

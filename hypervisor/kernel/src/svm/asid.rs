@@ -36,11 +36,11 @@ impl Asids {
 
     /// An id under which the TLB holds nothing once the entry has flushed what it is told to.
     pub fn fresh(&mut self) -> (Asid, TlbControl) {
-        let mut flush = TlbControl::Keep;
+        let mut flush = TlbControl::KEEP;
         if self.next >= self.end {
             self.generation += 1;
             self.next = 1;
-            flush = TlbControl::FlushAll;
+            flush = TlbControl::FLUSH_ALL;
         }
         let asid = Asid { cpu: self.cpu, generation: self.generation, id: self.next };
         self.next += 1;

@@ -5,7 +5,6 @@
 
 #![allow(unsafe_code, reason = "turns SVM on")]
 
-use alloc::boxed::Box;
 use core::arch::asm;
 
 use raw_cpuid::CpuId;
@@ -71,8 +70,8 @@ pub fn probe() -> Result<u32, Unusable> {
 pub fn enable() -> Result<(), Unusable> {
     let asids = probe()?;
     let this = cpu::this().id;
-    let host_save = pages::maddr(Box::leak(pages::zeroed::<Pages<4096>>()?));
-    let host_vmcb = pages::maddr(Box::leak(pages::zeroed::<Vmcb>()?));
+    let host_save = pages::give(pages::zeroed::<Pages<4096>>()?);
+    let host_vmcb = pages::give(pages::zeroed::<Vmcb>()?);
     // SAFETY: SVM exists and is not locked. The host-save page is leaked to the CPU, which writes to it at each VMRUN.
     // VMSAVE only writes to the page it is given, which is leaked too.
     unsafe {

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "VMRUN")]
 
+use alloc::boxed::Box;
 use core::arch::global_asm;
 
 use tenon_core::frame::Maddr;
@@ -67,7 +68,7 @@ unsafe extern "C" {
 /// Runs the guest until its next exit.
 ///
 /// `host_vmcb` holds this CPU's own VMSAVE state.
-pub fn enter(vmcb: &mut Vmcb, host_vmcb: Maddr, gprs: &mut Gprs) {
+pub fn enter(vmcb: &mut Box<Vmcb>, host_vmcb: Maddr, gprs: &mut Gprs) {
     let save = &mut vmcb.save;
     save.rax = gprs.get(Gpr::Rax);
     save.rsp = gprs.get(Gpr::Rsp);

@@ -3,8 +3,6 @@
 //! Shared by all vCPUs and never changed after boot: one MSR map, and two I/O maps, of which one allows nothing
 //! and the other is for domain 0, which owns the machine's devices.
 
-use alloc::boxed::Box;
-
 use spin::Once;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
@@ -57,15 +55,15 @@ const VIRTUAL_PORTS: [core::ops::RangeInclusive<u16>; 6] = [
 
 /// Builds the maps, once, at boot. `console_ports` are the serial ports that Tenon uses itself.
 pub fn init(console_ports: &[u16]) -> Result<(), NoMemory> {
-    let no_ports = Box::leak(pages::zeroed::<Pages<IOPM_BYTES>>()?);
+    let mut no_ports = pages::zeroed::<Pages<IOPM_BYTES>>()?;
     no_ports.0.fill(0xff);
 
-    let hardware_ports = Box::leak(pages::zeroed::<Pages<IOPM_BYTES>>()?);
+    let mut hardware_ports = pages::zeroed::<Pages<IOPM_BYTES>>()?;
     let mut deny = |port: u16| hardware_ports.0[usize::from(port / 8)] |= 1 << (port % 8);
     VIRTUAL_PORTS.into_iter().flatten().for_each(&mut deny);
     console_ports.iter().flat_map(|&base| base..base.saturating_add(8)).for_each(&mut deny);
 
-    let msrs = Box::leak(pages::zeroed::<Pages<MSRPM_BYTES>>()?);
+    let mut msrs = pages::zeroed::<Pages<MSRPM_BYTES>>()?;
     msrs.0.fill(0xff);
     for msr in SWITCHED_MSRS {
         let (byte, shift) = msr_bits(msr);
@@ -73,17 +71,21 @@ pub fn init(console_ports: &[u16]) -> Result<(), NoMemory> {
         msrs.0[byte] &= !(unneeded << shift);
     }
     MAPS.call_once(|| Maps {
-        no_ports: pages::maddr(no_ports),
-        hardware_ports: pages::maddr(hardware_ports),
-        msrs: pages::maddr(msrs),
+        no_ports: pages::give(no_ports),
+        hardware_ports: pages::give(hardware_ports),
+        msrs: pages::give(msrs),
     });
     Ok(())
 }
 
-/// Where an MSR has its two bits: for reads, and above it for writes. There are 2 KiB for each range of 8 Ki MSRs; those
-/// of the third range are not asked for.
+/// Where an MSR has its two bits: for reads, and above it for writes. There are 2 KiB for each range of 8 Ki MSRs, which
+/// start at 0, 0xc000_0000 and 0xc001_0000.
 fn msr_bits(msr: u32) -> (usize, u32) {
-    let range = if msr < 0xc000_0000 { 0 } else { 0x800 };
+    let range = match msr >> 16 {
+        0 => 0,
+        0xc000 => 0x800,
+        _ => 0x1000,
+    };
     (range + (msr % 0x2000 / 4) as usize, msr % 4 * 2)
 }
 

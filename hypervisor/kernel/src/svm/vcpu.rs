@@ -78,7 +78,7 @@ impl SvmVcpu {
     fn tag(&mut self, cpu: &cpu::SvmCpu) {
         let mut asids = cpu.asids.lock();
         let control = &mut self.vmcb.control;
-        control.tlb_control = TlbControl::Keep;
+        control.tlb_control = TlbControl::KEEP;
         if self.asid.is_some_and(|asid| asids.is_current(&asid)) {
             return;
         }

@@ -62,10 +62,12 @@ pub const V_INTR_VECTOR_SHIFT: u32 = 32;
 
 /// TLB_CONTROL: what an entry flushes.
 #[derive(Clone, Copy, Debug)]
-#[repr(u8)]
-pub enum TlbControl {
-    Keep = 0,
-    FlushAll = 1,
+#[repr(transparent)]
+pub struct TlbControl(u8);
+
+impl TlbControl {
+    pub const KEEP: Self = Self(0);
+    pub const FLUSH_ALL: Self = Self(1);
 }
 
 /// EVENTINJ and EXITINTINFO.
@@ -149,7 +151,7 @@ pub struct Vmcb {
     pub save: Save,
 }
 
-// SAFETY: integers and flag words throughout, and [`TlbControl::Keep`] is zero.
+// SAFETY: integers and flag words throughout.
 unsafe impl ZeroValid for Vmcb {}
 
 const _: () = {

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "reads timers")]
 
 use tenon_core::acpi::AddressSpace;
-use tenon_core::vpci::Size;
+use tenon_core::size::Size;
 
 use crate::acpi::acpi;
 use crate::cpu::port::Port;
