@@ -291,10 +291,18 @@ pub fn with_daemon<T>(
     loop {
         match Client::connect().and_then(|mut client| body(&mut client)) {
             Ok(done) => return Ok(Some(done)),
-            Err(StoreError::Unreachable(_)) if lost.is_none_or(|since| since.elapsed() > RESTART) => {
+            // A socket that nobody listens on is what a daemon leaves that was killed.
+            Err(StoreError::Unreachable(e))
+                if lost.is_none() && e.kind() != io::ErrorKind::ConnectionRefused =>
+            {
                 return Ok(None);
             }
-            Err(StoreError::Broken(_)) if lost.is_none() => lost = Some(Instant::now()),
+            Err(StoreError::Broken(_) | StoreError::Unreachable(_)) if lost.is_none() => {
+                lost = Some(Instant::now());
+            }
+            Err(StoreError::Unreachable(_)) if lost.is_some_and(|since| since.elapsed() > RESTART) => {
+                return Ok(None);
+            }
             Err(StoreError::Broken(_) | StoreError::Unreachable(_))
                 if lost.is_some_and(|since| since.elapsed() <= RESTART) => {}
             Err(e) => return Err(e),
