@@ -9,9 +9,10 @@ use crate::guest::Guest;
 use crate::machine::Machine;
 
 /// Kills a daemon by turns, at irregular intervals, until told to stop. Init starts each again.
-const KILLER: &str = "touch /tmp/kill; (while [ -e /tmp/kill ]; do \
+const KILLER: &str = "touch /tmp/kill /tmp/killing; (while [ -e /tmp/kill ]; do \
     for d in tenon-xenstored tenon-consoled tenon-watchd; do \
-    usleep $((100000 + (RANDOM % 20) * 100000)); kill -9 $(pidof $d) 2>/dev/null; done; done) >/dev/null 2>&1 &";
+    usleep $((100000 + (RANDOM % 20) * 100000)); kill -9 $(pidof $d) 2>/dev/null; done; done; \
+    rm /tmp/killing) >/dev/null 2>&1 &";
 
 /// Guests start and stop while the daemons are being killed; afterwards everything is as it should be.
 pub fn killed_while_guests_start(machine: &mut Machine) -> Result<()> {
@@ -23,7 +24,8 @@ pub fn killed_while_guests_start(machine: &mut Machine) -> Result<()> {
         machine.guest_up(name, 1)?;
     }
     machine.ok("rm /tmp/kill")?;
-    machine.until("pidof tenon-xenstored && pidof tenon-consoled", Duration::from_secs(30))?;
+    let calm = "! [ -e /tmp/killing ] && pidof tenon-xenstored && pidof tenon-consoled";
+    machine.until(calm, Duration::from_secs(30))?;
     for name in ["first", "second", "third"] {
         machine.type_to_guest(name, "echo still-$((40+2))")?;
         machine.guest_says(name, "^still-42", 1)?;
