@@ -7,7 +7,7 @@ use hypercall_abi::xen as nr;
 use libfuzzer_sys::fuzz_target;
 use tenon_core::frame::Gaddr;
 use tenon_core::guest_cpu::CpuMode;
-use tenon_core::hypercall::rig::{Caller, Rig};
+use tenon_core::hypercall::rig::{Caller, GUEST_CALLS, Rig};
 
 #[derive(Arbitrary, Debug)]
 enum Act {
@@ -58,21 +58,6 @@ enum Value {
 const ARENA: u64 = 0x2_0000;
 /// Most structures are smaller than what lies between two places.
 const PLACE: u64 = 64;
-/// What a guest may call with some success.
-const CALLS: [u32; 12] = [
-    nr::HYPERCALL_MEMORY_OP,
-    nr::HYPERCALL_EVENT_CHANNEL_OP,
-    nr::HYPERCALL_GRANT_TABLE_OP,
-    nr::HYPERCALL_VCPU_OP,
-    nr::HYPERCALL_SCHED_OP,
-    nr::HYPERCALL_HVM_OP,
-    nr::HYPERCALL_XEN_VERSION,
-    nr::HYPERCALL_CONSOLE_IO,
-    nr::HYPERCALL_PHYSDEV_OP,
-    nr::HYPERCALL_VM_ASSIST,
-    nr::HYPERCALL_SET_TIMER_OP,
-    nr::HYPERCALL_MULTICALL,
-];
 const SPECIAL: [u64; 6] = [0x7ff0, 0x7ff1, 0x7ff4, u64::MAX, 1 << 63, 0x1f_f000];
 /// What one input may do: more is only slower.
 const MOST_ACTS: usize = 200;
@@ -111,7 +96,7 @@ fn run(rig: &Rig, acts: &[Act]) {
             Act::Wait(ns) => rig.machine.advance((*ns).into()),
             Act::Call { by, number, op, at, args } => {
                 let [second, third, fourth] = args.each_ref().map(value);
-                let number = CALLS[usize::from(*number) % CALLS.len()];
+                let number = GUEST_CALLS[usize::from(*number) % GUEST_CALLS.len()];
                 let (op, structure) = (u64::from(*op), place(*at));
                 let args = match number {
                     nr::HYPERCALL_MULTICALL => [structure, second % MOST_CALLS, 0, 0, 0],

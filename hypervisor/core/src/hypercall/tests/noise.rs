@@ -60,26 +60,11 @@ impl Noise {
     }
 
     fn number(&mut self) -> u32 {
-        let known = [
-            nr::HYPERCALL_MEMORY_OP,
-            nr::HYPERCALL_EVENT_CHANNEL_OP,
-            nr::HYPERCALL_GRANT_TABLE_OP,
-            nr::HYPERCALL_VCPU_OP,
-            nr::HYPERCALL_SCHED_OP,
-            nr::HYPERCALL_HVM_OP,
-            nr::HYPERCALL_XEN_VERSION,
-            nr::HYPERCALL_CONSOLE_IO,
-            nr::HYPERCALL_MULTICALL,
-            nr::HYPERCALL_PHYSDEV_OP,
-            nr::HYPERCALL_PLATFORM_OP,
-            nr::HYPERCALL_DOMCTL,
-            nr::HYPERCALL_SYSCTL,
-            nr::HYPERCALL_VM_ASSIST,
-            nr::HYPERCALL_SET_TIMER_OP,
-        ];
+        let privileged = [nr::HYPERCALL_PLATFORM_OP, nr::HYPERCALL_DOMCTL, nr::HYPERCALL_SYSCTL];
+        let known: Vec<u64> = GUEST_CALLS.into_iter().chain(privileged).map(u64::from).collect();
         match self.below(30) {
             0 => self.next() as u32,
-            _ => self.of(&known.map(u64::from)) as u32,
+            _ => self.of(&known) as u32,
         }
     }
 

@@ -38,6 +38,21 @@ use crate::vioapic::VirtualIoApic;
 
 /// RAM of the machine, in frames: enough for some 2 MiB runs even when pages that are left lie about.
 pub const RAM: usize = 8192;
+/// What a guest may call with some success.
+pub const GUEST_CALLS: [u32; 12] = [
+    nr::HYPERCALL_MEMORY_OP,
+    nr::HYPERCALL_EVENT_CHANNEL_OP,
+    nr::HYPERCALL_GRANT_TABLE_OP,
+    nr::HYPERCALL_VCPU_OP,
+    nr::HYPERCALL_SCHED_OP,
+    nr::HYPERCALL_HVM_OP,
+    nr::HYPERCALL_XEN_VERSION,
+    nr::HYPERCALL_CONSOLE_IO,
+    nr::HYPERCALL_PHYSDEV_OP,
+    nr::HYPERCALL_VM_ASSIST,
+    nr::HYPERCALL_SET_TIMER_OP,
+    nr::HYPERCALL_MULTICALL,
+];
 /// RAM of the control domain: a power of two.
 const CONTROL_ORDER: u32 = 9;
 /// RAM of a guest, as an order of frames.
