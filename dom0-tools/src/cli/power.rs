@@ -54,9 +54,12 @@ pub fn unpause(wanted: &str, json: bool) -> Result<(), Failure> {
     done(&domain, "unpause", json)
 }
 
-/// Removes a domain.
+/// Removes a domain, and nobody restarts it.
 pub fn destroy(wanted: &str, json: bool) -> Result<(), Failure> {
     let host = Host::open()?;
+    // Held until the record is gone: else the watcher, half-way through a restart, removes the domain that was
+    // found here and gives the guest another.
+    let _lock = host.registry.lock()?;
     let domain = match guest(&host, wanted) {
         Err(failure) if failure.exit == Exit::NoSuchDomain => return forget(&host, wanted, failure, json),
         found => found?,

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hypercall_abi::errno::Errno;
+
 use super::decide::{Activity, Step, decide};
 use crate::builder::{self, error::BuildError, kernel, store};
 use crate::config::{GuestConfig, Uuid};
@@ -172,9 +174,12 @@ fn undo_killed_creations(host: &Host) -> Result<(), ActError> {
 /// Destroys a domain and removes its nodes from xenstore. Its record is left as it is.
 ///
 /// # Errors
-/// As the hypervisor says. That there is no xenstore daemon is none.
+/// As the hypervisor says. That the domain is gone already is none, nor that there is no xenstore daemon.
 pub fn destroy(host: &Host, domain: &DomainInfo) -> Result<(), ActError> {
-    host.xen.destroy_domain(domain.id)?;
+    match host.xen.destroy_domain(domain.id) {
+        Err(e) if !e.is(Errno::ESRCH) => return Err(e.into()),
+        _ => {}
+    }
     with_daemon(|client| store::withdraw(client, domain.id, domain.uuid))?;
     Ok(())
 }

@@ -78,12 +78,14 @@ pub fn actions(machine: &mut Machine) -> Result<()> {
     }
     // Again and again, until it is destroyed: then for good, at whatever point of a restart that is.
     machine.write_file("/tmp/brief.cfg", &brief("poweroff", "on_poweroff = \"restart\"\nvcpus = 3"))?;
-    machine.ok("tenon create /tmp/brief.cfg")?;
-    for _ in 0..4 {
-        machine.expect(" created, 3 vCPUs", Duration::from_secs(60))?;
+    for restarts in 1..8 {
+        machine.ok("tenon create /tmp/brief.cfg")?;
+        for _ in 0..=restarts {
+            machine.expect(" created, 3 vCPUs", Duration::from_secs(60))?;
+        }
+        machine.ok("tenon destroy brief")?;
+        gone(machine, "brief")?;
     }
-    machine.ok("tenon destroy brief")?;
-    gone(machine, "brief")?;
     memory_is_back(machine, free)?;
     ensure!(machine.listed("brief")?.is_none(), "a destroyed guest was restarted");
     Ok(())
