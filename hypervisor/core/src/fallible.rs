@@ -3,6 +3,7 @@
 //! Everything whose size or number a guest influences is allocated here, so that a full heap is an error of one
 //! hypercall and not the end of the machine. Tests make the n-th allocation fail (`fail_after`).
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// The heap could not give the memory.
@@ -17,6 +18,16 @@ pub fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<(), NoMemory> {
     #[cfg(test)]
     injected()?;
     vec.try_reserve(more).map_err(|_| NoMemory)
+}
+
+/// Makes room for `more` further elements of a queue.
+///
+/// # Errors
+/// [`NoMemory`] if the heap is full; the queue is unchanged.
+pub fn reserve_queue<T>(queue: &mut VecDeque<T>, more: usize) -> Result<(), NoMemory> {
+    #[cfg(test)]
+    injected()?;
+    queue.try_reserve(more).map_err(|_| NoMemory)
 }
 
 /// Appends an element.

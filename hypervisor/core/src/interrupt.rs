@@ -136,7 +136,7 @@ pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
         hv.raise_virq(vcpu.domain(), Virq::TIMER, vcpu.id);
     }
     context.armed = context.timers.first();
-    hv.sched.arm_for(vcpu, context.armed);
+    hv.sched.arm_for_running(context.armed);
 }
 
 /// Shuts the domain down if it has let a watchdog run out; says when to look again.
@@ -151,11 +151,11 @@ fn look_after_watchdogs<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, now: 
 }
 
 /// A timer was set: makes sure that this CPU looks in time. One that is set already to an earlier time is left alone.
-pub fn rearm<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+pub fn rearm<M: Machine>(hv: &Hypervisor<M>, context: &mut Context<M>) {
     let first = context.timers.first();
     if first < context.armed {
         context.armed = first;
-        hv.sched.arm_for(vcpu, first);
+        hv.sched.arm_for_running(first);
     }
 }
 
@@ -206,7 +206,7 @@ pub fn apply<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
 /// Sends an inter-processor interrupt to the vCPUs that it names.
 fn send_ipi<M: Machine>(hv: &Hypervisor<M>, from: &VcpuRef<M>, ipi: &Ipi) {
     let reached = from.domain().vcpu_refs().filter(|to| {
-        let is_self = to.same(from);
+        let is_self = to == from;
         ipi.target.reaches(&to.identity.load(), is_self) && !(is_self && ipi.delivery == Delivery::Init)
     });
     send(hv, ipi.delivery, Trigger::Edge, reached);

@@ -18,6 +18,7 @@ use crate::ids::{DomId, Port, VcpuId};
 use crate::machine::Machine;
 use crate::p2m::P2mError;
 use crate::refusals;
+use crate::sched::Budget;
 use crate::sync::{Lock, RwLock};
 
 /// The most vCPUs a domain can have.
@@ -124,6 +125,7 @@ impl<M: Machine> Domain<M> {
             memory_map: Lock::new(Vec::new()),
             time_offset: AtomicI64::new(0),
             watchdogs: Watchdogs::default(),
+            budget: Budget::default(),
             marks_runstate: AtomicBool::new(false),
             log_after: AtomicU64::new(0),
             running_on: AtomicU64::new(0),

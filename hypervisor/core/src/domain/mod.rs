@@ -34,6 +34,7 @@ use crate::frames::FrameRef;
 use crate::hardware::HardwareDomain;
 use crate::ids::{DomId, VcpuId};
 use crate::machine::{CpuMask, Machine};
+use crate::sched::Budget;
 use crate::sync::{Lock, RwLock};
 use crate::time::Nanos;
 
@@ -79,6 +80,8 @@ pub struct Domain<M: Machine> {
     pub time_offset: AtomicI64,
     /// Watchdogs.
     pub watchdogs: Watchdogs,
+    /// CPU time that it may use.
+    pub budget: Budget,
     /// Updates of its runstate areas are marked while they are under way.
     pub(crate) marks_runstate: AtomicBool,
     /// When the domain's next message may be logged.

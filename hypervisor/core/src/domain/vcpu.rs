@@ -15,7 +15,7 @@ use crate::frames::FrameRef;
 use crate::guest_cpu::GuestCpu;
 use crate::ids::{VcpuId, Vector};
 use crate::machine::Machine;
-use crate::sched::SchedNode;
+use crate::sched::{Budget, SchedNode, Schedulable, Scheduler};
 use crate::sync::Lock;
 use crate::time::Nanos;
 use crate::vlapic::{IdentityCell, PostedInterrupts, Vlapic};
@@ -238,10 +238,38 @@ impl<M: Machine> VcpuRef<M> {
     pub fn domain(&self) -> &DomainRef<M> {
         &self.domain
     }
+}
 
-    /// Whether both name the same vCPU.
-    pub fn same(&self, other: &Self) -> bool {
+/// Whether both name the same vCPU.
+impl<M: Machine> PartialEq for VcpuRef<M> {
+    fn eq(&self, other: &Self) -> bool {
         self.id == other.id && Arc::ptr_eq(&self.domain, &other.domain)
+    }
+}
+
+impl<M: Machine> Schedulable for VcpuRef<M> {
+    fn node(&self) -> &SchedNode {
+        &self.sched
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.domain.budget
+    }
+
+    fn has_work(&self) -> bool {
+        (**self).has_work()
+    }
+
+    fn timer_is_due(&self) {
+        self.request(Requests::TIMER);
+    }
+}
+
+impl<M: Machine> Scheduler<M, VcpuRef<M>> {
+    /// Posts a request to a vCPU and makes it look.
+    pub fn signal(&self, vcpu: &VcpuRef<M>, what: Requests) {
+        vcpu.request(what);
+        self.wake(vcpu);
     }
 }
 

@@ -42,7 +42,7 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
         Exit::Io(access) => io::handle(hv, vcpu, context, &access),
         Exit::Halt => halt(hv, vcpu, context),
         Exit::InterruptWindow => context.irq_check = true,
-        Exit::Pause => hv.sched.yield_now(),
+        Exit::Pause => hv.sched.yield_now(vcpu),
         Exit::Xsetbv => xsetbv(vcpu, context),
         Exit::CacheFlush => skip(vcpu, context, Exiting::Wbinvd),
         Exit::Undefined => context.guest.inject(Event::UNDEFINED),

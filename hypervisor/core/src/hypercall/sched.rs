@@ -15,7 +15,7 @@ const MAX_POLL: usize = 128;
 pub(super) fn sched_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
     let [op, arg, ..] = call.args;
     match op as u32 {
-        abi::OP_YIELD => call.hv.sched.yield_now(),
+        abi::OP_YIELD => call.hv.sched.yield_now(call.vcpu),
         abi::OP_BLOCK => block(call),
         abi::OP_SHUTDOWN => {
             let shutdown: abi::Shutdown = call.read(arg)?;

@@ -36,7 +36,7 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
             let period = set.period_ns;
             ensure!(PERIODS.contains(&period), EINVAL, "a timer period of {period} ns is not in {PERIODS:?}");
             call.context.timers.periodic = (call.hv.machine.now() + period, period);
-            interrupt::rearm(call.hv, call.vcpu, call.context);
+            interrupt::rearm(call.hv, call.context);
         }
         abi::OP_STOP_PERIODIC_TIMER => {
             own(call, &vcpu)?;
@@ -76,7 +76,7 @@ pub(super) fn vcpu_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
 
 /// Timers and areas belong to the vCPU that calls.
 fn own<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>) -> Result<()> {
-    ensure!(vcpu.same(call.vcpu), EINVAL, "{} cannot do that for {vcpu}", call.vcpu);
+    ensure!(vcpu == call.vcpu, EINVAL, "{} cannot do that for {vcpu}", call.vcpu);
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn set_singleshot<A: Abi, M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>,
     if is_past {
         interrupt::run_timers(call.hv, call.vcpu, call.context);
     } else {
-        interrupt::rearm(call.hv, call.vcpu, call.context);
+        interrupt::rearm(call.hv, call.context);
     }
     Ok(Outcome::OK)
 }
@@ -112,12 +112,12 @@ fn area<A: Abi, M: Machine>(call: &Call<'_, M>, at: u64, len: usize) -> Result<S
 
 fn register_info<M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64) -> Result<()> {
     let register: abi::RegisterVcpuInfo = call.read(arg)?;
-    if !vcpu.same(call.vcpu) && vcpu.is_online() {
+    if vcpu != call.vcpu && vcpu.is_online() {
         refuse!(EBUSY, "{vcpu} is running: only it may move its vcpu_info");
     }
     let page = call.domain().memory.own_page(Gfn(register.mfn))?;
     let wake = call.domain().events.lock().register_vcpu_info(vcpu.id, page, register.offset)?;
-    if vcpu.same(call.vcpu) {
+    if vcpu == call.vcpu {
         shared::publish_time(call.hv, call.vcpu, call.context);
     }
     call.hv.notify(call.domain(), wake);

@@ -26,7 +26,7 @@ pub struct Hypervisor<M: Machine> {
     /// The machine below.
     pub machine: M,
     /// Who runs where.
-    pub sched: Scheduler<M>,
+    pub sched: Scheduler<M, VcpuRef<M>>,
     /// Who is in a guest.
     pub entries: Entries,
     /// Sorted by id.

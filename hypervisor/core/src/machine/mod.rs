@@ -18,7 +18,8 @@ use crate::hardware::HostDevices;
 use crate::ids::CpuId;
 use crate::log::Level;
 use crate::p2m::{Format, TableMemory};
-use crate::time::{Nanos, Tsc, TscScale};
+use crate::sched::Cpus;
+use crate::time::{Tsc, TscScale};
 
 /// The most physical CPUs that Tenon uses.
 pub const MAX_CPUS: usize = 64;
@@ -43,8 +44,8 @@ pub struct CpuIds {
     pub acpi: u32,
 }
 
-/// CPUs, time, and the console. Memory comes with [`Frames`].
-pub trait Machine: Frames + HostDevices {
+/// Time, the console, and what guests run on. CPUs come with [`Cpus`], memory with [`Frames`].
+pub trait Machine: Cpus + Frames + HostDevices {
     /// A vCPU of the backend that this machine's CPUs have.
     type Guest: GuestCpu;
     /// The format of nested page tables.
@@ -61,38 +62,23 @@ pub trait Machine: Frames + HostDevices {
     /// Where table pages come from.
     fn tables(self) -> Self::Tables;
 
-    /// The number of CPUs, numbered from 0. At most [`MAX_CPUS`].
-    fn cpus(self) -> u32;
-
-    /// The CPU that asks.
-    fn this_cpu(self) -> CpuId;
-
-    /// Makes a CPU look at its work: it leaves the guest, or stops idling. Sent after the work is visible.
-    fn kick(self, cpu: CpuId);
-
     /// What the firmware calls that CPU.
     fn cpu_ids(self, cpu: CpuId) -> CpuIds;
 
     /// What CPUs and backend can offer to guests.
     fn guest_features(self) -> cpuid::Offer;
 
-    /// Since boot; never goes back, and all CPUs agree.
-    fn now(self) -> Nanos;
-
     /// The time-stamp counter.
     fn tsc(self) -> Tsc;
 
-    /// How TSC ticks become [`now`](Self::now).
+    /// How TSC ticks become [`now`](Cpus::now).
     fn tsc_scale(self) -> TscScale;
 
-    /// The wall clock at [`now`](Self::now) = 0, in nanoseconds since 1970 UTC.
+    /// The wall clock at [`now`](Cpus::now) = 0, in nanoseconds since 1970 UTC.
     fn wall_clock_base(self) -> u64;
 
     /// Sets that base: the control domain knows the time better.
     fn set_wall_clock_base(self, base: u64);
-
-    /// Makes this CPU look at its timers at `deadline`, or earlier.
-    fn arm_timer(self, deadline: Nanos);
 
     /// Takes the host interrupts that are pending on this CPU. Called with no lock held.
     fn take_interrupts(self);

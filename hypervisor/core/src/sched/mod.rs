@@ -1,12 +1,15 @@
 //! Who runs where.
 //!
-//! One queue per CPU. A vCPU is *running* on a CPU, *queued* on one, or *parked*; it has a home CPU, whose queue lock
-//! protects the change of its state. Among the queued, the one with the least virtual time (time run, divided by
-//! weight) goes first; one that wakes starts no further back than the others, so sleeping earns no hoard of time.
-//! A CPU with nothing to do takes from the others.
+//! Every vCPU gets a share of the CPUs in proportion to its weight; what one cannot use goes to the others. Each CPU has
+//! a queue and shares its time out exactly (`queue`); the CPUs even out among themselves what each queue's vCPUs
+//! have had (`balance`). A domain's cap limits all that ([`Budget`]).
 //!
-//! A vCPU does not run while anybody *holds* it (paused, not started, its domain dying), nor while it is *blocked*
-//! and nothing is there to wake it.
+//! A vCPU is *running* on a CPU, *queued* on one, *parked*, or *capped*; it has a home CPU, whose queue lock protects
+//! the change of its state. It does not run while anybody *holds* it (paused, not started, its domain dying), nor while
+//! it is *blocked* and nothing is there to wake it.
+//!
+//! What the scheduler needs of the machine and of a vCPU are the traits [`Cpus`] and [`Schedulable`], so that tests run
+//! it against machines that are not there.
 //!
 //! # Lost wake-ups
 //! A waker first makes its event visible (a request bit, a posted vector), then calls [`Scheduler::wake`], which looks
@@ -14,48 +17,98 @@
 //! sides, one of them sees the other.
 //!
 //! # Locks
-//! A queue's lock is a leaf but for [`SchedNode`]'s times; a thief only *tries* another CPU's.
+//! A queue's lock is a leaf but for [`SchedNode`]'s times and [`Budget`]'s account; two queues are never locked at once.
 
+mod balance;
+mod budget;
+mod clock;
 mod node;
 mod queue;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use alloc::boxed::Box;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+pub use budget::Budget;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
 use queue::{CpuQueue, Queue};
 
-use crate::domain::{Requests, VcpuRef};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
-use crate::machine::{CpuMask, Machine};
+use crate::machine::CpuMask;
 use crate::time::Nanos;
 
-/// How long a vCPU runs while another waits for the same CPU.
+/// How long a vCPU runs while another waits that could run there; also, how often such CPUs compare their queues.
 const SLICE: u64 = SLICE_MS as u64 * Nanos::MILLISECOND;
 /// The same in milliseconds, for the tools.
-pub const SLICE_MS: u32 = 5;
+pub const SLICE_MS: u32 = 2;
+/// Nobody is interrupted for being ahead of somebody else by less.
+const GRANULARITY: u64 = Nanos::MILLISECOND / 4;
+/// Sleep earns one slice.
+const SLEEPERS_CREDIT: i64 = 1;
+/// What is further apart than so many slices is not evened out any more.
+const MEMORY: i64 = 32;
+/// Nobody makes up for more slices than that at a stretch.
+const LONGEST_TURN: i64 = 512;
 
 /// A CPU that is waited for is interrupted again after so many turns. One interrupt is enough for hardware; emulators
 /// have been seen to lose one.
 pub(crate) const KICK_AGAIN: u32 = 1 << 20;
 
-/// The run queues.
-pub struct Scheduler<M: Machine> {
-    machine: M,
-    cpus: Box<[CpuQueue<M>]>,
-    /// The CPUs that run vCPUs: at least one.
-    pool: CpuMask,
+/// The CPUs, as the scheduler needs them.
+pub trait Cpus: Copy {
+    /// The number of CPUs, numbered from 0. At most [`MAX_CPUS`](crate::machine::MAX_CPUS).
+    fn cpus(self) -> u32;
+
+    /// The CPU that asks.
+    fn this_cpu(self) -> CpuId;
+
+    /// Makes a CPU look at its work: it leaves the guest, or stops idling. Sent after the work is visible.
+    fn kick(self, cpu: CpuId);
+
+    /// Since boot; never goes back, and all CPUs agree.
+    fn now(self) -> Nanos;
+
+    /// Makes this CPU look at its timers at `deadline`, or earlier.
+    fn arm_timer(self, deadline: Nanos);
 }
 
-impl<M: Machine> Scheduler<M> {
+/// A vCPU, as the scheduler needs it. Two are equal that name the same one.
+pub trait Schedulable: Clone + PartialEq {
+    /// What the scheduler keeps about it.
+    fn node(&self) -> &SchedNode;
+
+    /// What it shares with its domain's other vCPUs.
+    fn budget(&self) -> &Budget;
+
+    /// Whether something waits that it must wake for when it is blocked.
+    fn has_work(&self) -> bool;
+
+    /// Its timer has gone off: that is something to wake for.
+    fn timer_is_due(&self);
+}
+
+/// The run queues.
+pub struct Scheduler<C, V> {
+    machine: C,
+    cpus: Box<[CpuQueue<V>]>,
+    /// The CPUs that run vCPUs: at least one.
+    pool: CpuMask,
+    /// Those of them that run nothing, and that nobody has sent work to.
+    idle: AtomicU64,
+    /// Those that run the only vCPU that they could, without a timer for the end of its slice.
+    quiet: AtomicU64,
+}
+
+impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// Queues for every CPU of the machine; those of `pool` run vCPUs.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, pool: CpuMask) -> Result<Self, NoMemory> {
-        let cpus = fallible::filled(machine.cpus() as usize, CpuQueue::default)?;
-        Ok(Self { machine, cpus: cpus.into_boxed_slice(), pool })
+    pub fn new(machine: C, pool: CpuMask) -> Result<Self, NoMemory> {
+        let cpus = fallible::filled(machine.cpus() as usize, CpuQueue::default)?.into_boxed_slice();
+        Ok(Self { machine, cpus, pool, idle: AtomicU64::new(0), quiet: AtomicU64::new(0) })
     }
 
     /// The CPUs that run vCPUs.
@@ -65,7 +118,7 @@ impl<M: Machine> Scheduler<M> {
 
     /// The queue of this CPU.
     #[inline]
-    fn this(&self) -> Option<&CpuQueue<M>> {
+    fn this(&self) -> Option<&CpuQueue<V>> {
         self.cpus.get(self.machine.this_cpu().index())
     }
 
@@ -76,9 +129,17 @@ impl<M: Machine> Scheduler<M> {
         }
     }
 
+    /// Makes a CPU pick again.
+    fn reschedule(&self, cpu: CpuId) {
+        if let Some(queue) = self.cpus.get(cpu.index()) {
+            queue.resched.store(true, Ordering::SeqCst);
+            self.kick_other(cpu);
+        }
+    }
+
     /// Where a vCPU may run: what its affinity leaves of the pool.
-    fn allowed(&self, vcpu: &VcpuRef<M>) -> CpuMask {
-        CpuMask(vcpu.sched.affinity().0 & self.pool.0)
+    fn allowed(&self, vcpu: &V) -> CpuMask {
+        CpuMask(vcpu.node().affinity().0 & self.pool.0)
     }
 
     /// Makes room for that many vCPUs on every queue, so that queueing never allocates.
@@ -90,19 +151,22 @@ impl<M: Machine> Scheduler<M> {
     }
 
     /// Gives a new vCPU a home: the CPU with the fewest.
-    pub fn place(&self, vcpu: &VcpuRef<M>) {
+    pub fn place(&self, vcpu: &V) {
         let allowed = self.allowed(vcpu);
         let cpus = self.cpus.iter().enumerate().filter(|(i, _)| allowed.contains(CpuId(*i as u32)));
         if let Some((home, cpu)) = cpus.min_by_key(|(_, cpu)| cpu.homes.load(Ordering::Relaxed)) {
             cpu.homes.fetch_add(1, Ordering::Relaxed);
-            vcpu.sched.set_home(CpuId(home as u32));
+            vcpu.node().set_home(CpuId(home as u32));
         }
     }
 
     /// The counterpart of [`place`](Self::place), for a vCPU that is held for good.
-    pub fn forget(&self, vcpu: &VcpuRef<M>) {
-        self.with_home(vcpu, |queue| queue.remove(vcpu));
-        if let Some(cpu) = self.cpus.get(vcpu.sched.home().index()) {
+    pub fn forget(&self, vcpu: &V) {
+        self.with_home(vcpu, |queue| {
+            queue.remove_timer(vcpu);
+            queue.take(vcpu, self.machine.now());
+        });
+        if let Some(cpu) = self.cpus.get(vcpu.node().home().index()) {
             cpu.homes.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -110,49 +174,44 @@ impl<M: Machine> Scheduler<M> {
     /// Makes a vCPU look at its events: the caller has just made one visible.
     ///
     /// If it runs elsewhere it is interrupted; if it is parked and nobody holds it, it is queued.
-    pub fn wake(&self, vcpu: &VcpuRef<M>) {
+    pub fn wake(&self, vcpu: &V) {
         fence(Ordering::SeqCst);
-        if let State::Running(cpu) = vcpu.sched.state() {
+        if let State::Running(cpu) = vcpu.node().state() {
             return self.kick_other(cpu);
         }
-        let runs_on = self.with_home(vcpu, |queue| match vcpu.sched.state() {
-            State::Running(cpu) => Err(cpu),
-            State::Parked if !vcpu.sched.is_held() => {
+        let now = self.machine.now();
+        let (kick, queue) = self.with_home(vcpu, |queue| match vcpu.node().state() {
+            State::Running(cpu) => (Some(cpu), None),
+            State::Parked if !vcpu.node().is_held() => {
                 queue.remove_timer(vcpu);
-                vcpu.sched.unblock();
-                vcpu.sched.set_state(State::Queued, self.machine.now());
-                vcpu.sched.catch_up(queue.min_vtime(), SLICE);
-                Ok(true)
+                vcpu.node().unblock();
+                vcpu.node().set_state(State::Queued, now);
+                (None, Some(queue.lag(vcpu, now)))
             }
-            State::Parked | State::Queued => Ok(false),
+            State::Parked | State::Queued | State::Capped => (None, None),
         });
-        match runs_on {
-            Err(cpu) => self.machine.kick(cpu),
-            Ok(true) => self.enqueue(vcpu.clone()),
-            Ok(false) => {}
+        if let Some(cpu) = kick {
+            self.machine.kick(cpu);
         }
-    }
-
-    /// Posts a request to a vCPU and makes it look.
-    pub fn signal(&self, vcpu: &VcpuRef<M>, what: Requests) {
-        vcpu.request(what);
-        self.wake(vcpu);
+        if let Some(lag) = queue {
+            self.enqueue(vcpu.clone(), lag, SLEEPERS_CREDIT);
+        }
     }
 
     /// Adds a reason not to run. On return the vCPU may still be running: see
     /// [`wait_stopped`](Self::wait_stopped).
-    pub fn hold(&self, vcpu: &VcpuRef<M>) {
-        vcpu.sched.hold();
+    pub fn hold(&self, vcpu: &V) {
+        vcpu.node().hold();
         fence(Ordering::SeqCst);
-        if let State::Running(cpu) = vcpu.sched.state() {
+        if let State::Running(cpu) = vcpu.node().state() {
             self.kick_other(cpu);
         }
     }
 
     /// Waits until a held vCPU is not running. Not for the vCPU's own CPU, and with no lock held that it may want.
-    pub fn wait_stopped(&self, vcpu: &VcpuRef<M>) {
+    pub fn wait_stopped(&self, vcpu: &V) {
         let mut spins = 0_u32;
-        while let State::Running(cpu) = vcpu.sched.state() {
+        while let State::Running(cpu) = vcpu.node().state() {
             if cpu == self.machine.this_cpu() {
                 return;
             }
@@ -165,27 +224,36 @@ impl<M: Machine> Scheduler<M> {
     }
 
     /// Takes back one [`hold`](Self::hold); with the last, the vCPU runs on unless it is blocked.
-    pub fn release(&self, vcpu: &VcpuRef<M>) {
-        if vcpu.sched.release() && (!vcpu.sched.is_blocked() || vcpu.has_work()) {
+    pub fn release(&self, vcpu: &V) {
+        if vcpu.node().release() && (!vcpu.node().is_blocked() || vcpu.has_work()) {
             self.wake(vcpu);
         }
     }
 
-    /// Confines a vCPU to some CPUs, of which the pool must have one. Where it runs or waits on another, it moves at the next opportunity.
-    pub fn set_affinity(&self, vcpu: &VcpuRef<M>, cpus: CpuMask) {
-        vcpu.sched.set_affinity(cpus);
-        if let State::Running(cpu) = vcpu.sched.state()
-            && !cpus.contains(cpu)
-            && let Some(queue) = self.cpus.get(cpu.index())
-        {
-            queue.resched.store(true, Ordering::SeqCst);
-            self.kick_other(cpu);
+    /// Confines a vCPU to some CPUs, of which the pool must have one. Where it runs or waits on another, it moves at
+    /// the next opportunity.
+    pub fn set_affinity(&self, vcpu: &V, cpus: CpuMask) {
+        vcpu.node().set_affinity(cpus);
+        match vcpu.node().state() {
+            State::Running(cpu) if cpus.contains(cpu) => {}
+            _ => self.look_again(vcpu),
         }
-        let waits_elsewhere = self.with_home(vcpu, |queue| {
-            !cpus.contains(vcpu.sched.home()) && vcpu.sched.state() == State::Queued && queue.take_ready(vcpu)
-        });
-        if waits_elsewhere {
-            self.enqueue(vcpu.clone());
+        if let Some(lag) = self.with_home(vcpu, |queue| queue.take(vcpu, self.machine.now())) {
+            self.enqueue(vcpu.clone(), lag, MEMORY);
+        }
+    }
+
+    /// Changes a vCPU's share, from now on.
+    pub fn set_weight(&self, vcpu: &V, weight: u32) {
+        self.with_home(vcpu, |queue| queue.set_weight(vcpu, weight.max(1), self.machine.now()));
+        self.look_again(vcpu);
+    }
+
+    /// Makes the CPU that runs a vCPU pick again: something about the vCPU has changed.
+    pub fn look_again(&self, vcpu: &V) {
+        fence(Ordering::SeqCst);
+        if let State::Running(cpu) = vcpu.node().state() {
+            self.reschedule(cpu);
         }
     }
 
@@ -196,60 +264,81 @@ impl<M: Machine> Scheduler<M> {
     }
 
     /// The next vCPU for this CPU, which becomes *running*; `None` if there is nothing to do.
-    pub fn pick(&self) -> Option<VcpuRef<M>> {
+    pub fn pick(&self) -> Option<V> {
         let this = self.machine.this_cpu();
         let cpu = self.cpus.get(this.index())?;
         cpu.resched.store(false, Ordering::SeqCst);
+        self.no_longer(&self.quiet, this);
+        if self.pool.contains(this) {
+            self.balance(this, cpu);
+        }
         let now = self.machine.now();
-        let mine = cpu.with(|queue| queue.take_least(now, |_| true));
-        let next = mine.or_else(|| if self.pool.contains(this) { self.steal(this, now) } else { None });
-        cpu.idle.store(next.is_none() && self.pool.contains(this), Ordering::SeqCst);
-        match &next {
-            Some(next) => {
-                self.move_home(next, this);
-                next.sched.set_state(State::Running(this), now);
+        let mut next = self.start(this, cpu, now);
+        if next.is_none() && self.pool.contains(this) {
+            // Whoever queues something sees that this CPU is idle, or has queued it already and it is found now.
+            self.idle.fetch_or(1 << this.index(), Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            while next.is_none() && self.take_any(this, cpu) {
+                next = self.start(this, cpu, now);
             }
-            None => {
-                // Somebody who saw this CPU busy may have queued something just now.
-                fence(Ordering::SeqCst);
-                if self.pool.contains(this) && self.cpus.iter().any(CpuQueue::is_waited_for) {
-                    cpu.resched.store(true, Ordering::Relaxed);
-                }
-                self.arm(cpu, Nanos::NEVER);
-            }
+        }
+        match next {
+            Some(_) => drop(self.no_longer(&self.idle, this)),
+            None => self.arm(cpu, Nanos::NEVER),
         }
         next
     }
 
+    /// Starts the first of this CPU's queue.
+    fn start(&self, this: CpuId, cpu: &CpuQueue<V>, now: Nanos) -> Option<V> {
+        loop {
+            let (vcpu, slice_end, limit) = cpu.with(|queue| queue.start(this, now))?;
+            if !self.allowed(&vcpu).contains(this) {
+                // Its affinity has changed while it was on its way here.
+                self.put(vcpu, Nanos::NEVER);
+                continue;
+            }
+            let is_waited_for = self.call_helpers(this, cpu);
+            cpu.slice_end.store(if is_waited_for { slice_end } else { limit }.0, Ordering::Relaxed);
+            return Some(vcpu);
+        }
+    }
+
     /// Puts a vCPU that ran on this CPU back: queued, or parked until `deadline` or an event.
-    pub fn put(&self, vcpu: VcpuRef<M>, deadline: Nanos) {
+    pub fn put(&self, vcpu: V, deadline: Nanos) {
         let this = self.machine.this_cpu();
         let Some(cpu) = self.cpus.get(this.index()) else { return };
         let now = self.machine.now();
-        cpu.busy.fetch_add(now.since(vcpu.sched.since()), Ordering::Relaxed);
         let moves = cpu.with(|queue| {
-            vcpu.sched.charge(now);
-            if vcpu.sched.is_held() || vcpu.sched.is_blocked() {
-                vcpu.sched.set_state(State::Parked, now);
+            let ran = queue.stop(&vcpu, now);
+            cpu.busy.fetch_add(ran, Ordering::Relaxed);
+            let node = vcpu.node();
+            node.charge(vcpu.budget(), now, ran);
+            if node.is_held() || node.is_blocked() {
+                node.set_state(State::Parked, now);
                 fence(Ordering::SeqCst);
                 // Held, it waits for `release`; if that came before this CPU said *parked*, it found it running.
-                if vcpu.sched.is_held() || vcpu.sched.is_blocked() && !vcpu.has_work() {
+                if node.is_held() || node.is_blocked() && !vcpu.has_work() {
+                    queue.leave(&vcpu);
                     if deadline != Nanos::NEVER {
                         queue.add_timer(deadline, vcpu);
                     }
                     return None;
                 }
-                vcpu.sched.unblock();
+                node.unblock();
             }
-            vcpu.sched.set_state(State::Queued, now);
-            if !self.allowed(&vcpu).contains(this) {
-                return Some(vcpu);
+            node.set_state(State::Queued, now);
+            let allowed = self.allowed(&vcpu);
+            if allowed.contains(this) {
+                queue.push(vcpu, allowed);
+                return None;
             }
-            queue.push(vcpu);
-            None
+            let lag = queue.lag(&vcpu, now);
+            queue.leave(&vcpu);
+            Some((vcpu, lag))
         });
-        if let Some(vcpu) = moves {
-            self.enqueue(vcpu);
+        if let Some((vcpu, lag)) = moves {
+            self.enqueue(vcpu, lag, MEMORY);
         }
     }
 
@@ -259,80 +348,85 @@ impl<M: Machine> Scheduler<M> {
         self.this().is_some_and(|cpu| cpu.resched.load(Ordering::Relaxed))
     }
 
-    /// The running vCPU lets others go first, once.
+    /// The running vCPU lets another go first, once.
     #[inline]
-    pub fn yield_now(&self) {
+    pub fn yield_now(&self, vcpu: &V) {
         if let Some(cpu) = self.this().filter(|cpu| cpu.is_waited_for()) {
+            vcpu.node().yield_now();
             cpu.resched.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Sets this CPU's timer for the vCPU that it runs.
-    pub fn arm_for(&self, vcpu: &VcpuRef<M>, deadline: Nanos) {
-        let Some(cpu) = self.this() else { return };
-        let slice_end = if cpu.is_waited_for() { vcpu.sched.since() + SLICE } else { Nanos::NEVER };
-        self.arm(cpu, deadline.min(slice_end));
+    /// Sets this CPU's timer for the vCPU that it runs and that has something to do at `deadline`.
+    pub fn arm_for_running(&self, deadline: Nanos) {
+        if let Some(cpu) = self.this() {
+            self.arm(cpu, deadline.min(cpu.slice_end()));
+        }
     }
 
     /// This CPU's timer went off: wakes the vCPUs that are due and ends the slice that is over.
     pub fn timer(&self) {
         let Some(cpu) = self.this() else { return };
-        while let Some(vcpu) = cpu.with(|queue| queue.take_due(self.machine.now())) {
-            self.signal(&vcpu, Requests::TIMER);
+        let now = self.machine.now();
+        while let Some((vcpu, capped)) = cpu.with(|queue| queue.take_due(now)) {
+            if !capped {
+                vcpu.timer_is_due();
+            }
+            self.wake(&vcpu);
         }
-        self.yield_now();
+        if cpu.slice_end() <= now {
+            cpu.resched.store(true, Ordering::Relaxed);
+        }
     }
 
-    fn arm(&self, cpu: &CpuQueue<M>, deadline: Nanos) {
-        let deadline = cpu.with(|queue| queue.first_timer()).min(deadline);
+    fn arm(&self, cpu: &CpuQueue<V>, deadline: Nanos) {
+        let deadline = cpu.first_timer().min(deadline);
         if deadline != Nanos::NEVER {
             self.machine.arm_timer(deadline);
         }
     }
 
     /// Queues a vCPU that is in state *queued* and on no queue, where it runs soonest, and tells that CPU.
-    fn enqueue(&self, vcpu: VcpuRef<M>) {
-        let home = vcpu.sched.home();
+    fn enqueue(&self, vcpu: V, lag: i64, most: i64) {
+        let home = vcpu.node().home();
         let allowed = self.allowed(&vcpu);
-        let is_idle =
-            |cpu: CpuId| self.cpus.get(cpu.index()).is_some_and(|cpu| cpu.idle.load(Ordering::SeqCst));
-        let mut cpus = (0..self.cpus.len() as u32).map(CpuId).filter(|cpu| allowed.contains(*cpu));
-        let stay = if allowed.contains(home) { home } else { cpus.clone().next().unwrap_or(home) };
-        let target = if is_idle(stay) { stay } else { cpus.find(|cpu| is_idle(*cpu)).unwrap_or(stay) };
+        let idle = self.take_idle(home, allowed);
+        let stay = if allowed.contains(home) { home } else { allowed.iter().next().unwrap_or(home) };
+        let target = idle.unwrap_or(stay);
         let Some(cpu) = self.cpus.get(target.index()) else { return };
         self.move_home(&vcpu, target);
-        cpu.with(|queue| queue.push(vcpu));
-        cpu.resched.store(true, Ordering::SeqCst);
-        self.kick_other(target);
-    }
-
-    fn steal(&self, thief: CpuId, now: Nanos) -> Option<VcpuRef<M>> {
-        let others = self.cpus.iter().enumerate().filter(|(i, _)| *i != thief.index());
-        let mut loaded = others.filter(|(_, cpu)| cpu.is_waited_for());
-        loaded.find_map(|(_, cpu)| {
-            cpu.try_with(|q| q.take_least(now, |v| v.sched.affinity().contains(thief)))?
-        })
+        let now = self.machine.now();
+        let goes_first = cpu.with(|queue| queue.admit(vcpu, allowed, lag, most, now));
+        if goes_first || idle.is_some() || self.no_longer(&self.quiet, target) {
+            self.reschedule(target);
+        }
+        fence(Ordering::SeqCst);
+        if idle.is_none()
+            && let Some(idle) = self.take_idle(target, allowed)
+        {
+            self.reschedule(idle);
+        }
     }
 
     /// Changes the home of a vCPU that is on no queue and not parked, so that nobody else may.
-    fn move_home(&self, vcpu: &VcpuRef<M>, to: CpuId) {
-        let from = vcpu.sched.home();
+    fn move_home(&self, vcpu: &V, to: CpuId) {
+        let from = vcpu.node().home();
         if from != to {
             if let (Some(from), Some(to)) = (self.cpus.get(from.index()), self.cpus.get(to.index())) {
                 from.homes.fetch_sub(1, Ordering::Relaxed);
                 to.homes.fetch_add(1, Ordering::Relaxed);
             }
-            vcpu.sched.set_home(to);
+            vcpu.node().set_home(to);
         }
     }
 
     /// Runs `f` under the lock of the vCPU's home queue; the home may move until the lock is had.
-    fn with_home<R>(&self, vcpu: &VcpuRef<M>, f: impl FnOnce(&mut Queue<M>) -> R) -> R {
+    fn with_home<R>(&self, vcpu: &V, f: impl FnOnce(&mut Queue<V>) -> R) -> R {
         loop {
-            let home = vcpu.sched.home();
+            let home = vcpu.node().home();
             let cpu = self.cpus.get(home.index()).unwrap_or(&self.cpus[0]);
             let mut queue = cpu.lock();
-            if vcpu.sched.home() == home {
+            if vcpu.node().home() == home {
                 return queue.with(f);
             }
         }

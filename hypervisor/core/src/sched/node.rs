@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use super::budget::{Budget, Use};
+use super::clock::{Vtime, slice};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
 use crate::sync::Lock;
@@ -17,12 +19,15 @@ pub enum State {
     Parked,
     /// Waits for a CPU.
     Queued,
+    /// Would, but its domain has used up its budget for this period.
+    Capped,
     /// Runs on this one.
     Running(CpuId),
 }
 
 const PARKED: u32 = u32::MAX;
 const QUEUED: u32 = u32::MAX - 1;
+const CAPPED: u32 = u32::MAX - 2;
 
 /// Time spent in each state, in nanoseconds: running, runnable, blocked, offline (`RUNSTATE_*`, `public/vcpu.h`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,10 +47,17 @@ pub struct SchedNode {
     home: AtomicU32,
     holds: AtomicU32,
     blocked: AtomicBool,
+    yields: AtomicBool,
+    /// The rest is written under the home queue's lock only.
     vtime: AtomicU64,
+    /// When, in virtual time, it should have had its next slice.
+    deadline: AtomicU64,
+    /// What it is in the home queue's timers for.
+    timer: AtomicU64,
     weight: AtomicU32,
     affinity: AtomicU64,
     times: Lock<RunTimes>,
+    budget_use: Lock<Use>,
 }
 
 impl SchedNode {
@@ -56,10 +68,14 @@ impl SchedNode {
             home: AtomicU32::new(0),
             holds: AtomicU32::new(1),
             blocked: AtomicBool::new(false),
+            yields: AtomicBool::new(false),
             vtime: AtomicU64::new(0),
+            deadline: AtomicU64::new(0),
+            timer: AtomicU64::new(Nanos::NEVER.0),
             weight: AtomicU32::new(DEFAULT_WEIGHT),
             affinity: AtomicU64::new(u64::MAX),
             times: Lock::new(RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] }),
+            budget_use: Lock::default(),
         }
     }
 
@@ -69,6 +85,7 @@ impl SchedNode {
         match self.state.load(Ordering::SeqCst) {
             PARKED => State::Parked,
             QUEUED => State::Queued,
+            CAPPED => State::Capped,
             cpu => State::Running(CpuId(cpu)),
         }
     }
@@ -78,6 +95,7 @@ impl SchedNode {
             State::Parked if self.is_blocked() => (PARKED, RunTimes::BLOCKED),
             State::Parked => (PARKED, RunTimes::OFFLINE),
             State::Queued => (QUEUED, RunTimes::RUNNABLE),
+            State::Capped => (CAPPED, RunTimes::RUNNABLE),
             State::Running(cpu) => (cpu.0, RunTimes::RUNNING),
         };
         self.times.lock().enter(times_state, now);
@@ -107,9 +125,8 @@ impl SchedNode {
         self.weight.load(Ordering::Relaxed)
     }
 
-    /// Changes its share.
-    pub fn set_weight(&self, weight: u32) {
-        self.weight.store(weight, Ordering::Relaxed);
+    pub(super) fn set_weight(&self, weight: u32) {
+        self.weight.store(weight.max(1), Ordering::Relaxed);
     }
 
     /// Whether anybody holds it.
@@ -145,6 +162,14 @@ impl SchedNode {
         self.blocked.store(false, Ordering::Release);
     }
 
+    pub(super) fn yield_now(&self) {
+        self.yields.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_yield(&self) -> bool {
+        self.yields.load(Ordering::Relaxed) && self.yields.swap(false, Ordering::Relaxed)
+    }
+
     /// How long it was in each state, up to now.
     pub fn times(&self, now: Nanos) -> RunTimes {
         let mut times = *self.times.lock();
@@ -157,25 +182,40 @@ impl SchedNode {
         *self.times.lock()
     }
 
-    pub(super) fn since(&self) -> Nanos {
-        self.times.lock().since
+    pub(super) fn vtime(&self) -> Vtime {
+        Vtime(self.vtime.load(Ordering::Relaxed))
     }
 
-    pub(super) fn vtime(&self) -> u64 {
-        self.vtime.load(Ordering::Relaxed)
+    pub(super) fn deadline(&self) -> Vtime {
+        Vtime(self.deadline.load(Ordering::Relaxed))
     }
 
-    /// Adds the time since it began to run.
-    pub(super) fn charge(&self, now: Nanos) {
-        let ran = now.since(self.since());
-        let weight = u64::from(self.weight.load(Ordering::Relaxed).max(1));
-        let scaled = ran.saturating_mul(u64::from(DEFAULT_WEIGHT)) / weight;
-        self.vtime.fetch_add(scaled, Ordering::Relaxed);
+    /// Moves it in virtual time. Once it has had the slice that it waited for, or is moved far back, the next one is due
+    /// a slice later.
+    pub(super) fn set_vtime(&self, vtime: Vtime) {
+        self.vtime.store(vtime.0, Ordering::Relaxed);
+        let slice = slice(self.weight().into());
+        if !(1..=slice).contains(&self.deadline().ahead_of(vtime)) {
+            self.deadline.store(vtime.plus(slice).0, Ordering::Relaxed);
+        }
     }
 
-    /// A sleeper starts at most `credit` behind the others.
-    pub(super) fn catch_up(&self, min_vtime: u64, credit: u64) {
-        self.vtime.fetch_max(min_vtime.saturating_sub(credit), Ordering::Relaxed);
+    /// What it has used of its domain's budget.
+    pub(super) fn budget_use(&self) -> Use {
+        *self.budget_use.lock()
+    }
+
+    /// Takes time that it ran from its domain's budget.
+    pub(super) fn charge(&self, budget: &Budget, now: Nanos, ran: u64) {
+        budget.charge(now, ran, &mut self.budget_use.lock());
+    }
+
+    pub(super) fn timer(&self) -> Nanos {
+        Nanos(self.timer.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_timer(&self, deadline: Nanos) {
+        self.timer.store(deadline.0, Ordering::Relaxed);
     }
 }
 

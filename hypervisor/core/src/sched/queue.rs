@@ -1,145 +1,376 @@
 //! One CPU's queue.
+//!
+//! Among those that are owed time, the one whose next slice is due first goes first: short waits for those with much
+//! weight, and nobody more than about a slice away from its share.
 
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::clock::{Clock, Vtime, real_ns, slice, virtual_ns};
 use super::node::State;
-use crate::domain::VcpuRef;
+use super::{GRANULARITY, LONGEST_TURN, Schedulable};
 use crate::fallible::{self, NoMemory};
-use crate::machine::Machine;
+use crate::ids::CpuId;
+use crate::machine::CpuMask;
 use crate::sync::{Lock, LockGuard};
 use crate::time::Nanos;
 
-/// A CPU's queue with what others look at without its lock.
-pub(super) struct CpuQueue<M: Machine> {
-    lock: Lock<Queue<M>>,
-    /// The number of queued vCPUs, as of the last time the lock was dropped.
+/// A CPU's queue with what others look at without its lock, as of the last time that it was dropped.
+pub(super) struct CpuQueue<V> {
+    lock: Lock<Queue<V>>,
+    /// The number of queued vCPUs.
     ready: AtomicUsize,
+    /// CPUs on which some of them may run: sometimes too many, never too few.
+    helpers: AtomicU64,
+    /// The queue's clock, comparable with the other queues'.
+    clock: AtomicU64,
+    /// The weight of those that want this CPU.
+    weight: AtomicU64,
+    /// The first timer.
+    timer: AtomicU64,
+    /// When the running vCPU's time is up; [`Nanos::NEVER`] while nobody waits.
+    pub slice_end: AtomicU64,
     /// vCPUs that have their home here.
     pub homes: AtomicU32,
     /// Time that it ran vCPUs, in ns, without the one that it runs now.
     pub busy: AtomicU64,
-    /// The CPU runs nothing.
-    pub idle: AtomicBool,
     /// The CPU should pick again.
     pub resched: AtomicBool,
 }
 
 /// The vCPUs that wait for this CPU, and those that wait for a time.
-pub(super) struct Queue<M: Machine> {
-    ready: Vec<VcpuRef<M>>,
-    /// Sorted, the earliest last.
-    timers: Vec<(Nanos, VcpuRef<M>)>,
-    min_vtime: u64,
+pub(super) struct Queue<V> {
+    /// In the order of their deadlines. One that has run goes to the far end, one that wakes to the near one: either
+    /// way few others move.
+    ready: VecDeque<Ready<V>>,
+    /// In the order of time.
+    timers: VecDeque<(Nanos, V)>,
+    /// Of those in `ready` and the one that runs.
+    clock: Clock,
+    /// What makes the clock comparable with other queues'.
+    offset: i64,
+    running: Option<Running>,
+    /// This one lets another go first.
+    yields: Option<V>,
+    helpers: CpuMask,
 }
 
-impl<M: Machine> Default for CpuQueue<M> {
+struct Ready<V> {
+    vtime: Vtime,
+    deadline: Vtime,
+    allowed: CpuMask,
+    vcpu: V,
+}
+
+#[derive(Clone, Copy)]
+struct Running {
+    since: Nanos,
+    vtime: Vtime,
+    deadline: Vtime,
+    weight: u64,
+}
+
+impl<V> Default for CpuQueue<V> {
     fn default() -> Self {
+        let queue = Queue {
+            ready: VecDeque::new(),
+            timers: VecDeque::new(),
+            clock: Clock::default(),
+            offset: 0,
+            running: None,
+            yields: None,
+            helpers: CpuMask(0),
+        };
         Self {
-            lock: Lock::new(Queue { ready: Vec::new(), timers: Vec::new(), min_vtime: 0 }),
+            lock: Lock::new(queue),
             ready: AtomicUsize::new(0),
+            helpers: AtomicU64::new(0),
+            clock: AtomicU64::new(0),
+            weight: AtomicU64::new(0),
+            timer: AtomicU64::new(Nanos::NEVER.0),
+            slice_end: AtomicU64::new(Nanos::NEVER.0),
             homes: AtomicU32::new(0),
             busy: AtomicU64::new(0),
-            idle: AtomicBool::new(false),
             resched: AtomicBool::new(false),
         }
     }
 }
 
-/// The locked queue; publishes the number of queued vCPUs when it is used.
-pub(super) struct Locked<'a, M: Machine> {
-    cpu: &'a CpuQueue<M>,
-    queue: LockGuard<'a, Queue<M>>,
+/// The locked queue; what others look at is published when it is used.
+pub(super) struct Locked<'a, V> {
+    cpu: &'a CpuQueue<V>,
+    queue: LockGuard<'a, Queue<V>>,
 }
 
-impl<M: Machine> Locked<'_, M> {
-    pub fn with<R>(&mut self, f: impl FnOnce(&mut Queue<M>) -> R) -> R {
-        let result = f(&mut self.queue);
-        self.cpu.ready.store(self.queue.ready.len(), Ordering::Relaxed);
+impl<V: Schedulable> Locked<'_, V> {
+    pub fn with<R>(&mut self, f: impl FnOnce(&mut Queue<V>) -> R) -> R {
+        let (cpu, queue) = (self.cpu, &mut *self.queue);
+        let result = f(queue);
+        cpu.ready.store(queue.ready.len(), Ordering::Relaxed);
+        cpu.helpers.store(queue.helpers.0, Ordering::Relaxed);
+        cpu.clock.store(queue.clock.now().plus(queue.offset).0, Ordering::Relaxed);
+        cpu.weight.store(queue.clock.weight(), Ordering::Relaxed);
+        cpu.timer.store(queue.timers.front().map_or(Nanos::NEVER, |timer| timer.0).0, Ordering::Relaxed);
         result
     }
 }
 
-impl<M: Machine> CpuQueue<M> {
+impl<V: Schedulable> CpuQueue<V> {
+    pub fn lock(&self) -> Locked<'_, V> {
+        Locked { cpu: self, queue: self.lock.lock() }
+    }
+
+    pub fn with<R>(&self, f: impl FnOnce(&mut Queue<V>) -> R) -> R {
+        self.lock().with(f)
+    }
+
+    pub fn try_with<R>(&self, f: impl FnOnce(&mut Queue<V>) -> R) -> Option<R> {
+        let queue = self.lock.try_lock()?;
+        Some(Locked { cpu: self, queue }.with(f))
+    }
+
     /// Whether vCPUs are queued.
     pub fn is_waited_for(&self) -> bool {
         self.ready.load(Ordering::Relaxed) != 0
     }
 
-    pub fn lock(&self) -> Locked<'_, M> {
-        Locked { cpu: self, queue: self.lock.lock() }
+    /// CPUs that could take one of the queued.
+    pub fn helpers(&self) -> CpuMask {
+        CpuMask(self.helpers.load(Ordering::Relaxed))
     }
 
-    pub fn with<R>(&self, f: impl FnOnce(&mut Queue<M>) -> R) -> R {
-        self.lock().with(f)
+    pub fn clock(&self) -> Vtime {
+        Vtime(self.clock.load(Ordering::Relaxed))
     }
 
-    pub fn try_with<R>(&self, f: impl FnOnce(&mut Queue<M>) -> R) -> Option<R> {
-        let queue = self.lock.try_lock()?;
-        Some(Locked { cpu: self, queue }.with(f))
-    }
-}
-
-impl<M: Machine> Queue<M> {
-    pub fn reserve(&mut self, vcpus: usize) -> Result<(), NoMemory> {
-        let ready = vcpus.saturating_sub(self.ready.len());
-        let timers = vcpus.saturating_sub(self.timers.len());
-        fallible::reserve(&mut self.ready, ready)?;
-        fallible::reserve(&mut self.timers, timers)
-    }
-
-    pub fn min_vtime(&self) -> u64 {
-        self.min_vtime
-    }
-
-    pub fn push(&mut self, vcpu: VcpuRef<M>) {
-        self.ready.push(vcpu);
-    }
-
-    /// Takes the vCPU with the least virtual time that `allowed` lets go; parks those that are held.
-    pub fn take_least(&mut self, now: Nanos, allowed: impl Fn(&VcpuRef<M>) -> bool) -> Option<VcpuRef<M>> {
-        self.ready.retain(|vcpu| {
-            let held = vcpu.sched.is_held();
-            if held {
-                vcpu.sched.set_state(State::Parked, now);
-            }
-            !held
-        });
-        let candidates = self.ready.iter().enumerate().filter(|(_, vcpu)| allowed(vcpu));
-        let (index, _) = candidates.min_by_key(|(_, vcpu)| vcpu.sched.vtime())?;
-        let vcpu = self.ready.swap_remove(index);
-        self.min_vtime = self.min_vtime.max(vcpu.sched.vtime());
-        Some(vcpu)
+    pub fn weight(&self) -> u64 {
+        self.weight.load(Ordering::Relaxed)
     }
 
     pub fn first_timer(&self) -> Nanos {
-        self.timers.last().map_or(Nanos::NEVER, |(deadline, _)| *deadline)
+        Nanos(self.timer.load(Ordering::Relaxed))
     }
 
-    pub fn add_timer(&mut self, deadline: Nanos, vcpu: VcpuRef<M>) {
-        let at = self.timers.partition_point(|(other, _)| *other > deadline);
-        self.timers.insert(at, (deadline, vcpu));
+    pub fn slice_end(&self) -> Nanos {
+        Nanos(self.slice_end.load(Ordering::Relaxed))
+    }
+}
+
+impl<V: Schedulable> Queue<V> {
+    pub fn reserve(&mut self, vcpus: usize) -> Result<(), NoMemory> {
+        let ready = vcpus.saturating_sub(self.ready.len());
+        let timers = vcpus.saturating_sub(self.timers.len());
+        fallible::reserve_queue(&mut self.ready, ready)?;
+        fallible::reserve_queue(&mut self.timers, timers)
     }
 
-    pub fn remove_timer(&mut self, vcpu: &VcpuRef<M>) {
-        if let Some(at) = self.timers.iter().position(|(_, other)| other.same(vcpu)) {
-            self.timers.remove(at);
+    /// How far the clock is ahead of a vCPU that belongs here: what it is owed.
+    pub fn lag(&self, vcpu: &V, now: Nanos) -> i64 {
+        let ran = self.running.map_or(0, |running| now.since(running.since));
+        self.clock.after(ran).ahead_of(vcpu.node().vtime())
+    }
+
+    /// Queues a vCPU that comes from elsewhere and is owed `lag`; of that, `most` slices count, and two of what it has
+    /// had too much. Says whether it should go before the one that runs.
+    pub fn admit(&mut self, vcpu: V, allowed: CpuMask, lag: i64, most: i64, now: Nanos) -> bool {
+        let node = vcpu.node();
+        let weight = u64::from(node.weight());
+        let ran = self.running.map_or(0, |running| now.since(running.since));
+        let clock = self.clock.after(ran);
+        // It takes the mean along: what counts is how far it is from there afterwards.
+        let lag = match self.clock.weight() {
+            0 => 0,
+            others => {
+                let unit = slice(weight) + slice(others);
+                lag.clamp(-2 * unit, (most * unit).min(LONGEST_TURN * slice(weight)))
+            }
+        };
+        let vtime = clock.plus(-lag);
+        node.set_vtime(vtime);
+        self.clock.join(vtime, weight);
+        let deadline = node.deadline();
+        self.push(vcpu, allowed);
+        self.running.is_none_or(|running| {
+            let ran = virtual_ns(ran, running.weight);
+            let is_late = running.vtime.plus(ran).ahead_of(running.deadline) >= 0;
+            let goes_first = running.deadline.ahead_of(deadline) > virtual_ns(GRANULARITY, running.weight);
+            lag >= 0 && (is_late || goes_first)
+        })
+    }
+
+    /// Queues a vCPU that counts here already.
+    pub fn push(&mut self, vcpu: V, allowed: CpuMask) {
+        let (vtime, deadline) = (vcpu.node().vtime(), vcpu.node().deadline());
+        let at = self.ready.partition_point(|other| other.deadline.ahead_of(deadline) <= 0);
+        self.ready.insert(at, Ready { vtime, deadline, allowed, vcpu });
+        self.helpers.0 |= allowed.0;
+    }
+
+    fn remove_at(&mut self, at: usize) -> Option<V> {
+        let vcpu = self.ready.remove(at)?.vcpu;
+        if self.ready.is_empty() {
+            self.helpers = CpuMask(0);
+        }
+        Some(vcpu)
+    }
+
+    /// A vCPU no longer wants this CPU.
+    pub fn leave(&mut self, vcpu: &V) {
+        self.clock.leave(vcpu.node().vtime(), vcpu.node().weight().into());
+    }
+
+    /// Charges the running vCPU for its time up to now.
+    pub fn charge(&mut self, vcpu: &V, now: Nanos) -> u64 {
+        let Some(running) = &mut self.running else { return 0 };
+        let ran = now.since(running.since);
+        running.since = now;
+        let distance = virtual_ns(ran, running.weight);
+        running.vtime = running.vtime.plus(distance);
+        vcpu.node().set_vtime(vcpu.node().vtime().plus(distance));
+        self.clock.advance(distance, running.weight);
+        ran
+    }
+
+    /// The running vCPU stops. If it yields, another goes next.
+    pub fn stop(&mut self, vcpu: &V, now: Nanos) -> u64 {
+        let ran = self.charge(vcpu, now);
+        self.running = None;
+        self.yields = vcpu.node().take_yield().then(|| vcpu.clone());
+        ran
+    }
+
+    /// Takes the vCPU that goes next, and parks those that it meets and that may not run: held ones, and those whose
+    /// domain has used up its budget. Says until when it may run if somebody waits, and if nobody does.
+    pub fn start(&mut self, cpu: CpuId, now: Nanos) -> Option<(V, Nanos, Nanos)> {
+        loop {
+            let vcpu = self.remove_at(self.next()?)?;
+            let node = vcpu.node();
+            if node.is_held() {
+                self.leave(&vcpu);
+                node.set_state(State::Parked, now);
+                continue;
+            }
+            match vcpu.budget().runs_until(now, node.budget_use()) {
+                Err(renewed) => {
+                    self.leave(&vcpu);
+                    node.set_state(State::Capped, now);
+                    self.add_timer(renewed, vcpu);
+                }
+                Ok(limit) => {
+                    let weight = u64::from(node.weight());
+                    let (vtime, deadline) = (node.vtime(), node.deadline());
+                    self.running = Some(Running { since: now, vtime, deadline, weight });
+                    self.yields = None;
+                    node.set_state(State::Running(cpu), now);
+                    let slice = real_ns(deadline.ahead_of(vtime), weight).max(GRANULARITY);
+                    return Some((vcpu, limit.min(now + slice), limit));
+                }
+            }
         }
     }
 
-    /// Takes a vCPU out; false if it does not wait here.
-    pub fn take_ready(&mut self, vcpu: &VcpuRef<M>) -> bool {
-        let at = self.ready.iter().position(|other| other.same(vcpu));
-        at.map(|at| self.ready.swap_remove(at)).is_some()
+    /// Where the vCPU is that goes next. Nobody who is ahead of the clock goes before one who is not, so the search
+    /// ends early: it passes only those that are ahead and of so much weight that they are due before all who are not.
+    fn next(&self) -> Option<usize> {
+        let clock = self.clock.now();
+        let may_go = |ready: &Ready<V>| !self.yields.as_ref().is_some_and(|yields| *yields == ready.vcpu);
+        let owed = self.ready.iter().position(|ready| clock.ahead_of(ready.vtime) >= 0 && may_go(ready));
+        owed.or_else(|| self.ready.iter().position(may_go)).or((!self.ready.is_empty()).then_some(0))
     }
 
-    /// Drops every reference to the vCPU.
-    pub fn remove(&mut self, vcpu: &VcpuRef<M>) {
-        self.remove_timer(vcpu);
-        self.ready.retain(|other| !other.same(vcpu));
+    /// Gives a vCPU away that may run on `thief`, with how far it is behind `clock`: at least `lag`. Who does not run
+    /// there is not considered again.
+    pub fn give(&mut self, thief: CpuId, clock: Vtime, lag: i64) -> Option<(V, CpuMask, i64)> {
+        let lag_of = |vtime: Vtime| clock.ahead_of(vtime.plus(self.offset));
+        let found = self.ready.iter().position(|ready| {
+            ready.allowed.contains(thief) && lag_of(ready.vtime) >= lag && !ready.vcpu.node().is_held()
+        });
+        let Some(at) = found else {
+            self.helpers = CpuMask(self.ready.iter().fold(0, |all, ready| all | ready.allowed.0));
+            return None;
+        };
+        let (allowed, lag) = self.ready.get(at).map(|ready| (ready.allowed, lag_of(ready.vtime)))?;
+        let vcpu = self.remove_at(at)?;
+        self.leave(&vcpu);
+        Some((vcpu, allowed, lag))
     }
 
-    pub fn take_due(&mut self, now: Nanos) -> Option<VcpuRef<M>> {
-        if self.first_timer() <= now { self.timers.pop().map(|(_, vcpu)| vcpu) } else { None }
+    /// Nobody wants this CPU, and one that is `lag` behind `clock` is about to: that is what its clock shows.
+    pub fn follow(&mut self, clock: Vtime, lag: i64) {
+        if self.clock.weight() == 0 {
+            self.offset = clock.plus(-lag).ahead_of(self.clock.now());
+        }
+    }
+
+    /// Moves this queue's clock against the others'.
+    pub fn shift(&mut self, distance: i64) {
+        self.offset = self.offset.wrapping_add(distance);
+    }
+
+    pub fn add_timer(&mut self, deadline: Nanos, vcpu: V) {
+        vcpu.node().set_timer(deadline);
+        let at = self.timers.partition_point(|(other, _)| *other <= deadline);
+        self.timers.insert(at, (deadline, vcpu));
+    }
+
+    pub fn remove_timer(&mut self, vcpu: &V) {
+        let deadline = vcpu.node().timer();
+        if deadline != Nanos::NEVER {
+            let first = self.timers.partition_point(|(other, _)| *other < deadline);
+            if let Some(at) = self.timers.iter().skip(first).position(|(_, other)| other == vcpu) {
+                self.timers.remove(first + at);
+            }
+            vcpu.node().set_timer(Nanos::NEVER);
+        }
+    }
+
+    /// Takes a vCPU whose timer is due. True if it was capped: then it may be woken now.
+    pub fn take_due(&mut self, now: Nanos) -> Option<(V, bool)> {
+        self.timers.front().filter(|(deadline, _)| *deadline <= now)?;
+        let (_, vcpu) = self.timers.pop_front()?;
+        vcpu.node().set_timer(Nanos::NEVER);
+        let capped = vcpu.node().state() == State::Capped;
+        if capped {
+            vcpu.node().set_state(State::Parked, now);
+        }
+        Some((vcpu, capped))
+    }
+
+    /// Takes a queued vCPU out, with what it is owed; `None` if it does not wait here.
+    pub fn take(&mut self, vcpu: &V, now: Nanos) -> Option<i64> {
+        let at = self.ready.iter().position(|ready| ready.vcpu == *vcpu)?;
+        let lag = self.lag(vcpu, now);
+        self.remove_at(at)?;
+        self.leave(vcpu);
+        Some(lag)
+    }
+
+    /// Changes the weight of a vCPU that belongs here. What it is owed, in real time, stays.
+    pub fn set_weight(&mut self, vcpu: &V, weight: u32, now: Nanos) {
+        let node = vcpu.node();
+        let runs = matches!(node.state(), State::Running(_));
+        if runs {
+            self.charge(vcpu, now);
+        }
+        let lag = self.lag(vcpu, now) * i64::from(node.weight()) / i64::from(weight);
+        let clock = self.clock.now();
+        let waits =
+            self.ready.iter().position(|ready| ready.vcpu == *vcpu).and_then(|at| self.ready.remove(at));
+        let counts = runs || waits.is_some();
+        if counts {
+            self.leave(vcpu);
+        }
+        node.set_weight(weight);
+        node.set_vtime(clock.plus(-lag));
+        if counts {
+            self.clock.join(node.vtime(), weight.into());
+        }
+        if let Some(waits) = waits {
+            self.push(waits.vcpu, waits.allowed);
+        }
+        if let Some(running) = self.running.as_mut().filter(|_| runs) {
+            (running.vtime, running.deadline, running.weight) =
+                (node.vtime(), node.deadline(), weight.into());
+        }
     }
 }

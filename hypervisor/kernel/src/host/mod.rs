@@ -21,6 +21,7 @@ use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
 use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd};
 use tenon_core::memory_map::Range;
+use tenon_core::sched::Cpus;
 use tenon_core::time::{Nanos, Tsc, TscScale};
 
 pub use devices::init as init_devices;
@@ -102,6 +103,32 @@ impl Frames for Host {
     }
 }
 
+impl Cpus for Host {
+    fn cpus(self) -> u32 {
+        cpu::all().len() as u32
+    }
+
+    #[inline]
+    fn this_cpu(self) -> CpuId {
+        cpu::this().id
+    }
+
+    fn kick(self, target: CpuId) {
+        if let Some(cpu) = cpu::all().get(target.index()) {
+            smp::kick(cpu);
+        }
+    }
+
+    #[inline]
+    fn now(self) -> Nanos {
+        Nanos(time::now())
+    }
+
+    fn arm_timer(self, deadline: Nanos) {
+        time::timer::arm(deadline.0);
+    }
+}
+
 impl Machine for Host {
     type Guest = AnyGuest;
     type Format = AnyFormat;
@@ -119,32 +146,12 @@ impl Machine for Host {
         HostTables
     }
 
-    fn cpus(self) -> u32 {
-        cpu::all().len() as u32
-    }
-
-    #[inline]
-    fn this_cpu(self) -> CpuId {
-        cpu::this().id
-    }
-
-    fn kick(self, target: CpuId) {
-        if let Some(cpu) = cpu::all().get(target.index()) {
-            smp::kick(cpu);
-        }
-    }
-
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {
         cpu::all().get(cpu.index()).map(|cpu| cpu.ids).unwrap_or_default()
     }
 
     fn guest_features(self) -> cpuid::Offer {
         cpuid::Offer { xcr0_limit: crate::guest::xcr0_mask(), physical_bits: cpu::features().phys_bits }
-    }
-
-    #[inline]
-    fn now(self) -> Nanos {
-        Nanos(time::now())
     }
 
     #[inline]
@@ -162,10 +169,6 @@ impl Machine for Host {
 
     fn set_wall_clock_base(self, base: u64) {
         WALL_CLOCK_BASE.store(base, Ordering::Relaxed);
-    }
-
-    fn arm_timer(self, deadline: Nanos) {
-        time::timer::arm(deadline.0);
     }
 
     fn take_interrupts(self) {

@@ -73,7 +73,7 @@ pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, info: &mut abi::GetVcpuInfo) -> R
     info.cpu_time = ran(&vcpu.sched.times(on.call.hv.machine.now()));
     info.cpu = match state {
         State::Running(cpu) => cpu.0,
-        State::Parked | State::Queued => vcpu.sched.home().0,
+        State::Parked | State::Queued | State::Capped => vcpu.sched.home().0,
     };
     Ok(())
 }

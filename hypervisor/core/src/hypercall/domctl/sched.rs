@@ -1,4 +1,4 @@
-//! Scheduling parameters: a weight for each domain, as Xen's credit scheduler has it.
+//! Scheduling parameters: a weight and a cap for each domain, as Xen's credit scheduler has it.
 
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::SchedCredit;
@@ -18,16 +18,17 @@ pub(super) fn scheduler_op<M: Machine>(on: &On<'_, M>, op: &mut abi::SchedulerOp
         abi::SCHEDOP_GETINFO => {
             // All vCPUs have the same.
             let weight = on.domain.vcpus.first().map_or(0, |vcpu| vcpu.sched.weight());
-            op.u = Union::new(SchedCredit { weight: weight as u16, cap: 0 });
+            op.u = Union::new(SchedCredit { weight: weight as u16, cap: on.domain.budget.cap() });
         }
         abi::SCHEDOP_PUTINFO => {
             let SchedCredit { weight, cap } = op.u.get();
-            if cap != 0 && cap != u16::MAX {
-                refuse!(EOPNOTSUPP, "a cap of {cap} %: caps on CPU time are not supported");
+            // As with Xen, a weight of zero and the highest cap leave them as they are.
+            if cap != u16::MAX {
+                on.domain.budget.set_cap(cap);
+                on.domain.vcpu_refs().for_each(|vcpu| on.call.hv.sched.look_again(&vcpu));
             }
-            // As with Xen, a weight of zero leaves it as it is.
             if weight != 0 {
-                on.domain.vcpus.iter().for_each(|vcpu| vcpu.sched.set_weight(weight.into()));
+                on.domain.vcpu_refs().for_each(|vcpu| on.call.hv.sched.set_weight(&vcpu, weight.into()));
             }
         }
         abi::SCHEDOP_PUTVCPUINFO | abi::SCHEDOP_GETVCPUINFO => {

@@ -364,9 +364,12 @@ fn scheduling() {
         rig.ctl(SCHEDULER_OP, id, SchedulerOp { sched_id: SCHEDULER_CREDIT, cmd, u })
     };
     assert_eq!(op(SCHEDOP_GETINFO, 0, 0).unwrap().u.get::<SchedCredit>().weight, 256);
-    op(SCHEDOP_PUTINFO, 512, 0).unwrap();
-    assert_eq!(op(SCHEDOP_GETINFO, 0, 0).unwrap().u.get::<SchedCredit>().weight, 512);
-    assert_eq!(op(SCHEDOP_PUTINFO, 512, 50).unwrap_err(), no(Errno::EOPNOTSUPP));
+    op(SCHEDOP_PUTINFO, 512, 30).unwrap();
+    op(SCHEDOP_PUTINFO, 0, u16::MAX).unwrap();
+    let now = op(SCHEDOP_GETINFO, 0, 0).unwrap().u.get::<SchedCredit>();
+    assert_eq!((now.weight, now.cap), (512, 30));
+    op(SCHEDOP_PUTINFO, 0, 0).unwrap();
+    assert_eq!(op(SCHEDOP_GETINFO, 0, 0).unwrap().u.get::<SchedCredit>().cap, 0);
 
     let map = |bits: u64| CtlBitmap {
         bitmap: Handle64::from_raw(rig.control.put(&bits)),

@@ -31,8 +31,9 @@ use crate::hardware::{HardwareDomain, IoApic};
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, VcpuId};
 use crate::machine::test::{Ended, TestMachine};
-use crate::machine::{CpuMask, Machine, MachineEnd};
+use crate::machine::{CpuMask, MachineEnd};
 use crate::memory_map::MemoryMap;
+use crate::sched::Cpus;
 use crate::sync::Lock;
 use crate::vioapic::VirtualIoApic;
 

@@ -14,6 +14,7 @@ use super::rig::*;
 use crate::hv_log;
 use crate::ids::CpuId;
 use crate::machine::{Machine, MachineEnd};
+use crate::sched::SLICE_MS;
 
 #[test]
 fn only_the_control_domain_and_only_this_version() {
@@ -192,7 +193,7 @@ fn one_pool_one_scheduler() {
     let op =
         |sched_id, cmd| rig.sysctl(SCHEDULER_OP, SchedulerOp { sched_id, cmd, ..SchedulerOp::default() });
     let credit: Union<_> = op(SCHEDULER_CREDIT, SCHEDOP_GETINFO).unwrap().u;
-    assert_eq!(credit.get::<CreditSchedule>().tslice_ms, 5);
+    assert_eq!(credit.get::<CreditSchedule>().tslice_ms, SLICE_MS);
     assert_eq!(op(SCHEDULER_CREDIT, SCHEDOP_PUTINFO), Err(no(Errno::EOPNOTSUPP)));
     assert_eq!(op(9, SCHEDOP_GETINFO), Err(no(Errno::EINVAL)));
 }

@@ -15,7 +15,8 @@ use crate::domain::Requests;
 use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
 use crate::ids::VcpuId;
 use crate::interrupt;
-use crate::machine::{Machine, MachineEnd};
+use crate::machine::MachineEnd;
+use crate::sched::Cpus;
 use crate::time::Nanos;
 
 fn vcpu_op<T: Plain>(rig: &Rig, who: &Caller, op: u32, vcpu: u64, arg: &T) -> i64 {

@@ -34,6 +34,7 @@ use crate::ids::{CpuId, Vector};
 use crate::log::Level;
 use crate::p2m::Npt;
 use crate::page::TestPage;
+use crate::sched::Cpus;
 use crate::time::{Nanos, Tsc, TscScale};
 use crate::vioapic::Route;
 use crate::vpci::{ConfigSpace, Register, Size};
@@ -191,6 +192,26 @@ impl HostDevices for TestMachine {
     fn write_port(self, _port: u16, _size: Size, _value: u32) {}
 }
 
+impl Cpus for TestMachine {
+    fn cpus(self) -> u32 {
+        CPUS
+    }
+
+    fn this_cpu(self) -> CpuId {
+        THIS_CPU.get()
+    }
+
+    fn kick(self, cpu: CpuId) {
+        self.0.kicks.fetch_or(1 << cpu.0, Ordering::Relaxed);
+    }
+
+    fn now(self) -> Nanos {
+        Nanos(self.0.clock.load(Ordering::Relaxed))
+    }
+
+    fn arm_timer(self, _deadline: Nanos) {}
+}
+
 impl Machine for TestMachine {
     type Guest = TestGuest;
     type Format = Npt;
@@ -208,28 +229,12 @@ impl Machine for TestMachine {
         self.0.tables
     }
 
-    fn cpus(self) -> u32 {
-        CPUS
-    }
-
-    fn this_cpu(self) -> CpuId {
-        THIS_CPU.get()
-    }
-
-    fn kick(self, cpu: CpuId) {
-        self.0.kicks.fetch_or(1 << cpu.0, Ordering::Relaxed);
-    }
-
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {
         CpuIds { apic: cpu.0, acpi: cpu.0 + 1 }
     }
 
     fn guest_features(self) -> cpuid::Offer {
         cpuid::Offer { xcr0_limit: 0b111, physical_bits: 40 }
-    }
-
-    fn now(self) -> Nanos {
-        Nanos(self.0.clock.load(Ordering::Relaxed))
     }
 
     fn tsc(self) -> Tsc {
@@ -247,8 +252,6 @@ impl Machine for TestMachine {
     fn set_wall_clock_base(self, base: u64) {
         self.0.wall_clock.store(base, Ordering::Relaxed);
     }
-
-    fn arm_timer(self, _deadline: Nanos) {}
 
     fn take_interrupts(self) {}
 

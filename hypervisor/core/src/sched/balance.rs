@@ -1,0 +1,121 @@
+//! Evening out between the CPUs.
+//!
+//! The queues' clocks show how far each one's vCPUs have got. A CPU whose clock is ahead by more than half a slice takes
+//! a vCPU that is as far behind from the queue that is furthest behind; a CPU without work takes any. So vCPUs that
+//! cannot be spread evenly take turns on the CPU that has fewer. Who runs is left where it is.
+//!
+//! Clocks drift apart where nobody can move: a vCPU alone on its CPU, with more weight than a whole CPU is worth, falls
+//! behind; a CPU whose vCPUs may run nowhere else goes at its own speed. A drift that the present load would not make
+//! (behind a queue with more load, or ahead of one with less) is no claim on others: it is brought back to
+//! [`MEMORY`] as soon as the other queue's vCPUs could be helped here.
+
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::clock::slice;
+use super::queue::CpuQueue;
+use super::{Cpus, MEMORY, Schedulable, Scheduler};
+use crate::ids::CpuId;
+use crate::machine::CpuMask;
+
+impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
+    /// The other CPUs at which somebody waits who may run on this one.
+    fn overloaded(&self, this: CpuId) -> impl Iterator<Item = (CpuId, &CpuQueue<V>)> {
+        let others = self.cpus.iter().enumerate().map(|(i, cpu)| (CpuId(i as u32), cpu));
+        others.filter(move |(id, cpu)| *id != this && cpu.helpers().contains(this))
+    }
+
+    /// Takes a vCPU that is further behind than this CPU's own, if there is one.
+    pub(super) fn balance(&self, this: CpuId, cpu: &CpuQueue<V>) {
+        let weight = cpu.weight();
+        if weight == 0 {
+            return;
+        }
+        let mut shift = 0;
+        let mut tried = CpuMask(0);
+        while let Some((id, other)) = self.furthest_behind(this, tried) {
+            let lead = cpu.clock().plus(shift).ahead_of(other.clock());
+            let limit = MEMORY * slice(weight.min(other.weight()));
+            if tried.0 == 0 {
+                let excess =
+                    if weight < other.weight() { lead.min(-limit) + limit } else { lead.max(limit) - limit };
+                shift = -excess;
+            }
+            let clock = cpu.clock().plus(shift);
+            if clock.ahead_of(other.clock()) <= slice(weight) / 2 {
+                break;
+            }
+            let found = other.try_with(|queue| queue.give(this, clock, slice(weight) / 2));
+            if let Some(Some((vcpu, allowed, lag))) = found {
+                self.move_home(&vcpu, this);
+                let now = self.machine.now();
+                cpu.with(|queue| queue.admit(vcpu, allowed, lag, MEMORY, now));
+                break;
+            }
+            tried.insert(id);
+        }
+        if shift != 0 {
+            cpu.with(|queue| queue.shift(shift));
+        }
+    }
+
+    fn furthest_behind(&self, this: CpuId, tried: CpuMask) -> Option<(CpuId, &CpuQueue<V>)> {
+        let rest = self.overloaded(this).filter(|(id, _)| !tried.contains(*id));
+        rest.reduce(|first, next| if first.1.clock().ahead_of(next.1.clock()) > 0 { next } else { first })
+    }
+
+    /// Takes a vCPU from any queue: this CPU has nothing to do.
+    pub(super) fn take_any(&self, this: CpuId, cpu: &CpuQueue<V>) -> bool {
+        let found = self.overloaded(this).find_map(|(_, other)| {
+            let clock = other.clock();
+            other.with(|queue| queue.give(this, clock, i64::MIN)).map(|found| (found, clock))
+        });
+        let Some(((vcpu, allowed, lag), clock)) = found else { return cpu.is_waited_for() };
+        self.move_home(&vcpu, this);
+        let now = self.machine.now();
+        cpu.with(|queue| {
+            queue.follow(clock, lag);
+            queue.admit(vcpu, allowed, lag, MEMORY, now)
+        });
+        true
+    }
+
+    /// Tells CPUs that could help with what waits here. Says whether this CPU should look again after a slice: because
+    /// somebody waits here, or at another CPU that it could help.
+    pub(super) fn call_helpers(&self, this: CpuId, cpu: &CpuQueue<V>) -> bool {
+        let helpers = cpu.helpers();
+        if cpu.is_waited_for() {
+            fence(Ordering::SeqCst);
+            if let Some(idle) = self.take_idle(this, helpers) {
+                self.reschedule(idle);
+            } else {
+                let quiet = self.quiet.fetch_and(!helpers.0, Ordering::SeqCst) & helpers.0;
+                CpuMask(quiet).iter().for_each(|cpu| self.reschedule(cpu));
+            }
+            return true;
+        }
+        self.quiet.fetch_or(1 << this.index(), Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let could_help = self.overloaded(this).next().is_some();
+        if could_help {
+            self.no_longer(&self.quiet, this);
+        }
+        could_help
+    }
+
+    /// Takes one of the allowed CPUs, best the given one, out of those that are idle.
+    pub(super) fn take_idle(&self, best: CpuId, allowed: CpuMask) -> Option<CpuId> {
+        loop {
+            let idle = CpuMask(self.idle.load(Ordering::SeqCst) & allowed.0);
+            let cpu = if idle.contains(best) { best } else { idle.iter().next()? };
+            if self.no_longer(&self.idle, cpu) {
+                return Some(cpu);
+            }
+        }
+    }
+
+    /// Takes a CPU out of a set; false if it was not in it.
+    pub(super) fn no_longer(&self, set: &AtomicU64, cpu: CpuId) -> bool {
+        let bit = 1 << cpu.index();
+        set.load(Ordering::Relaxed) & bit != 0 && set.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+    }
+}

@@ -1,0 +1,93 @@
+//! Virtual time.
+//!
+//! A vCPU's virtual time is the time that it ran, divided by its weight. A queue's clock is the weighted mean over
+//! those that want its CPU: where each of them would be had the CPU been shared out to the nanosecond. Who is behind
+//! the clock is owed time, who is ahead of it has had more than its share.
+
+use super::SLICE;
+
+/// Virtual time that a weight of one runs up in a nanosecond.
+const SCALE: u64 = 1 << 16;
+
+/// A point in virtual time. It wraps around; what is compared is never far apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Vtime(pub u64);
+
+impl Vtime {
+    /// How far this is ahead of another point; negative if it is behind.
+    pub fn ahead_of(self, other: Self) -> i64 {
+        self.0.wrapping_sub(other.0) as i64
+    }
+
+    /// The point that far ahead.
+    pub fn plus(self, distance: i64) -> Self {
+        Self(self.0.wrapping_add_signed(distance))
+    }
+}
+
+/// The virtual time that a weight runs up in so many ns.
+pub(super) fn virtual_ns(ns: u64, weight: u64) -> i64 {
+    (ns.saturating_mul(SCALE) / weight.max(1)).min(i64::MAX as u64) as i64
+}
+
+/// The ns in which a weight runs up that much virtual time.
+pub(super) fn real_ns(distance: i64, weight: u64) -> u64 {
+    (distance.max(0) as u64).saturating_mul(weight) / SCALE
+}
+
+/// The virtual time of a slice.
+pub(super) fn slice(weight: u64) -> i64 {
+    virtual_ns(SLICE, weight)
+}
+
+/// The weighted mean of the members' virtual times.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// A point near the mean; the mean itself if there are no members.
+    zero: Vtime,
+    /// The members' distances from there, each times its weight.
+    sum: i64,
+    /// The members' weights.
+    weight: u64,
+}
+
+impl Clock {
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// The mean. Some member is not ahead of it.
+    pub fn now(&self) -> Vtime {
+        self.zero.plus(self.sum.checked_div_euclid(self.weight as i64).unwrap_or(0))
+    }
+
+    /// The mean once a member has run on for `ns`.
+    pub fn after(&self, ns: u64) -> Vtime {
+        self.now().plus(virtual_ns(ns, self.weight))
+    }
+
+    pub fn join(&mut self, vtime: Vtime, weight: u64) {
+        if self.weight == 0 {
+            self.zero = vtime;
+        }
+        self.sum += vtime.ahead_of(self.zero) * weight as i64;
+        self.weight += weight;
+    }
+
+    pub fn leave(&mut self, vtime: Vtime, weight: u64) {
+        let mean = self.now();
+        self.sum -= vtime.ahead_of(self.zero) * weight as i64;
+        self.weight -= weight;
+        if self.weight == 0 {
+            (self.zero, self.sum) = (mean, 0);
+        }
+    }
+
+    /// A member has run up more virtual time.
+    pub fn advance(&mut self, distance: i64, weight: u64) {
+        self.sum += distance * weight as i64;
+        let zero = self.now();
+        self.sum -= zero.ahead_of(self.zero) * self.weight as i64;
+        self.zero = zero;
+    }
+}
