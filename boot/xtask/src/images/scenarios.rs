@@ -28,7 +28,11 @@ fn bench(tool: &str) -> String {
          {tool} unpause bench\n\
          while {tool} list bench; do sleep 1; done >/dev/null 2>&1\n\
          {tool} create /etc/tenon/figures.cfg\n\
-         while {tool} list figures; do sleep 1; done >/dev/null 2>&1\n"
+         while {tool} list figures; do sleep 1; done >/dev/null 2>&1\n\
+         {tool} create /etc/tenon/yields.cfg\n\
+         {tool} create /etc/tenon/switch.cfg\n\
+         while {tool} list switch; do sleep 1; done >/dev/null 2>&1\n\
+         {tool} destroy yields\n"
     )
 }
 
@@ -59,6 +63,9 @@ pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
         files.push(("bench".into(), linux("bench", first, "marks=1 guest.run=poweroff")));
     }
     files.push(("figures".into(), bare("figures", "figures")));
+    files.push(("yields".into(), bare("yields", "busy") + "cmdline = \"yields\"\n"));
+    let two = bare("switch", "figures").replace("vcpus = 1", "vcpus = 2");
+    files.push(("switch".into(), two + "cmdline = \"switch\"\n"));
     for number in 1..=IDLE_GUESTS {
         let name = format!("idle{number}");
         let file = bare(&name, "idle");

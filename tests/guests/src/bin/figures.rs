@@ -2,13 +2,18 @@
 //!
 //! Under `-icount shift=0` the time stamp counter counts instructions. Each operation is timed by itself many
 //! times; the least counts, so that interrupts and first times drop out, less what reading the counter costs.
+//!
+//! With `switch` on its command line it measures what only happens when two want the CPU: the guest `busy` has to
+//! run beside it and to give way all the time.
 #![no_std]
 #![no_main]
 
 use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use test_guests::abi::event_channel::{OP_SEND, Send};
 use test_guests::abi::grant_table::{self, CopyFlags, CopyPtr};
+use test_guests::abi::hvm::{EvtchnUpcallVector, OP_SET_EVTCHN_UPCALL_VECTOR};
 use test_guests::abi::memory::{DECREASE_RESERVATION, MemFlags, POPULATE_PHYSMAP, Reservation};
 use test_guests::abi::xen::{DOMID_SELF, HYPERCALL_SCHED_OP, HYPERCALL_XEN_VERSION};
 use test_guests::abi::{Handle64, sched};
@@ -16,9 +21,12 @@ use test_guests::apic::{self, BASE_X2APIC};
 use test_guests::cpu::{self, MSR_APIC_BASE};
 use test_guests::paging::Page;
 use test_guests::suite::{self, Outcome};
-use test_guests::{call, check, clock, events, guest_program, say, shared};
+use test_guests::{boot_info, call, check, clock, events, guest_program, say, shared, smp, trap};
 
 const ROUNDS: usize = 400;
+
+/// The vector of both vCPUs' upcalls.
+const UPCALL: u8 = 0x61;
 
 guest_program!({
     let reason = match measure() {
@@ -49,9 +57,14 @@ fn measure() -> Outcome {
     let pair = least(|| (), || ());
     say!("bench: rdtsc-pair {pair} instructions");
     let figure = |name: &str, time: u64| say!("bench: {name} {} instructions", time.saturating_sub(pair));
+    let yielding = [u64::from(sched::OP_YIELD)];
+    if boot_info::command_line().split_whitespace().any(|word| word == "switch") {
+        // To the other guest and back.
+        figure("vcpu-switch", least(|| (), || call::any(HYPERCALL_SCHED_OP, &yielding)) / 2);
+        return halt_and_wake(&figure);
+    }
     figure("hypercall", least(|| (), || call::any(HYPERCALL_XEN_VERSION, &[])));
     figure("cpuid", least(|| (), || cpu::cpuid(0, 0)));
-    let yielding = [u64::from(sched::OP_YIELD)];
     figure("yield", least(|| (), || call::any(HYPERCALL_SCHED_OP, &yielding)));
     event_channels(&figure)?;
     interrupt_controller(&figure)?;
@@ -72,6 +85,56 @@ fn event_channels(figure: &impl Fn(&str, u64)) -> Outcome {
     check!(shared::is_pending(receiver));
     figure("event-send", time);
     Ok(())
+}
+
+/// The port of each of two vCPUs that wake each other, bound to it.
+static PORTS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+
+/// Waits, halted, until this vCPU's event has come, and takes it.
+fn await_event(vcpu: u32) {
+    let port = PORTS[vcpu as usize].load(Ordering::Relaxed);
+    while !shared::clear_pending(port) {
+        cpu::sti_hlt();
+        cpu::cli();
+    }
+}
+
+/// Answers every event with one for the first vCPU.
+fn answer() {
+    loop {
+        await_event(1);
+        if let Err(e) = events::send(PORTS[0].load(Ordering::Relaxed)) {
+            suite::die(format_args!("answer: {e:?}"));
+        }
+    }
+}
+
+/// A vCPU wakes another by an event channel and halts, is woken the same way by the other, which halts: half of that.
+fn halt_and_wake(figure: &impl Fn(&str, u64)) -> Outcome {
+    for (vcpu, port) in (0_u32..).zip(&PORTS) {
+        trap::set_up(UPCALL, false, Some(take_upcall));
+        call::hvm(
+            OP_SET_EVTCHN_UPCALL_VECTOR,
+            &mut EvtchnUpcallVector { vcpu, vector: UPCALL, _pad: [0; 3] },
+        )?;
+        port.store(events::bind_ipi(vcpu)?, Ordering::Relaxed);
+    }
+    check!(smp::start_by_call(1, answer)?, "the second vCPU did not start");
+    let mut failed = 0;
+    let time = least(
+        || (),
+        || {
+            failed += usize::from(events::send(PORTS[1].load(Ordering::Relaxed)).is_err());
+            await_event(0);
+        },
+    );
+    check!(failed == 0, "{failed} events were not sent");
+    figure("halt-to-wake", time / 2);
+    Ok(())
+}
+
+fn take_upcall(_: &mut trap::Frame) {
+    shared::take_selector(cpu::index() as u32);
 }
 
 fn interrupt_controller(figure: &impl Fn(&str, u64)) -> Outcome {

@@ -10,6 +10,7 @@ mod lifecycle;
 mod outputs;
 mod panic;
 mod pci;
+mod shares;
 mod small;
 mod stock;
 mod tools;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
     let mut all = guests::all();
     all.extend(panic::all());
     all.extend(outputs::all());
+    all.push(shares::machine());
     all.extend([
         // Kernel 6.1 by BIOS on one CPU: the whole life of a guest, and everything that may go wrong.
         qemu(

@@ -9,7 +9,7 @@ use super::lifecycle::{gone, memory_is_back};
 use crate::machine::Machine;
 
 /// What lies beside them: kernels and their initrds, and programs that measure, idle or do their worst.
-const OTHERS: [&str; 5] = ["vmlinuz-", "initrd-", "figures", "idle", "hostile"];
+const OTHERS: [&str; 6] = ["vmlinuz-", "initrd-", "figures", "idle", "busy", "hostile"];
 
 /// What the hostile guest dies of, and what is said of it in the end.
 const DEADLY: [(&str, &str); 12] = [
