@@ -67,6 +67,10 @@ pub fn window() {
 /// until the CPU halts.
 #[inline]
 pub fn wait() {
+    // No handler runs. One left in service would keep every later one of its priority from waking this CPU.
+    if local::end_what_is_in_service() {
+        log::error!("an interrupt was in service on an idle CPU: ended");
+    }
     interrupts::enable_and_hlt();
     interrupts::disable();
 }

@@ -28,6 +28,10 @@ const ID: Register = Register(0x20);
 const TASK_PRIORITY: Register = Register(0x80);
 const END_OF_INTERRUPT: Register = Register(0xb0);
 const SPURIOUS: Register = Register(0xf0);
+/// The first of eight words, one bit a vector.
+const IN_SERVICE: u16 = 0x100;
+/// The last of them: vectors 0xe0 to 0xff.
+const IN_SERVICE_LAST: Register = Register(0x170);
 const ERROR_STATUS: Register = Register(0x280);
 const COMMAND: Register = Register(0x300);
 const COMMAND_HIGH: Register = Register(0x310);
@@ -141,7 +145,17 @@ pub fn init_this_cpu() {
 }
 
 fn in_service() -> bool {
-    (0..8).any(|word| read(Register(0x100 + 0x10 * word)) != 0)
+    (0..8).any(|word| read(Register(IN_SERVICE + 0x10 * word)) != 0)
+}
+
+/// Ends what is in service of the priorities of Tenon's own vectors; says whether anything was.
+#[inline]
+pub fn end_what_is_in_service() -> bool {
+    let in_service = read(IN_SERVICE_LAST) != 0;
+    if in_service {
+        end_of_interrupt();
+    }
+    in_service
 }
 
 /// This CPU's APIC id.
