@@ -7,6 +7,7 @@ mod daemons;
 mod devices;
 mod guests;
 mod lifecycle;
+mod many;
 mod outputs;
 mod panic;
 mod pci;
@@ -116,6 +117,14 @@ pub fn all() -> Vec<Scenario> {
         Scenario {
             long: true,
             ..qemu("soak-6.1-2cpus", Config::new(2), &[("rounds", lifecycle::linux_soak)])
+        },
+        Scenario {
+            long: true,
+            ..qemu(
+                "many-6.1-2cpus",
+                Config::new(2).memory_mib(10240),
+                &[("boot", boot::up), ("hundred", many::hundred), ("power-off", boot::power_off)],
+            )
         },
         // AMD-V as other people understand it.
         bochs("bochs-6.1-1cpu", &[("guest", boot::guest_by_scenario)]),

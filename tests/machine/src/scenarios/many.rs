@@ -1,0 +1,79 @@
+//! A hundred idle Linux guests at once.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::lifecycle::{gone, memory_is_back};
+use crate::machine::Machine;
+
+const GUESTS: usize = 100;
+/// As small as Debian's kernel and the initrd allow.
+const MEMORY_MIB: u32 = 64;
+/// So many creations early and late are compared by their medians: one alone may be disturbed by the emulator's host.
+const COMPARED: usize = 5;
+
+/// They are created one after another, the last ones as quickly as the first, are all listed, all answer on their
+/// consoles, and leave no page behind.
+pub fn hundred(machine: &mut Machine) -> Result<()> {
+    // The first one fills caches.
+    create(machine, 0)?;
+    destroy(machine, 0)?;
+    let free = machine.free_kib()?;
+    let mut took = Vec::new();
+    for number in 1..=GUESTS {
+        took.push(create(machine, number)?);
+        machine.guest_up(&name(number), 1)?;
+    }
+    let list = machine.json("tenon list --json")?;
+    let listed = list.as_array().map_or(0, Vec::len);
+    ensure!(listed == GUESTS + 1, "{listed} domains are listed");
+    for number in 1..=GUESTS {
+        machine.type_to_guest(&name(number), "echo here-$((40+2))")?;
+        machine.guest_says(&name(number), "^here-42", 1)?;
+    }
+    for number in 1..=GUESTS {
+        destroy(machine, number)?;
+    }
+    memory_is_back(machine, free)?;
+    // The second to the sixth, and the last five.
+    let (early, late) = (median(&took[1..=COMPARED]), median(&took[GUESTS - COMPARED..]));
+    ensure!(late <= early * 12 / 10, "the last creations took {late:?}, the first {early:?}: {took:?}");
+    Ok(())
+}
+
+fn name(number: usize) -> String {
+    format!("many{number}")
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Creates a guest; says how long that took.
+fn create(machine: &mut Machine, number: usize) -> Result<Duration> {
+    let name = name(number);
+    let file = format!("/tmp/{name}.cfg");
+    machine.write_file(
+        &file,
+        &format!(
+            "name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/vmlinuz-6.1\"\n\
+             ramdisk = \"/guests/initrd-6.1\"\ncmdline = \"console=hvc0\"\n\
+             memory = {MEMORY_MIB}\nvcpus = 1\n"
+        ),
+    )?;
+    let clock = "cut -d' ' -f1 /proc/uptime";
+    let said = machine.ok(&format!("{clock}; tenon create {file} >/dev/null && {clock}"))?;
+    let times: Option<Vec<f64>> = said.split_whitespace().map(|time| time.parse().ok()).collect();
+    match times.as_deref() {
+        Some([before, after]) => Ok(Duration::from_secs_f64((after - before).max(0.0))),
+        _ => None.with_context(|| format!("no two times: {said}")),
+    }
+}
+
+fn destroy(machine: &mut Machine, number: usize) -> Result<()> {
+    machine.ok(&format!("tenon destroy {}", name(number)))?;
+    gone(machine, &name(number))
+}
