@@ -56,6 +56,7 @@ pub struct SchedNode {
     timer: AtomicU64,
     weight: AtomicU32,
     affinity: AtomicU64,
+    soft_affinity: AtomicU64,
     times: Lock<RunTimes>,
     budget_use: Lock<Use>,
 }
@@ -74,6 +75,7 @@ impl SchedNode {
             timer: AtomicU64::new(Nanos::NEVER.0),
             weight: AtomicU32::new(DEFAULT_WEIGHT),
             affinity: AtomicU64::new(u64::MAX),
+            soft_affinity: AtomicU64::new(u64::MAX),
             times: Lock::new(RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] }),
             budget_use: Lock::default(),
         }
@@ -118,6 +120,16 @@ impl SchedNode {
 
     pub(super) fn set_affinity(&self, cpus: CpuMask) {
         self.affinity.store(cpus.0, Ordering::Relaxed);
+    }
+
+    /// The CPUs that it had better run on. The tools' to set and to see; the scheduler does not look at it.
+    pub fn soft_affinity(&self) -> CpuMask {
+        CpuMask(self.soft_affinity.load(Ordering::Relaxed))
+    }
+
+    /// Changes [`soft_affinity`](Self::soft_affinity).
+    pub fn set_soft_affinity(&self, cpus: CpuMask) {
+        self.soft_affinity.store(cpus.0, Ordering::Relaxed);
     }
 
     /// Its share of the CPUs, in relation to the others'.

@@ -1,29 +1,52 @@
-//! On which CPUs a domain's vCPUs run.
+//! On which CPUs a domain's vCPUs run: the hard affinity is a rule. The soft one is a wish, kept but not granted.
 
 use hypercall_abi::domctl::{AffinityFlags, NodeAffinity, VcpuAffinity};
 
 use super::{Machine, On, Result, ensure, refuse};
+use crate::domain::VcpuRef;
 use crate::hypercall::command::{read_bitmap, write_bitmap};
 use crate::machine::CpuMask;
 
-/// Changes (`set`) and reports affinity. The scheduler knows the hard one only. A soft one is a wish, granted as far as
-/// the hard one: what is reported is what came of it.
-pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity, set: bool) -> Result<()> {
-    let vcpu = on.vcpu(op.vcpu)?;
+/// Reports the affinities as they were set.
+pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
+    let vcpu = vcpu(on, op)?;
+    let all = CpuMask::first(on.call.hv.machine.cpus()).0;
+    report(on, op, vcpu.sched.affinity().0 & all, vcpu.sched.soft_affinity().0 & all)
+}
+
+/// Changes affinities, all that are given or none, and reports what they come to on the CPUs that there are.
+pub(super) fn set<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
+    let vcpu = vcpu(on, op)?;
+    let wanted = |kind, map| op.flags.contains(kind).then(|| read_bitmap(on.call, map)).transpose();
+    let hard = wanted(AffinityFlags::HARD, &op.cpumap_hard)?;
+    let soft = wanted(AffinityFlags::SOFT, &op.cpumap_soft)?;
+    let online = on.call.hv.sched.pool().0;
+    if let Some(hard) = hard {
+        ensure!(hard & online != 0, EINVAL, "none of the CPUs {hard:#x} runs guests");
+        on.call.hv.sched.set_affinity(&vcpu, CpuMask(hard));
+    }
+    if let Some(soft) = soft {
+        vcpu.sched.set_soft_affinity(CpuMask(soft));
+    }
+    let hard = vcpu.sched.affinity().0 & online;
+    report(on, op, hard, vcpu.sched.soft_affinity().0 & hard)
+}
+
+/// The vCPU that is meant.
+fn vcpu<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<VcpuRef<M>> {
     let known = AffinityFlags::HARD | AffinityFlags::SOFT | AffinityFlags::FORCE;
     if op.flags.difference(known) != AffinityFlags::empty() || op.flags.is_empty() {
         refuse!(EINVAL, "affinity flags {:#x} are not known", op.flags.bits());
     }
-    let online = on.call.hv.sched.pool().0;
-    if set && op.flags.contains(AffinityFlags::HARD) {
-        let wanted = CpuMask(read_bitmap(on.call, &op.cpumap_hard)?);
-        ensure!(wanted.0 & online != 0, EINVAL, "none of the CPUs {:#x} runs guests", wanted.0);
-        on.call.hv.sched.set_affinity(&vcpu, wanted);
-    }
-    let effective = vcpu.sched.affinity().0 & online;
-    for (kind, map) in [(AffinityFlags::HARD, &op.cpumap_hard), (AffinityFlags::SOFT, &op.cpumap_soft)] {
+    on.vcpu(op.vcpu)
+}
+
+/// Writes back the maps that are asked for.
+fn report<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity, hard: u64, soft: u64) -> Result<()> {
+    let hard = (AffinityFlags::HARD, &op.cpumap_hard, hard);
+    for (kind, map, cpus) in [hard, (AffinityFlags::SOFT, &op.cpumap_soft, soft)] {
         if op.flags.contains(kind) {
-            write_bitmap(on.call, map, effective)?;
+            write_bitmap(on.call, map, cpus)?;
         }
     }
     Ok(())

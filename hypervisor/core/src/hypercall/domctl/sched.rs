@@ -4,7 +4,7 @@ use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::SchedCredit;
 use hypercall_abi::plain::Union;
 
-use super::{Machine, On, refuse};
+use super::{Machine, On, ensure, refuse};
 use crate::hypercall::Result;
 
 /// The scheduler that the tools are told of: the one whose parameters mean the same here.
@@ -24,6 +24,8 @@ pub(super) fn scheduler_op<M: Machine>(on: &On<'_, M>, op: &mut abi::SchedulerOp
             let SchedCredit { weight, cap } = op.u.get();
             // As with Xen, a weight of zero and the highest cap leave them as they are.
             if cap != u16::MAX {
+                let most = on.domain.config.max_vcpus.saturating_mul(100);
+                ensure!(u32::from(cap) <= most, EINVAL, "a cap of {cap} %: its vCPUs can use {most} %");
                 on.domain.budget.set_cap(cap);
                 on.domain.vcpu_refs().for_each(|vcpu| on.call.hv.sched.look_again(&vcpu));
             }

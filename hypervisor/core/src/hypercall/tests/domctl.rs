@@ -370,25 +370,66 @@ fn scheduling() {
     assert_eq!((now.weight, now.cap), (512, 30));
     op(SCHEDOP_PUTINFO, 0, 0).unwrap();
     assert_eq!(op(SCHEDOP_GETINFO, 0, 0).unwrap().u.get::<SchedCredit>().cap, 0);
+    op(SCHEDOP_PUTINFO, u16::MAX, 200).unwrap();
+    assert_eq!(op(SCHEDOP_PUTINFO, 5, 201), Err(no(Errno::EINVAL)), "two vCPUs can use 200 %");
+    let now = op(SCHEDOP_GETINFO, 0, 0).unwrap().u.get::<SchedCredit>();
+    assert_eq!((now.weight, now.cap), (u16::MAX, 200), "a refusal changes nothing");
+    for cmd in [SCHEDOP_GETVCPUINFO, SCHEDOP_PUTVCPUINFO] {
+        assert_eq!(op(cmd, 0, 0), Err(no(Errno::EOPNOTSUPP)));
+    }
+    assert_eq!(op(9, 0, 0), Err(no(Errno::EINVAL)));
+    let other = SchedulerOp { sched_id: SCHEDULER_RTDS, cmd: SCHEDOP_GETINFO, ..SchedulerOp::default() };
+    assert_eq!(rig.ctl(SCHEDULER_OP, id, other), Err(no(Errno::EINVAL)));
+    let vcpu = rig.ctl(GETVCPUINFO, id, GetVcpuInfo { vcpu: 1, ..GetVcpuInfo::default() }).unwrap();
+    assert_eq!((vcpu.online, vcpu.running), (0, 0));
+}
 
+#[test]
+fn affinities() {
+    let rig = Rig::new();
+    let id = rig.create(2);
     let map = |bits: u64| CtlBitmap {
         bitmap: Handle64::from_raw(rig.control.put(&bits)),
         nr_bits: 64,
         ..CtlBitmap::default()
     };
-    let (hard, soft) = (map(0b1010), map(0));
-    let arg = VcpuAffinity { vcpu: 1, flags: AffinityFlags::HARD, cpumap_hard: hard, cpumap_soft: soft };
-    rig.ctl(SETVCPUAFFINITY, id, arg).unwrap();
-    let read = VcpuAffinity { flags: AffinityFlags::HARD | AffinityFlags::SOFT, ..arg };
-    rig.ctl(GETVCPUAFFINITY, id, read).unwrap();
-    assert_eq!(rig.control.get::<u64>(hard.bitmap.raw()), 0b1010);
-    assert_eq!(rig.control.get::<u64>(soft.bitmap.raw()), 0b1010);
-    let nowhere = VcpuAffinity { cpumap_hard: map(1 << 50), ..arg };
-    assert_eq!(rig.ctl(SETVCPUAFFINITY, id, nowhere), Err(no(Errno::EINVAL)));
-    let none = VcpuAffinity { flags: AffinityFlags::empty(), ..arg };
-    assert_eq!(rig.ctl(SETVCPUAFFINITY, id, none), Err(no(Errno::EINVAL)));
-    let vcpu = rig.ctl(GETVCPUINFO, id, GetVcpuInfo { vcpu: 1, ..GetVcpuInfo::default() }).unwrap();
-    assert_eq!((vcpu.online, vcpu.running), (0, 0));
+    let (hard, soft) = (AffinityFlags::HARD, AffinityFlags::SOFT);
+    // Calls with these maps; gives back what is written to them.
+    let call = |cmd, flags, hard: u64, soft: u64| {
+        let arg = VcpuAffinity { vcpu: 1, flags, cpumap_hard: map(hard), cpumap_soft: map(soft) };
+        rig.ctl(cmd, id, arg)?;
+        let [hard, soft] =
+            [arg.cpumap_hard, arg.cpumap_soft].map(|map| rig.control.get::<u64>(map.bitmap.raw()));
+        Ok((hard, soft))
+    };
+    let get = || call(GETVCPUAFFINITY, hard | soft, 0, 0).unwrap();
+    let set = |flags, hard, soft| call(SETVCPUAFFINITY, flags, hard, soft);
+    assert_eq!(get(), (0b1111, 0b1111), "all of the machine's four CPUs");
+    assert_eq!(set(hard, 0b1010, 7), Ok((0b1010, 7)), "the other map is left alone");
+    assert_eq!(get(), (0b1010, 0b1111));
+    // What comes of it is written back; what was set is what is read.
+    assert_eq!(set(soft, 7, 0b0011), Ok((7, 0b0010)));
+    assert_eq!(get(), (0b1010, 0b0011));
+    assert_eq!(set(hard | soft, 1 << 50 | 1, 1 << 50 | 2), Ok((1, 0)));
+    assert_eq!(get(), (1, 2));
+    assert_eq!(set(soft, 0, 0), Ok((0, 0)), "no wish");
+    assert_eq!(set(AffinityFlags::FORCE | hard, 0b100, 0), Ok((0b100, 0)));
+    for nowhere in [0, 1 << 50] {
+        assert_eq!(set(hard | soft, nowhere, 1), Err(no(Errno::EINVAL)));
+    }
+    assert_eq!(get(), (0b100, 0), "a refusal changes nothing");
+    let flags = [AffinityFlags::empty(), AffinityFlags::from_bits_retain(8)];
+    assert!(flags.map(|flags| set(flags, 1, 1)) == [Err(no(Errno::EINVAL)); 2]);
+    let unreadable = CtlBitmap { bitmap: Handle64::from_raw(1 << 30), ..map(0) };
+    let arg = VcpuAffinity { vcpu: 1, flags: hard | soft, cpumap_hard: map(1), cpumap_soft: unreadable };
+    assert_eq!(rig.ctl(SETVCPUAFFINITY, id, arg), Err(no(Errno::EFAULT)));
+    assert_eq!(get(), (0b100, 0), "all or nothing");
+    assert_eq!(rig.ctl(GETVCPUAFFINITY, id, VcpuAffinity { vcpu: 2, ..arg }), Err(no(Errno::EINVAL)));
+    // Domain 0 is a domain like any other.
+    let arg = VcpuAffinity { vcpu: 0, flags: hard, ..arg };
+    rig.ctl(SETVCPUAFFINITY, 0, arg).unwrap();
+    assert_eq!(rig.control.vcpu.sched.affinity().0, 1);
+
     let node = NodeAffinity { nodemap: map(0) };
     assert_eq!(rig.ctl(SETNODEAFFINITY, id, node), Err(no(Errno::EINVAL)));
     rig.ctl(GETNODEAFFINITY, id, node).unwrap();
