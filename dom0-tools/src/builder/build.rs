@@ -52,6 +52,7 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
         return Err(BuildError::Memory { wanted: config.memory, free: host.free_pages >> 8 });
     }
     let domain = Unfinished { xen, id: xen.create_domain(uuid, config)?, uuid };
+    schedule(&domain, config)?;
     fill(&domain, config, &plan)?;
     let (store, console) = link(xen, domain.id)?;
     let nodes = Nodes { domain: domain.id, uuid, config, store, console };
@@ -81,9 +82,25 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Result<(), BuildError> {
+/// Makes the vCPUs, and says where they run and how much.
+fn schedule(domain: &Unfinished<'_>, config: &GuestConfig) -> Result<(), BuildError> {
     let Unfinished { xen, id, .. } = *domain;
     xen.max_vcpus(id, config.maxvcpus)?;
+    if !config.cpus.is_empty() {
+        let machine = xen.pool_cpus()?;
+        for (vcpu, list) in (0..).zip(&config.cpus) {
+            let cpus = list.on(&machine).map_err(|cause| BuildError::Cpus { list: list.clone(), cause })?;
+            xen.pin(id, vcpu, &cpus)?;
+        }
+    }
+    if config.cpu_weight.is_some() || config.cap.is_some() {
+        xen.set_shares(id, config.cpu_weight, config.cap)?;
+    }
+    Ok(())
+}
+
+fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Result<(), BuildError> {
+    let Unfinished { xen, id, .. } = *domain;
     xen.set_paging_memory(id, paging_mib(config))?;
     xen.max_mem(id, config.maxmem * 1024 + SLACK_KIB)?;
 

@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use guest_image::{ImageError, LayoutError};
 
+use crate::config::{CpuList, CpuListError};
 use crate::xen::error::XenError;
 use crate::xs_client::StoreError;
 
@@ -50,6 +51,13 @@ pub enum BuildError {
         /// Its answer.
         cause: XenError,
     },
+    /// The host has not the CPUs.
+    Cpus {
+        /// The ones that are wanted.
+        list: CpuList,
+        /// What is wrong with them.
+        cause: CpuListError,
+    },
     /// The hypervisor refused a call.
     Xen(XenError),
     /// xenstored refused; that there is none is not an error.
@@ -74,6 +82,7 @@ impl fmt::Display for BuildError {
             Self::Populate { wanted, free, cause } => {
                 write!(f, "memory = {wanted}: the hypervisor refused with {free} MiB still free: {cause}")
             }
+            Self::Cpus { list, cause } => write!(f, "cpus = \"{list}\": {cause}"),
             Self::Xen(e) => e.fmt(f),
             Self::Store(e) => e.fmt(f),
         }

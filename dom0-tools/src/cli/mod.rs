@@ -8,6 +8,8 @@ mod list;
 mod log;
 mod output;
 mod power;
+mod sched;
+mod vcpus;
 mod wait;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::CpuList;
 pub use exit::{Exit, Failure};
 
 /// Creates and controls the guests of this host.
@@ -55,6 +58,17 @@ enum Command {
     Destroy(Domain),
     /// Waits for something to happen to a guest.
     Wait(WaitArgs),
+    /// Lists the vCPUs: where they run, what they do, and on which CPUs they may run.
+    VcpuList {
+        /// Only this domain's: a name, a number or a UUID.
+        domain: Option<String>,
+    },
+    /// Lets vCPUs of a domain run on some CPUs only.
+    VcpuPin(PinArgs),
+    /// Asks a domain's kernel to use so many of its vCPUs.
+    VcpuSet(SetArgs),
+    /// Lists, or changes, how much CPU time domains get.
+    Sched(SchedArgs),
     /// Shows the hypervisor's log.
     Dmesg {
         /// Empties the log.
@@ -105,6 +119,37 @@ struct RequestArgs {
     timeout: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+struct PinArgs {
+    /// A name, a number or a UUID.
+    domain: String,
+    /// The number of a vCPU, or "all".
+    vcpu: vcpus::Which,
+    /// CPUs, as in "0-3,^2"; "all" is all CPUs.
+    cpus: CpuList,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    /// A name, a number or a UUID.
+    domain: String,
+    /// How many: at least 1, at most as many as the domain has.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+}
+
+#[derive(Debug, Args)]
+struct SchedArgs {
+    /// Only this domain: a name, a number or a UUID.
+    domain: Option<String>,
+    /// Its vCPUs' share of the CPUs, relative to the others': 1 to 65535; 256 is normal.
+    #[arg(long, requires = "domain", value_parser = clap::value_parser!(u16).range(1..))]
+    weight: Option<u16>,
+    /// The most that its vCPUs use together, in percent of one CPU; 0 for no limit.
+    #[arg(long, requires = "domain", value_name = "PERCENT")]
+    cap: Option<u16>,
+}
+
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -130,6 +175,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Shutdown(args) => power::request(args, power::Request::Poweroff, cli.json),
         Command::Reboot(args) => power::request(args, power::Request::Reboot, cli.json),
         Command::Destroy(args) => power::destroy(&args.domain, cli.json),
+        Command::VcpuList { domain } => vcpus::list(domain.as_deref(), cli.json),
+        Command::VcpuPin(args) => vcpus::pin(args, cli.json),
+        Command::VcpuSet(args) => vcpus::set(args, cli.json),
+        Command::Sched(args) => sched::run(args, cli.json),
         Command::Dmesg { clear } => log::run(*clear, cli.json),
     }
 }
@@ -143,6 +192,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_no_domain_can_have_is_refused_at_once() {
+        for line in [
+            "tenon sched web --weight 0",
+            "tenon sched web --weight 65536",
+            "tenon sched --weight 5",
+            "tenon sched --cap 5",
+            "tenon vcpu-set web 0",
+            "tenon vcpu-pin web 0 3-1",
+            "tenon vcpu-pin web x 1",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+        assert!(Cli::try_parse_from(["tenon", "vcpu-pin", "0", "all", "0-3,^2"]).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cpus::CpuList;
 use super::error::ConfigErrorKind;
 use super::keys::{self, Key, Lookup};
 use super::uuid::Uuid;
@@ -13,6 +14,8 @@ use super::value::{Assignment, Located, Position, Value};
 const MAX_MEMORY_MIB: u64 = 1 << 26;
 /// The most vCPUs of one guest: `HVM_MAX_VCPUS` of Xen's interface (`public/hvm/hvm_info_table.h`).
 const MAX_VCPUS: u64 = 128;
+/// The one CPU pool, by its name and its number.
+const POOLS: [&str; 2] = ["Pool-0", "0"];
 /// The longest command line, bytes: x86 Linux keeps 2048 with the terminating zero.
 const MAX_CMDLINE: usize = 2047;
 /// The longest guest name, bytes: it becomes a xenstore value and a file name.
@@ -53,6 +56,13 @@ pub struct GuestConfig {
     pub vcpus: u32,
     /// vCPUs that may come online; at least `vcpus`.
     pub maxvcpus: u32,
+    /// Which CPUs each vCPU may run on; those that the list does not reach, on all.
+    #[serde(default)]
+    pub cpus: Vec<CpuList>,
+    /// Its share of CPU time, relative to the others'; where not the default.
+    pub cpu_weight: Option<u16>,
+    /// The most CPU time of all its vCPUs together, percent of one CPU; 0 or nothing for no limit.
+    pub cap: Option<u16>,
     /// After a power off.
     pub on_poweroff: Action,
     /// After a reboot.
@@ -87,6 +97,7 @@ struct Given<'a>(Vec<(Key, &'static str, &'a Assignment)>);
 pub fn from_assignments(assignments: &[Assignment]) -> Result<Loaded, Refusal> {
     let given = Given::new(assignments)?;
     given.check_type()?;
+    given.check_pool()?;
     let memory = given.number(Key::Memory, 1, MAX_MEMORY_MIB)?.ok_or_else(|| missing("memory"))?;
     let maxmem = given.number(Key::Maxmem, memory, MAX_MEMORY_MIB)?.unwrap_or(memory);
     let (vcpus, maxvcpus) = given.vcpus()?;
@@ -101,6 +112,9 @@ pub fn from_assignments(assignments: &[Assignment]) -> Result<Loaded, Refusal> {
         maxmem,
         vcpus,
         maxvcpus,
+        cpus: given.cpus(maxvcpus, &mut warnings)?,
+        cpu_weight: given.small(Key::CpuWeight, 1, u16::MAX.into())?.map(|weight| weight as u16),
+        cap: given.small(Key::Cap, 0, 100 * maxvcpus)?.map(|cap| cap as u16),
         on_poweroff: given.action(Key::OnPoweroff, Action::Destroy)?,
         on_reboot: given.action(Key::OnReboot, Action::Restart)?,
         on_crash: given.action(Key::OnCrash, Action::Destroy)?,
@@ -241,6 +255,44 @@ impl<'a> Given<'a> {
         let vcpus = self.number(Key::Vcpus, 1, most.unwrap_or(MAX_VCPUS))?.unwrap_or(1);
         let narrow = |n: u64| u32::try_from(n).unwrap_or(1);
         Ok((narrow(vcpus), narrow(most.unwrap_or(vcpus))))
+    }
+
+    /// One list for all vCPUs, or one for each of the first ones.
+    fn cpus(&self, vcpus: u32, warnings: &mut Vec<Located<String>>) -> Result<Vec<CpuList>, Refusal> {
+        let Some((key, located)) = self.get(Key::Cpus) else { return Ok(Vec::new()) };
+        let one = |item: &Located<Value>| match &item.value {
+            Value::Number(cpu) => {
+                let cpu = u32::try_from(*cpu).map_err(|_| bad(item.at, key, cpu, "there are fewer CPUs"))?;
+                Ok(CpuList::one(cpu))
+            }
+            Value::Text(text) => text
+                .parse()
+                .map_err(|e: super::CpuListError| bad(item.at, key, format!("{text:?}"), e.to_string())),
+            Value::List(_) => Err((
+                Some(item.at),
+                ConfigErrorKind::WrongKind { key, wants: "CPUs like \"0-3,^2\"", found: "a list" },
+            )),
+        };
+        let vcpus = vcpus as usize;
+        match &located.value {
+            Value::List(items) => {
+                if let Some(first) = items.get(vcpus) {
+                    let rest = format!("{key} has more elements than the guest has vCPUs ({vcpus})");
+                    warnings.push(Located::new(first.at, rest));
+                }
+                items.iter().take(vcpus).map(one).collect()
+            }
+            _ => Ok(vec![one(located)?; vcpus]),
+        }
+    }
+
+    fn check_pool(&self) -> Result<(), Refusal> {
+        match self.text(Key::Pool)? {
+            Some((key, at, name)) if !POOLS.contains(&name) => {
+                Err(bad(at, key, format!("{name:?}"), "there is no such pool; there is \"Pool-0\""))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `cmdline`, or else `root=ROOT EXTRA` as xl puts it together.

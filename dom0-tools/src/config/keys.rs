@@ -29,6 +29,14 @@ pub enum Key {
     Vcpus,
     /// vCPUs that may come online.
     Maxvcpus,
+    /// The CPUs that the vCPUs run on.
+    Cpus,
+    /// The share of CPU time.
+    CpuWeight,
+    /// The most CPU time, percent of one CPU.
+    Cap,
+    /// The CPU pool; there is one.
+    Pool,
     /// The domain handle.
     Uuid,
     /// What follows a power off.
@@ -62,6 +70,10 @@ pub const KEYS: &[(&str, Key)] = &[
     ("maxmem", Key::Maxmem),
     ("vcpus", Key::Vcpus),
     ("maxvcpus", Key::Maxvcpus),
+    ("cpus", Key::Cpus),
+    ("cpu_weight", Key::CpuWeight),
+    ("cap", Key::Cap),
+    ("pool", Key::Pool),
     ("uuid", Key::Uuid),
     ("on_poweroff", Key::OnPoweroff),
     ("on_reboot", Key::OnReboot),
@@ -75,8 +87,8 @@ pub const KEYS: &[(&str, Key)] = &[
 /// The keys of xl.cfg(5) that ask for something Tenon does not do, between spaces.
 const LATER: &str = "
     acpi acpi_firmware acpi_laptop_slate acpi_s3 acpi_s4 altp2m apic arm_sve bios bios_path_override
-    blkdev_start boot bootloader bootloader_args bootloader_restrict bootloader_user channel cpu_weight cap
-    cpuid cpus cpus_soft device_model_args device_model_args_hvm device_model_args_pv device_model_override
+    blkdev_start boot bootloader bootloader_args bootloader_restrict bootloader_user channel cpuid
+    cpus_soft device_model_args device_model_args_hvm device_model_args_pv device_model_override
     device_model_stubdomain_override device_model_stubdomain_seclabel device_model_user device_model_version
     device_tree disk dm_restrict driver_domain dtdev e820_host firmware firmware_override gfx_passthru
     gic_version hap hdtype hpet init_seclabel ioemu_seclabel iomem ioports irqs keymap localtime

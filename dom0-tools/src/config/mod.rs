@@ -4,6 +4,7 @@
 //! TOML for files named `*.toml`. Both become a list of located [`Assignment`]s; [`GuestConfig`] is made from
 //! that list in one place, so both have the same rules and the same messages.
 
+mod cpus;
 mod error;
 mod guest;
 mod keys;
@@ -15,6 +16,7 @@ mod xl_syntax;
 
 use std::path::Path;
 
+pub use cpus::{CpuList, CpuListError, CpuSet};
 pub use error::{ConfigError, ConfigErrorKind};
 pub use guest::{Action, GuestConfig, Loaded};
 pub use uuid::Uuid;

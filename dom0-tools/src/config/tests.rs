@@ -27,6 +27,9 @@ memory = 256
 maxmem = 0x200
 vcpus = 2
 maxvcpus = "4"
+cpus = ["2", 3, "0-3,^2"]
+cpu_weight = 512; cap = 250
+pool = "Pool-0"
 vif = [ ]
 disk = [
 ]
@@ -41,6 +44,9 @@ fn an_xl_file_becomes_a_guest() {
     assert_eq!(guest.cmdline, "root=/dev/xvda1 console=hvc0 quiet");
     assert_eq!((guest.memory, guest.maxmem), (256, 512));
     assert_eq!((guest.vcpus, guest.maxvcpus), (2, 4));
+    let cpus: Vec<String> = guest.cpus.iter().map(ToString::to_string).collect();
+    assert_eq!(cpus, ["2", "3", "0-3,^2"]);
+    assert_eq!((guest.cpu_weight, guest.cap), (Some(512), Some(250)));
     assert_eq!(guest.on_poweroff, Action::Destroy);
     assert_eq!(guest.on_reboot, Action::RenameRestart);
     assert_eq!(guest.uuid.unwrap().to_string(), "4f7d2b8a-0000-4000-8000-0123456789ab");
@@ -74,6 +80,14 @@ fn messages_name_the_place_and_the_rule() {
         with("on_crash = 'coredump-destroy'"),
         "g.cfg:5:12: not supported yet: on_crash = \"coredump-destroy\""
     );
+    assert_eq!(with("cpu_weight = 0"), "g.cfg:5:14: cpu_weight = 0: it must be from 1 to 65535");
+    assert_eq!(with("vcpus = 2; cap = 201"), "g.cfg:5:18: cap = 201: it must be from 0 to 200");
+    assert_eq!(with("cpus = '0,3-1'"), "g.cfg:5:8: cpus = \"0,3-1\": 3-1 is no range");
+    assert_eq!(with("cpus = [['1']]"), "g.cfg:5:9: cpus takes CPUs like \"0-3,^2\", not a list");
+    assert_eq!(
+        with("pool = 'fast'"),
+        "g.cfg:5:8: pool = \"fast\": there is no such pool; there is \"Pool-0\""
+    );
     assert_eq!(with("vif = [\n'a'\n"), "g.cfg:7:1: expected ',' or ']', found the end of the line");
     assert_eq!(with("extra = '\\q'"), "g.cfg:5:10: unknown escape \"\\\\q\" in a string");
     assert_eq!(with("vcpus = 0b1"), "g.cfg:5:9: \"0b1\" is not a number from 0 to 2^64 - 1");
@@ -91,6 +105,19 @@ fn cmdline_overrides_and_says_so() {
     let loaded = xl("name='a';type='pvh';kernel='k';memory=1;cmdline='c';extra='e'").unwrap();
     assert_eq!(loaded.config.cmdline, "c");
     assert_eq!(loaded.warnings[0].value, "extra has no effect beside cmdline");
+}
+
+#[test]
+fn cpus_are_one_list_for_all_vcpus_or_one_for_each() {
+    let with = |line: &str| xl(&format!("name='a';type='pvh';kernel='k';memory=1;vcpus=2\n{line}")).unwrap();
+    let all = |cpus: &str| vec![cpus.parse().unwrap(); 2];
+    assert_eq!(with("").config.cpus, []);
+    assert_eq!(with("cpus = 'all,^0'").config.cpus, all("all,^0"));
+    assert_eq!(with("cpus = 1").config.cpus, all("1"));
+    assert_eq!(with("cpus = []").config.cpus, []);
+    let loaded = with("cpus = ['1', '1', '2']");
+    assert_eq!(loaded.config.cpus, all("1"));
+    assert_eq!(loaded.warnings[0].value, "cpus has more elements than the guest has vCPUs (2)");
 }
 
 #[test]

@@ -19,7 +19,7 @@ const GRANT_FRAMES: u32 = 64;
 const MAPTRACK_FRAMES: u32 = 1024;
 
 impl Xen {
-    fn control<T: Plain>(
+    pub(super) fn control<T: Plain>(
         &self,
         name: &'static str,
         cmd: u32,

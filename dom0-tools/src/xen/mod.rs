@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod memory;
 pub mod pages;
 pub mod privcmd;
+pub mod sched;
 pub mod sysctl;
 pub mod version;
 pub mod xenbus_backend;

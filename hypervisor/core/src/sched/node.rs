@@ -48,6 +48,7 @@ pub struct SchedNode {
     holds: AtomicU32,
     blocked: AtomicBool,
     yields: AtomicBool,
+    soft_affinity: AtomicU64,
     /// The rest is written under the home queue's lock only.
     vtime: AtomicU64,
     /// When, in virtual time, it should have had its next slice.
@@ -56,7 +57,6 @@ pub struct SchedNode {
     timer: AtomicU64,
     weight: AtomicU32,
     affinity: AtomicU64,
-    soft_affinity: AtomicU64,
     times: Lock<RunTimes>,
     budget_use: Lock<Use>,
 }
@@ -70,12 +70,12 @@ impl SchedNode {
             holds: AtomicU32::new(1),
             blocked: AtomicBool::new(false),
             yields: AtomicBool::new(false),
+            soft_affinity: AtomicU64::new(u64::MAX),
             vtime: AtomicU64::new(0),
             deadline: AtomicU64::new(0),
             timer: AtomicU64::new(Nanos::NEVER.0),
             weight: AtomicU32::new(DEFAULT_WEIGHT),
             affinity: AtomicU64::new(u64::MAX),
-            soft_affinity: AtomicU64::new(u64::MAX),
             times: Lock::new(RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] }),
             budget_use: Lock::default(),
         }
