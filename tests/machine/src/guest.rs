@@ -74,6 +74,12 @@ impl Machine {
         Ok(())
     }
 
+    /// Waits until a condition is true in a guest's shell; `word` tells it from others.
+    pub fn until_in_guest(&mut self, name: &str, condition: &str, word: &str) -> Result<()> {
+        self.type_to_guest(name, &format!("until {condition}; do sleep 1; done; echo {word}-$((40+2))"))?;
+        self.guest_says(name, &format!("^{word}-42"), 1)
+    }
+
     /// What `tenon list` tells of a guest, if there is one of this name.
     pub fn listed(&mut self, name: &str) -> Result<Option<Value>> {
         let list = self.json("tenon list --json")?;

@@ -43,8 +43,8 @@ pub fn a_guest_grows(machine: &mut Machine) -> Result<()> {
 
     // The kernel takes the vCPU in; to switch it on is left to its userspace.
     machine.ok(&format!("xenstore-write {own}/cpu/1/availability online"))?;
-    in_guest(machine, "echo 1 2>/dev/null > /sys/devices/system/cpu/cpu1/online", "second")?;
-    in_guest(machine, "test $(nproc) = 2", "two")?;
+    machine.until_in_guest("grows", "echo 1 2>/dev/null > /sys/devices/system/cpu/cpu1/online", "second")?;
+    machine.until_in_guest("grows", "test $(nproc) = 2", "two")?;
     for (mib, word) in [(448_u64, "more"), (192, "less")] {
         machine.ok(&format!("xenstore-write {own}/memory/target {}", mib << 10))?;
         let range = mib - 4..=mib + 2;
@@ -53,16 +53,10 @@ pub fn a_guest_grows(machine: &mut Machine) -> Result<()> {
         machine.until(&condition, Duration::from_secs(120)).with_context(|| format!("{word} memory"))?;
         let total = "$(sed -n \"/MemTotal/s/[^0-9]//gp\" /proc/meminfo)";
         let sign = if word == "more" { "-ge" } else { "-le" };
-        in_guest(machine, &format!("test {total} {sign} {}", 300 << 10), word)?;
+        machine.until_in_guest("grows", &format!("test {total} {sign} {}", 300 << 10), word)?;
     }
     machine.ok("tenon destroy grows")?;
     gone(machine, "grows")
-}
-
-/// Waits until a condition is true in the guest; `word` tells it from others.
-fn in_guest(machine: &mut Machine, condition: &str, word: &str) -> Result<()> {
-    machine.type_to_guest("grows", &format!("until {condition}; do sleep 1; done; echo {word}-$((40+2))"))?;
-    machine.guest_says("grows", &format!("^{word}-42"), 1)
 }
 
 /// A line `name : value` of xl.
