@@ -13,13 +13,14 @@ use crate::hypervisor::Hypervisor;
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::shared;
+use crate::sync::Class;
 use crate::time::Nanos;
 
 /// Runs a vCPU that the scheduler has picked for this CPU, until it has to stop. Returns when it wants to be looked at
 /// again, for [`Scheduler::put`](crate::sched::Scheduler::put).
 pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let cpu = hv.machine.this_cpu();
-    let mut guard = vcpu.context.lock();
+    let mut guard = vcpu.context.lock_as(Class::Context);
     let context = &mut *guard;
     switch_in(hv, vcpu, context);
     // Looked up once, not at every exit.

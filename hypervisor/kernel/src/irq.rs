@@ -6,7 +6,7 @@
 //! Vectors are the same on every CPU. From 0xf0 up they are Tenon's own; [`allocate`] gives out the others.
 
 use tenon_core::ids::Vector;
-use tenon_core::sync::RwLock;
+use tenon_core::sync::{Class, RwLock};
 use x86_64::instructions::interrupts;
 
 use crate::apic::local;
@@ -27,7 +27,7 @@ pub const SPURIOUS: Vector = Vector(0xff);
 const FIRST: usize = 0x30;
 const LAST: usize = 0xef;
 
-static HANDLERS: RwLock<[Option<Handler>; 256]> = RwLock::new([None; 256]);
+static HANDLERS: RwLock<[Option<Handler>; 256]> = RwLock::new(Class::Handlers, [None; 256]);
 
 /// Sets the handler of one of Tenon's own vectors.
 pub fn register(vector: Vector, handler: Handler) {

@@ -36,7 +36,7 @@ pub fn secondary_cpu() -> ! {
 fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn Error>> {
     refuse_what_is_missing(info)?;
     host::choose_backend()?;
-    let own = console::own_devices();
+    let own: Vec<_> = console::own_devices().collect();
     let ports: Vec<u16> = own.iter().map(|port| port.io_base).collect();
     host::init_devices(own.iter().map(|port| acpi().isa_line(port.irq).gsi).collect());
     svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;

@@ -19,7 +19,7 @@ use crate::machine::Machine;
 use crate::p2m::P2mError;
 use crate::refusals;
 use crate::sched::Budget;
-use crate::sync::{Lock, RwLock};
+use crate::sync::{Class, Lock, RwLock};
 
 /// The most vCPUs a domain can have.
 pub const MAX_VCPUS: u32 = 128;
@@ -110,19 +110,19 @@ impl<M: Machine> Domain<M> {
         Ok(Arc::new(Self {
             id,
             privileged: hardware.is_some(),
-            handle: Lock::new(config.handle),
+            handle: Lock::new(Class::Settings, config.handle),
             config,
             vcpus: vcpus.into_boxed_slice(),
             memory,
-            events: Lock::new(events),
-            grants: Lock::new(granted),
-            maptrack: Lock::new(mapped),
+            events: Lock::new(Class::Events(id), events),
+            grants: Lock::new(Class::Grants, granted),
+            maptrack: Lock::new(Class::Grants, mapped),
             shared_info,
             params: [const { AtomicU64::new(0) }; PARAMS],
             life: Life::default(),
-            cpuid: RwLock::new(cpuid),
+            cpuid: RwLock::new(Class::Settings, cpuid),
             hardware,
-            memory_map: Lock::new(Vec::new()),
+            memory_map: Lock::new(Class::Settings, Vec::new()),
             time_offset: AtomicI64::new(0),
             watchdogs: Watchdogs::default(),
             budget: Budget::default(),
@@ -131,8 +131,8 @@ impl<M: Machine> Domain<M> {
             running_on: AtomicU64::new(0),
             callback_vector: AtomicU32::new(0),
             logged_unknown: AtomicU64::new(0),
-            teardown: Lock::new(Teardown::START),
-            debug_line: Lock::new(Line::default()),
+            teardown: Lock::new(Class::Teardown, Teardown::START),
+            debug_line: Lock::new(Class::Watchdog, Line::default()),
         }))
     }
 }

@@ -18,7 +18,7 @@ use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::p2m::{Access, Entry, Extent, Flush, P2m, P2mError, PageType};
 use crate::refusals;
-use crate::sync::RwLock;
+use crate::sync::{Class, RwLock};
 
 refusals! {
     /// Guest memory that is not there, or not to be used that way.
@@ -53,7 +53,7 @@ impl<M: Machine> DomainMemory<M> {
         Ok(Self {
             machine,
             domain,
-            p2m: RwLock::new(P2m::new(machine.p2m_format(), machine.tables())?),
+            p2m: RwLock::new(Class::P2m, P2m::new(machine.p2m_format(), machine.tables())?),
             tlb_epoch: AtomicU64::new(0),
             highest: AtomicU64::new(0),
             max_frames: AtomicU32::new(max_frames),

@@ -16,7 +16,7 @@ use crate::guest_cpu::GuestCpu;
 use crate::ids::{VcpuId, Vector};
 use crate::machine::Machine;
 use crate::sched::{Budget, SchedNode, Schedulable, Scheduler};
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::time::Nanos;
 use crate::vlapic::{IdentityCell, PostedInterrupts, Vlapic};
 
@@ -166,22 +166,25 @@ impl<M: Machine> Vcpu<M> {
             initialised: AtomicBool::new(false),
             sched: SchedNode::new(machine.now()),
             upcall_vector: AtomicU32::new(0),
-            context: Lock::new(Context {
-                guest: machine.new_guest()?,
-                apic,
-                timers: Timers::default(),
-                tsc_offset: 0,
-                irq_check: false,
-                upcall_waiting: false,
-                nmi_waiting: false,
-                tlb_epoch: 0,
-                nested_tlb: super::NestedTlb::default(),
-                lengths: crate::exit::Lengths::default(),
-                msrs: crate::exit::MsrStore::default(),
-                runstate_area: None,
-                time_area: None,
-                armed: Nanos::NEVER,
-            }),
+            context: Lock::new(
+                Class::StoppedContext,
+                Context {
+                    guest: machine.new_guest()?,
+                    apic,
+                    timers: Timers::default(),
+                    tsc_offset: 0,
+                    irq_check: false,
+                    upcall_waiting: false,
+                    nmi_waiting: false,
+                    tlb_epoch: 0,
+                    nested_tlb: super::NestedTlb::default(),
+                    lengths: crate::exit::Lengths::default(),
+                    msrs: crate::exit::MsrStore::default(),
+                    runstate_area: None,
+                    time_area: None,
+                    armed: Nanos::NEVER,
+                },
+            ),
         })
     }
 

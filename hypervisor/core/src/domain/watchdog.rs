@@ -1,13 +1,19 @@
 //! A domain's watchdogs (`SCHEDOP_watchdog`): timers that shut it down unless it feeds them.
 
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::time::Nanos;
 
 const COUNT: usize = 2;
 
 /// The watchdogs of a domain.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watchdogs(Lock<[Option<Nanos>; COUNT]>);
+
+impl Default for Watchdogs {
+    fn default() -> Self {
+        Self(Lock::new(Class::Watchdog, [None; COUNT]))
+    }
+}
 
 impl Watchdogs {
     /// Starts one (`id` 0), or changes number `id`; [`Nanos::NEVER`] stops it. Returns its number; `None` if there is no

@@ -25,7 +25,7 @@ use crate::fallible;
 use crate::frame::Mfn;
 use crate::ids::DomId;
 use crate::refusals;
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 
 pub use buddy::{Buddy, MAX_ORDER, Zone};
 pub use reference::{BorrowedFrame, FrameRef, Frames};
@@ -60,7 +60,11 @@ impl FrameTable {
         // By blocks, each of which is copied as a whole: Miri takes seconds for one counter after the other.
         let blocks = usize::from(DomId::FIRST_RESERVED.0).div_ceil(256);
         let owned = fallible::filled(blocks, || [const { AtomicU32::new(0) }; 256]).ok()?;
-        Some(Self { slots, buddy: Lock::new(Buddy::default()), owned: owned.into_boxed_slice() })
+        Some(Self {
+            slots,
+            buddy: Lock::new(Class::Frames, Buddy::default()),
+            owned: owned.into_boxed_slice(),
+        })
     }
 
     /// One past the highest frame number that has a slot.

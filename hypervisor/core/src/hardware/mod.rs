@@ -28,7 +28,7 @@ use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, DomId, Vector};
 use crate::machine::Machine;
 use crate::p2m::{Access, P2mError};
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::vioapic::{Route, VirtualIoApic, WINDOW};
 use crate::vpci::{ConfigSpace, Ecam, Frames, Size};
 
@@ -88,7 +88,13 @@ impl HardwareDomain {
     /// # Errors
     /// No memory.
     pub fn new(map: Dom0Map<'static>, io_apics: Vec<IoApic>, config: Vec<Ecam>) -> Result<Self, NoMemory> {
-        Ok(Self { map, io_apics, config, pci: Lock::new(Pci::default()), messages: Messages::new()? })
+        Ok(Self {
+            map,
+            io_apics,
+            config,
+            pci: Lock::new(Class::Pci, Pci::default()),
+            messages: Messages::new()?,
+        })
     }
 
     /// Whether some I/O APIC has a pin for that global system interrupt.

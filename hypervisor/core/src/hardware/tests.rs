@@ -19,7 +19,7 @@ use crate::machine::{CpuMask, MachineEnd};
 use crate::memory_map::{Kind, MemoryMap, Range};
 use crate::p2m::PageType;
 use crate::sched::Cpus;
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::vioapic::VirtualIoApic;
 use crate::vpci::{Bdf, Ecam, Size};
 
@@ -75,7 +75,7 @@ impl Rig {
             Vec::from([Span { start, end: start + len }, Span { start: IO_APIC, end: IO_APIC + 0x1000 }]);
         let ram = Vec::from([Span { start: 0, end: RAM_END }]);
         let map = Dom0Map::new(Box::leak(Box::new(host)), ram, Span { start: 0, end: 0 }, emulated);
-        let pins = Lock::new(VirtualIoApic::new(0, 0, 24));
+        let pins = Lock::new(Class::IoApic, VirtualIoApic::new(0, 0, 24));
         let io_apics = Vec::from([IoApic { base: Maddr(IO_APIC), state: pins }]);
         let hardware = HardwareDomain::new(map, io_apics, Vec::from([ecam])).expect("host heap");
         let policy = Policy::for_domain(machine, true, DomId::ZERO, config.max_vcpus);

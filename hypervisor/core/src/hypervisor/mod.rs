@@ -19,7 +19,7 @@ use crate::ids::DomId;
 use crate::log::Level;
 use crate::machine::{CpuMask, Machine};
 use crate::sched::Scheduler;
-use crate::sync::{Lock, RwLock};
+use crate::sync::{Class, Lock, RwLock};
 
 /// The hypervisor's state.
 pub struct Hypervisor<M: Machine> {
@@ -58,8 +58,8 @@ impl<M: Machine> Hypervisor<M> {
             machine,
             sched: Scheduler::new(machine, pool)?,
             entries: Entries::default(),
-            domains: RwLock::new(Vec::new()),
-            next_id: Lock::new(1),
+            domains: RwLock::new(Class::Domains, Vec::new()),
+            next_id: Lock::new(Class::NextId, 1),
             console_cleared: AtomicU64::new(0),
             stable_tsc,
         })

@@ -2,14 +2,14 @@
 
 use core::sync::atomic::{AtomicU16, Ordering};
 
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::time::Nanos;
 
 /// A domain's budget is renewed so often.
 const PERIOD: u64 = 10 * Nanos::MILLISECOND;
 
 /// What all vCPUs of a domain together may use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Budget {
     /// In percent of one CPU; 0 for no limit.
     cap: AtomicU16,
@@ -33,6 +33,12 @@ struct Account {
 pub(super) struct Use {
     period: u64,
     ns: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { cap: AtomicU16::new(0), account: Lock::new(Class::Budget, Account::default()) }
+    }
 }
 
 impl Budget {

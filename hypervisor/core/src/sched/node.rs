@@ -6,7 +6,7 @@ use super::budget::{Budget, Use};
 use super::clock::{Vtime, slice};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::time::Nanos;
 
 /// The weight of a vCPU that nobody gave another.
@@ -76,8 +76,11 @@ impl SchedNode {
             timer: AtomicU64::new(Nanos::NEVER.0),
             weight: AtomicU32::new(DEFAULT_WEIGHT),
             affinity: AtomicU64::new(u64::MAX),
-            times: Lock::new(RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] }),
-            budget_use: Lock::default(),
+            times: Lock::new(
+                Class::RunTimes,
+                RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] },
+            ),
+            budget_use: Lock::new(Class::RunTimes, Use::default()),
         }
     }
 

@@ -12,7 +12,7 @@ use super::{GRANULARITY, LONGEST_TURN, Schedulable};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
-use crate::sync::{Lock, LockGuard};
+use crate::sync::{Class, Lock, LockGuard};
 use crate::time::Nanos;
 
 /// A CPU's queue with what others look at without its lock, as of the last time that it was dropped.
@@ -82,7 +82,7 @@ impl<V> Default for CpuQueue<V> {
             helpers: CpuMask(0),
         };
         Self {
-            lock: Lock::new(queue),
+            lock: Lock::new(Class::Queue, queue),
             ready: AtomicUsize::new(0),
             helpers: AtomicU64::new(0),
             clock: AtomicU64::new(0),

@@ -9,7 +9,7 @@ use core::fmt;
 use spin::Once;
 use tenon_core::acpi::{IoApic as Listed, Polarity, Trigger};
 use tenon_core::ids::Vector;
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 
 use crate::mm::mmio::Mmio;
 use crate::mm::vmap::{self, Caching};
@@ -120,7 +120,7 @@ impl IoApic {
             listed.gsi_base,
             listed.gsi_base + lines - 1
         );
-        Some(Self { listed: *listed, lines, registers: Lock::new(registers) })
+        Some(Self { listed: *listed, lines, registers: Lock::new(Class::IoApicRegisters, registers) })
     }
 }
 

@@ -4,13 +4,13 @@
 //! length of one message and taken by no interrupt handler but the serial port's. A panic breaks the lock.
 #![allow(unsafe_code, reason = "a panic must get through even where the lock is held")]
 
-use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tenon_core::console_ring::ConsoleRing;
 use tenon_core::options::{Options, SerialConfig};
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 
 mod framebuffer;
 mod logger;
@@ -45,13 +45,16 @@ struct Console {
     taken: u64,
 }
 
-static CONSOLE: Lock<Console> = Lock::new(Console {
-    ring: ConsoleRing::new(),
-    serial: [None, None],
-    screen: Output::None,
-    input: ConsoleRing::new(),
-    taken: 0,
-});
+static CONSOLE: Lock<Console> = Lock::new(
+    Class::Console,
+    Console {
+        ring: ConsoleRing::new(),
+        serial: [None, None],
+        screen: Output::None,
+        input: ConsoleRing::new(),
+        taken: 0,
+    },
+);
 static INPUT_WAITS: AtomicBool = AtomicBool::new(false);
 
 impl Console {
@@ -92,8 +95,16 @@ pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
 
 /// Moves the text screen from the boot tables' mapping to one of its own.
 pub fn leave_boot_tables() {
-    if let Output::Text(screen) = &mut CONSOLE.lock().screen {
-        screen.cells.remap();
+    let screen = mem::replace(&mut CONSOLE.lock().screen, Output::None);
+    // The console's lock is the last: nothing is mapped under it.
+    if let Output::Text(mut screen) = screen {
+        match TextBuffer::mapped() {
+            Ok(cells) => {
+                screen.cells = cells;
+                CONSOLE.lock().screen = Output::Text(screen);
+            }
+            Err(error) => log::warn!("the text screen stays as it is: {error}"),
+        }
     }
 }
 
@@ -141,26 +152,22 @@ pub fn write_fmt(text: fmt::Arguments<'_>) {
 pub unsafe fn write_fmt_emergency(text: fmt::Arguments<'_>) {
     const PATIENCE: u32 = 10_000_000;
     for _ in 0..PATIENCE {
-        if let Some(mut console) = CONSOLE.try_lock() {
+        if let Some(mut console) = CONSOLE.raw.try_lock() {
             let _ = console.write_fmt(text);
             return;
         }
         core::hint::spin_loop();
     }
     // SAFETY: the caller's promise.
-    unsafe { CONSOLE.force_unlock() };
-    write_fmt(text);
+    unsafe { CONSOLE.raw.force_unlock() };
+    let _ = CONSOLE.raw.lock().write_fmt(text);
 }
 
 /// Lets the serial ports interrupt the boot CPU when somebody types.
 pub fn enable_input_interrupts() {
-    let mut result = Ok(());
-    for port in CONSOLE.lock().serial.iter_mut().flatten() {
-        // Not logged from here: the lock is held.
-        result = result.and(port.enable_interrupts(|_| received()));
-    }
-    if let Err(error) = result {
-        log::warn!("console input is polled only: {error}");
+    match own_devices().try_for_each(|port| serial::route(&port, |_| received())) {
+        Ok(()) => CONSOLE.lock().serial.iter_mut().flatten().for_each(Serial::enable_interrupts),
+        Err(error) => log::warn!("console input is polled only: {error}"),
     }
 }
 
@@ -187,8 +194,9 @@ fn received() {
 }
 
 /// The serial ports in use: Tenon's, not domain 0's.
-pub fn own_devices() -> Vec<SerialConfig> {
-    CONSOLE.lock().serial.iter().flatten().map(|port| port.config).collect()
+pub fn own_devices() -> impl Iterator<Item = SerialConfig> {
+    let ports = CONSOLE.lock().serial.each_ref().map(|port| port.as_ref().map(|port| port.config));
+    ports.into_iter().flatten()
 }
 
 /// Whether [`read_input`] is likely to have something; costs one load.

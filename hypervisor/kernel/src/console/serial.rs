@@ -76,20 +76,23 @@ impl Serial {
         }
     }
 
-    /// Routes the port's interrupt to the CPU that runs this and lets received bytes raise it.
-    ///
-    /// # Errors
-    /// [`NoSuchLine`]; a lack of vectors shows as that too.
-    pub fn enable_interrupts(&mut self, handler: irq::Handler) -> Result<(), NoSuchLine> {
-        let SourceOverride { gsi, trigger, polarity, .. } = acpi().isa_line(self.config.irq);
-        let vector = irq::allocate(handler).ok_or(NoSuchLine(gsi))?;
-        io::route(gsi, Route { vector, apic_id: local::id() as u8, trigger, polarity, masked: false })?;
+    /// Lets received bytes raise the interrupt.
+    pub fn enable_interrupts(&mut self) {
         self.uart.enable_interrupts(IER::DATA_READY);
-        Ok(())
     }
 
     /// The next received byte.
     pub fn receive(&mut self) -> Option<u8> {
         self.uart.try_receive_byte().ok()
     }
+}
+
+/// Routes a port's interrupt to the CPU that runs this.
+///
+/// # Errors
+/// [`NoSuchLine`]; a lack of vectors shows as that too.
+pub fn route(port: &SerialConfig, handler: irq::Handler) -> Result<(), NoSuchLine> {
+    let SourceOverride { gsi, trigger, polarity, .. } = acpi().isa_line(port.irq);
+    let vector = irq::allocate(handler).ok_or(NoSuchLine(gsi))?;
+    io::route(gsi, Route { vector, apic_id: local::id() as u8, trigger, polarity, masked: false })
 }

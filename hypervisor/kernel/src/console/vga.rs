@@ -6,6 +6,7 @@ use tenon_core::frame::Maddr;
 use super::screen::Cells;
 use crate::mm::direct;
 use crate::mm::mmio::Mmio;
+use crate::mm::paging::MapError;
 use crate::mm::vmap::{self, Caching};
 
 const BUFFER: Maddr = Maddr(0xb_8000);
@@ -21,7 +22,7 @@ pub struct TextBuffer(Mmio);
 impl TextBuffer {
     /// The cleared buffer, through the boot tables.
     pub fn open() -> Self {
-        // SAFETY: the VGA text buffer, in the first 4 GiB, which the boot tables map; `remap` is called before they go.
+        // SAFETY: the VGA text buffer, in the first 4 GiB, which the boot tables map; [`Self::mapped`] comes before they go.
         let mut buffer = Self(unsafe { Mmio::new(direct::pointer(BUFFER), CELLS * 2) });
         for index in 0..CELLS {
             buffer.set(index, b' ');
@@ -29,12 +30,13 @@ impl TextBuffer {
         buffer
     }
 
-    /// Maps the buffer for good, as device memory.
-    pub fn remap(&mut self) {
+    /// The buffer as it is, mapped for good as device memory.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    pub fn mapped() -> Result<Self, MapError> {
         // SAFETY: the VGA text buffer; nothing but this screen is reached by it.
-        if let Ok(buffer) = unsafe { vmap::map_device(BUFFER, CELLS * 2, Caching::Uncached) } {
-            self.0 = buffer;
-        }
+        unsafe { vmap::map_device(BUFFER, CELLS * 2, Caching::Uncached) }.map(Self)
     }
 }
 

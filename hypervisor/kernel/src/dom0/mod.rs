@@ -22,7 +22,7 @@ use tenon_core::guest_cpu::{Gpr, Gprs, GuestCpu, SystemState};
 use tenon_core::hardware::{HardwareDomain, IoApic};
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::DomId;
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 use tenon_core::vioapic::{VirtualIoApic, WINDOW};
 use tenon_core::vlapic::APIC_PAGE;
 
@@ -156,7 +156,7 @@ fn create(
     let io_apics = io::all()
         .map(|(apic, lines)| IoApic {
             base: apic.address,
-            state: Lock::new(VirtualIoApic::new(apic.id, apic.gsi_base, lines as usize)),
+            state: Lock::new(Class::IoApic, VirtualIoApic::new(apic.id, apic.gsi_base, lines as usize)),
         })
         .collect();
     let config_space = host::config_windows().collect();

@@ -11,7 +11,7 @@ use spin::Once;
 use tenon_core::frame::Maddr;
 use tenon_core::hardware::HostDevices;
 use tenon_core::ids::{CpuId, Vector};
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 use tenon_core::vioapic::Route;
 use tenon_core::vpci::{ConfigSpace, Register, Size};
 
@@ -34,7 +34,7 @@ const MESSAGE_ADDRESS: u64 = 0xfee0_0000;
 const NARROW_IDS: u32 = 0xff;
 
 /// The lines in use. The I/O APICs' locks are taken under this.
-static LINES: Lock<Vec<Line>> = Lock::new(Vec::new());
+static LINES: Lock<Vec<Line>> = Lock::new(Class::Lines, Vec::new());
 /// GSIs that Tenon uses itself.
 static OWN: Once<Vec<u32>> = Once::new();
 

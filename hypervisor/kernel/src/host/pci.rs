@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use tenon_core::frame::Maddr;
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 use tenon_core::vpci::{Ecam, Register, Size};
 
 use crate::acpi::acpi;
@@ -21,7 +21,7 @@ const ENABLE: u32 = 1 << 31;
 /// What the ports reach of a function's configuration space.
 const PORTS_REACH: u16 = 0x100;
 
-static PORTS: Lock<()> = Lock::new(());
+static PORTS: Lock<()> = Lock::new(Class::Ports, ());
 static WINDOWS: Once<Vec<(Ecam, Mmio)>> = Once::new();
 
 /// The windows to configuration space that ACPI names.

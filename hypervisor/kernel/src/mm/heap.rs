@@ -12,7 +12,7 @@ use core::ptr;
 
 use tenon_core::frame::{PAGE_SHIFT, PAGE_SIZE};
 use tenon_core::frames::Zone;
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 
 use super::{direct, phys};
 
@@ -33,19 +33,20 @@ struct FreeObject {
 }
 
 /// The slabs of one size that have free objects. `shift`, as its methods take it, is log2 of that size.
-struct Class {
+struct SizeClass {
     head: *mut Slab,
 }
 
 // SAFETY: the pointers lead to slabs that only the holder of the class's lock touches.
-unsafe impl Send for Class {}
+unsafe impl Send for SizeClass {}
 
 struct Heap {
-    classes: [Lock<Class>; CLASSES],
+    classes: [Lock<SizeClass>; CLASSES],
 }
 
 #[global_allocator]
-static HEAP: Heap = Heap { classes: [const { Lock::new(Class { head: ptr::null_mut() }) }; CLASSES] };
+static HEAP: Heap =
+    Heap { classes: [const { Lock::new(Class::Heap, SizeClass { head: ptr::null_mut() }) }; CLASSES] };
 
 /// log2 of the object that holds this layout.
 fn shift_for(layout: Layout) -> u32 {
@@ -58,7 +59,7 @@ fn slab_order(shift: u32) -> u32 {
     if shift >= 9 { 2 } else { 0 }
 }
 
-impl Class {
+impl SizeClass {
     fn alloc(&mut self, shift: u32) -> *mut u8 {
         if self.head.is_null() && !self.grow(shift) {
             return ptr::null_mut();

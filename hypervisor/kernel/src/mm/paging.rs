@@ -14,7 +14,7 @@ use core::ops::Range;
 use spin::Once;
 use tenon_core::frame::{Maddr, PAGE_SIZE};
 use tenon_core::memory_map::{Kind, MemoryMap};
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::mapper::MapToError;
 use x86_64::structures::paging::{
@@ -28,7 +28,7 @@ use super::{direct, phys};
 use crate::cpu::features;
 
 static ROOT: Once<Maddr> = Once::new();
-static TABLES: Lock<Option<OffsetPageTable<'static>>> = Lock::new(None);
+static TABLES: Lock<Option<OffsetPageTable<'static>>> = Lock::new(Class::Tables, None);
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

@@ -12,14 +12,14 @@ use spin::Once;
 use tenon_core::frame::{Maddr, Mfn, PAGE_SHIFT, PAGE_SIZE};
 use tenon_core::frames::{FrameKind, FrameSlot, FrameTable, MAX_ORDER, Zone};
 use tenon_core::memory_map::{Kind, MemoryMap, Range};
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 
 use super::direct;
 
 /// Early memory is mapped up to here.
 const EARLY_END: u64 = 1 << 32;
 
-static EARLY: Lock<Option<MemoryMap>> = Lock::new(None);
+static EARLY: Lock<Option<MemoryMap>> = Lock::new(Class::Frames, None);
 static TABLE: Once<FrameTable> = Once::new();
 
 /// Starts the early allocator on a map in which everything in use is marked so.

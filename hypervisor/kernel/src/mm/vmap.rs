@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tenon_core::frame::{Maddr, PAGE_SIZE};
 use tenon_core::frames::Zone;
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::mmio::Mmio;
@@ -21,7 +21,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE: u64 = 2 << 20;
 
 static NEXT: AtomicU64 = AtomicU64::new(BASE);
-static DEVICES: Lock<Vec<Device>> = Lock::new(Vec::new());
+static DEVICES: Lock<Vec<Device>> = Lock::new(Class::Devices, Vec::new());
 
 /// How a device's memory is cached. The values select entries of the PAT as [`crate::cpu`] sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,11 @@ pub fn set_noreboot(stay: bool) {
     STAY.store(stay, Ordering::Relaxed);
 }
 
+/// Whether some CPU has panicked.
+pub fn is_under_way() -> bool {
+    OWNER.load(Ordering::Acquire) != NOBODY
+}
+
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
     let frame = Frame::here();
@@ -72,7 +77,7 @@ fn registers(out: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
 
 /// A non-maskable interrupt: another CPU's panic, or the hardware's cry for help.
 pub fn nmi(frame: &Frame) {
-    if OWNER.load(Ordering::Acquire) != NOBODY {
+    if is_under_way() {
         halt();
     }
     // SAFETY: NMIs interrupt anything, also a holder of the console's lock; the wait for it is bounded, and garbled

@@ -12,6 +12,7 @@ use tenon_core::frame::Maddr;
 use tenon_core::ids::CpuId;
 use tenon_core::machine::{CpuIds, MAX_CPUS};
 use tenon_core::options::Options;
+use tenon_core::sync;
 
 mod trampoline;
 mod tsc;
@@ -24,7 +25,7 @@ use crate::apic::local;
 use crate::cpu::{self, Cpu};
 use crate::mm::paging;
 use crate::time::{self, MILLISECOND, timer};
-use crate::{irq, start};
+use crate::{irq, panic, start};
 
 /// From INIT to the first STARTUP; the MP specification's value for every CPU since.
 const INIT_DELAY: u64 = 10 * MILLISECOND;
@@ -63,6 +64,7 @@ pub unsafe fn init_cpus(options: &Options<'static>) -> Result<(), paging::MapErr
     cpu::set_all(cpus);
     // SAFETY: the boot CPU, for the first time.
     unsafe { boot.enter() };
+    sync::check_on(|| cpu::try_this().filter(|_| !panic::is_under_way()).map(|cpu| cpu.id));
     Ok(())
 }
 

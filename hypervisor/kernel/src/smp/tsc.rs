@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tenon_core::ids::CpuId;
-use tenon_core::sync::Lock;
+use tenon_core::sync::{Class, Lock};
 
 use crate::time::{MILLISECOND, from_tsc, now, rdtsc};
 
@@ -13,7 +13,7 @@ const ROUNDS: u32 = 2000;
 /// How long either waits for the other; a CPU that died meanwhile must not stop the boot.
 const PATIENCE: u64 = 1_000 * MILLISECOND;
 
-static LAST: Lock<u64> = Lock::new(0);
+static LAST: Lock<u64> = Lock::new(Class::Ports, 0);
 /// The greatest step back seen, in TSC ticks.
 static WARP: AtomicU64 = AtomicU64::new(0);
 /// CPUs that are in the test, and that are through.

@@ -8,10 +8,11 @@
 use core::arch::asm;
 
 use raw_cpuid::CpuId;
-use spin::{Mutex, Once};
+use spin::Once;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
 use tenon_core::machine::MAX_CPUS;
+use tenon_core::sync::{Class, Lock};
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use super::asid::Asids;
@@ -28,7 +29,7 @@ pub struct SvmCpu {
     /// Where VMLOAD finds the host's state.
     pub host_vmcb: Maddr,
     /// Only ever locked by its own CPU.
-    pub asids: Mutex<Asids>,
+    pub asids: Lock<Asids>,
 }
 
 static CPUS: [Once<SvmCpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
@@ -79,7 +80,8 @@ pub fn enable() -> Result<(), Unusable> {
         Msr::new(VM_HSAVE_PA).write(host_save.0);
         asm!("vmsave rax", in("rax") host_vmcb.0, options(nostack, preserves_flags));
     }
-    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids: Mutex::new(Asids::new(this.0, asids)) });
+    CPUS[this.index()]
+        .call_once(|| SvmCpu { host_vmcb, asids: Lock::new(Class::Ports, Asids::new(this.0, asids)) });
     Ok(())
 }
 

@@ -34,7 +34,7 @@ use crate::machine::test::{Ended, TestMachine};
 use crate::machine::{CpuMask, MachineEnd};
 use crate::memory_map::MemoryMap;
 use crate::sched::Cpus;
-use crate::sync::Lock;
+use crate::sync::{Class, Lock};
 use crate::vioapic::VirtualIoApic;
 
 /// RAM of the machine, in frames: enough for some 2 MiB runs even when pages that are left lie about.
@@ -169,7 +169,7 @@ impl Rig {
         let ram = Span { start: 0, end: (PAGE_SIZE as u64) << CONTROL_ORDER };
         let map = Dom0Map::new(host, Vec::from([ram]), Span { start: 0, end: 0 }, Vec::new());
         let pins = VirtualIoApic::new(0, 0, 24);
-        let io_apic = IoApic { base: Maddr(0xfec0_0000), state: Lock::new(pins) };
+        let io_apic = IoApic { base: Maddr(0xfec0_0000), state: Lock::new(Class::IoApic, pins) };
         let hardware = HardwareDomain::new(map, Vec::from([io_apic]), Vec::new()).expect("host heap");
         let hardware = Box::new(hardware);
         let policy = Policy::for_domain(machine, true, DomId::ZERO, config.max_vcpus);
@@ -203,7 +203,7 @@ impl Rig {
     }
 
     fn run(&self, who: &Caller, number: u32, args: &[u64]) -> i64 {
-        let mut guard = who.vcpu.context.lock();
+        let mut guard = who.vcpu.context.lock_as(Class::Context);
         let context = &mut *guard;
         let wide = context.is_64_bit();
         let gprs = context.guest.gprs_mut();

@@ -17,6 +17,7 @@ use crate::ids::VcpuId;
 use crate::interrupt;
 use crate::machine::MachineEnd;
 use crate::sched::Cpus;
+use crate::sync::Class;
 use crate::time::Nanos;
 
 fn vcpu_op<T: Plain>(rig: &Rig, who: &Caller, op: u32, vcpu: u64, arg: &T) -> i64 {
@@ -47,7 +48,7 @@ fn a_second_vcpu_comes_up() {
 
     let other = rig.guest(2);
     let unstarted = other.domain().vcpu(VcpuId(1)).unwrap();
-    let at_it = unstarted.context.lock();
+    let at_it = unstarted.context.raw.lock();
     assert_eq!(vcpu_op(&rig, &other, OP_INITIALISE, 1, &context), no(Errno::EBUSY), "a CPU is still at it");
     drop(at_it);
     context.mode = 9;
@@ -184,7 +185,7 @@ fn waiting() {
     assert_eq!(guest.vcpu.context.lock().timers.poll, Nanos(3_000_000_000));
     // An event that comes before the vCPU sleeps leaves it a request.
     guest.vcpu.request(Requests::POLL_DONE);
-    interrupt::work(&rig.hv, &guest.vcpu, &mut guest.vcpu.context.lock());
+    interrupt::work(&rig.hv, &guest.vcpu, &mut guest.vcpu.context.lock_as(Class::Context));
     assert!(!guest.vcpu.sched.is_blocked(), "it would sleep through its event");
     assert_eq!(guest.vcpu.context.lock().timers.poll, Nanos::NEVER);
     let watchdog = |id, timeout| {
@@ -277,7 +278,7 @@ fn user_mode_and_unknown_numbers() {
     assert_eq!(rig.call(&guest, nr::HYPERCALL_XSM_OP, &[]), no(Errno::ENOSYS));
     assert!(logged.iter().any(|(_, line)| line.contains("unknown hypercall 27")));
     assert!(rig.machine.take_log().is_empty(), "said once");
-    let mut context = guest.vcpu.context.lock();
+    let mut context = guest.vcpu.context.lock_as(Class::Context);
     let mut system = context.guest.system();
     system.segments.ss.attributes |= 3 << 5;
     context.guest.set_system(&system);

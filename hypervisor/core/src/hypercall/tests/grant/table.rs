@@ -14,6 +14,7 @@ use crate::frame::Gfn;
 use crate::guest_cpu::{Gpr, GuestCpu};
 use crate::hypercall::handle;
 use crate::hypercall::tests::rig::{Rig, no};
+use crate::sync::Class;
 
 /// A guest frame with nothing behind it.
 const HOLE: u64 = 0x1000;
@@ -77,7 +78,7 @@ fn one_step_does_so_much_and_leaves_the_rest() {
     let guest = guest(&rig);
     let swaps = [abi::SwapGrantRef { ref_a: 1, ref_b: 2, ..Plain::zeroed() }; 100];
     let at = guest.put_all(&swaps);
-    let mut context = guest.vcpu.context.lock();
+    let mut context = guest.vcpu.context.lock_as(Class::Context);
     let gprs = context.guest.gprs_mut();
     gprs.set(Gpr::Rax, nr::HYPERCALL_GRANT_TABLE_OP.into());
     gprs.set(Gpr::Rdi, abi::OP_SWAP_GRANT_REF.into());

@@ -1,0 +1,1 @@
+//! Loom's locks with the interface of the real ones.
