@@ -14,18 +14,24 @@ use crate::workspace::Workspace;
 /// Builds everything into `target/dist`.
 pub fn all(ws: &Workspace) -> Result<()> {
     toolchain::ensure(&[BARE, MUSL], &["llvm-tools"])?;
-    hypervisor(ws)?;
+    install(&hypervisor(ws, "release")?, &ws.hypervisor())?;
     tools(ws)?;
     guests(ws)
 }
 
-fn hypervisor(ws: &Workspace) -> Result<()> {
-    step::say("building the hypervisor");
-    step::run(cargo_build(ws).args(["-p", "tenon-kernel", "--target", BARE, "--release"]))?;
-    let linked = ws.target.join(BARE).join("release/tenon");
+/// Builds the hypervisor with debug assertions. It is not put into `dist`.
+pub fn debug_hypervisor(ws: &Workspace) -> Result<PathBuf> {
+    hypervisor(ws, "dev")
+}
+
+fn hypervisor(ws: &Workspace, profile: &str) -> Result<PathBuf> {
+    step::say(format!("building the hypervisor ({profile})"));
+    step::run(cargo_build(ws).args(["-p", "tenon-kernel", "--target", BARE, "--profile", profile]))?;
+    let directory = if profile == "dev" { "debug" } else { profile };
+    let linked = ws.target.join(BARE).join(directory).join("tenon");
     let bootable = linked.with_extension("boot");
     image::link_image(&linked, &bootable)?;
-    install(&bootable, &ws.hypervisor())
+    Ok(bootable)
 }
 
 fn tools(ws: &Workspace) -> Result<()> {

@@ -8,6 +8,7 @@ use machine_tests::Images;
 use machine_tests::runner::{self, Emulator, Scenario, Summary};
 use machine_tests::scenarios;
 
+use crate::build;
 use crate::checks::{self, Check};
 use crate::kernels::Series;
 use crate::kit::{Kit, Wanted};
@@ -29,6 +30,9 @@ pub struct TestArgs {
     /// CPUs of this machine to use for emulators.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Boot the machines with a hypervisor that has debug assertions, such as the check of the lock order. Slower.
+    #[arg(long)]
+    debug_hypervisor: bool,
 }
 
 pub fn test(ws: Workspace, args: &TestArgs) -> Result<()> {
@@ -58,7 +62,7 @@ pub fn test(ws: Workspace, args: &TestArgs) -> Result<()> {
         add(&mut total, sum, check.name, &mut failures);
     }
     if !machines.is_empty() {
-        let sum = boot_machines(ws, machines, args.jobs)?;
+        let sum = boot_machines(ws, machines, args)?;
         add(&mut total, sum, "machines", &mut failures);
     }
     println!("took {} s", started.elapsed().as_secs());
@@ -88,7 +92,7 @@ fn add(total: &mut Summary, sum: Summary, name: &'static str, failures: &mut Vec
     }
 }
 
-fn boot_machines(ws: Workspace, machines: Vec<Scenario>, jobs: Option<usize>) -> Result<Summary> {
+fn boot_machines(ws: Workspace, machines: Vec<Scenario>, args: &TestArgs) -> Result<Summary> {
     let mut needs = vec![Need::Images, Need::Qemu];
     if machines.iter().any(|scenario| scenario.emulator == Emulator::Bochs) {
         needs.push(Need::Bochs);
@@ -97,16 +101,17 @@ fn boot_machines(ws: Workspace, machines: Vec<Scenario>, jobs: Option<usize>) ->
         .into_iter()
         .filter(|series| machines.iter().any(|m| m.config.kernel == series.name()))
         .collect();
+    let debug_hypervisor = if args.debug_hypervisor { Some(build::debug_hypervisor(&ws)?) } else { None };
     let wanted = Wanted {
         needs: &needs,
         dom0: &dom0,
         guests: &Series::ALL,
         stock_tools: machines.iter().any(|m| m.config.stock_tools),
         kernel: None,
-        hypervisor: None,
+        hypervisor: debug_hypervisor.as_deref(),
     };
     let kit = Kit::assemble(ws, &wanted)?;
-    let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     step::say(format!("{} machine tests, logs in {}", machines.len(), kit.logs().display()));
     Ok(runner::run(&kit, machines, jobs))
 }

@@ -6,13 +6,10 @@
 //! Each CPU has a sequence number: odd while it is in a guest. The owner makes it odd *before* it looks for requests,
 //! with a full fence between, so [`Entries::exclude`] and the owner cannot miss each other.
 
-#[cfg(not(loom))]
-use core::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering, fence};
-
 use crate::ids::CpuId;
 use crate::machine::{CpuMask, MAX_CPUS};
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::spin_loop;
 
 /// A sequence number per CPU.
 #[derive(Debug)]
@@ -56,19 +53,13 @@ impl Entries {
                 continue;
             }
             kick(cpu);
-            #[cfg(not(loom))]
             let mut spins = 0_u32;
             while seq.load(Ordering::Acquire) == seen {
-                #[cfg(not(loom))]
-                {
-                    core::hint::spin_loop();
-                    spins += 1;
-                    if spins.is_multiple_of(crate::sched::KICK_AGAIN) {
-                        kick(cpu);
-                    }
+                spin_loop();
+                spins += 1;
+                if spins.is_multiple_of(crate::sched::KICK_AGAIN) {
+                    kick(cpu);
                 }
-                #[cfg(loom)]
-                loom::thread::yield_now();
             }
         }
     }

@@ -41,7 +41,7 @@ pub struct RwLock<T> {
 }
 
 /// What holds a lock.
-pub struct Guard<G>(G, #[expect(dead_code, reason = "for what its drop does")] Held);
+pub struct Guard<G>(G, #[allow(dead_code, reason = "for what its drop does")] Held);
 /// What holds a [`Lock`].
 pub type LockGuard<'a, T> = Guard<raw::MutexGuard<'a, T>>;
 /// What a reader of an [`RwLock`] holds.

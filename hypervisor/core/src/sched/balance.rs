@@ -9,13 +9,12 @@
 //! (behind a queue with more load, or ahead of one with less) is no claim on others: it is brought back to
 //! [`MEMORY`] as soon as the other queue's vCPUs could be helped here.
 
-use core::sync::atomic::{AtomicU64, Ordering, fence};
-
 use super::clock::slice;
 use super::queue::CpuQueue;
 use super::{Cpus, MEMORY, Schedulable, Scheduler};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
 impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// The other CPUs at which somebody waits who may run on this one.

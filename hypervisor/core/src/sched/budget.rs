@@ -1,7 +1,6 @@
 //! Caps: how much CPU time a domain may use at most, however idle the machine is.
 
-use core::sync::atomic::{AtomicU16, Ordering};
-
+use crate::sync::atomic::{AtomicU16, Ordering};
 use crate::sync::{Class, Lock};
 use crate::time::Nanos;
 

@@ -22,13 +22,15 @@
 mod balance;
 mod budget;
 mod clock;
+#[cfg(all(test, loom))]
+#[path = "tests/loom.rs"]
+mod loom_tests;
 mod node;
 mod queue;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 pub use budget::Budget;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
@@ -37,6 +39,8 @@ use queue::{CpuQueue, Queue};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::spin_loop;
 use crate::time::Nanos;
 
 /// How long a vCPU runs while another waits that could run there; also, how often such CPUs compare their queues.
@@ -215,7 +219,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             if cpu == self.machine.this_cpu() {
                 return;
             }
-            core::hint::spin_loop();
+            spin_loop();
             spins += 1;
             if spins.is_multiple_of(KICK_AGAIN) {
                 self.machine.kick(cpu);

@@ -1,11 +1,10 @@
 //! What the scheduler keeps about one vCPU.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
 use super::budget::{Budget, Use};
 use super::clock::{Vtime, slice};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Class, Lock};
 use crate::time::Nanos;
 

@@ -4,7 +4,6 @@
 //! weight, and nobody more than about a slice away from its share.
 
 use alloc::collections::VecDeque;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::clock::{Clock, Vtime, real_ns, slice, virtual_ns};
 use super::node::State;
@@ -12,6 +11,7 @@ use super::{GRANULARITY, LONGEST_TURN, Schedulable};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Class, Lock, LockGuard};
 use crate::time::Nanos;
 

@@ -6,14 +6,10 @@
 //! Order: a poster sets the vector's bit, then the flag; the owner clears the flag, then takes the bits. So a
 //! bit set after the flag was cleared raises the flag again, and none is left behind without it.
 
-#[cfg(not(loom))]
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use super::vectors::VectorSet;
 use crate::acpi::Trigger;
 use crate::ids::Vector;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Interrupts on their way to one local APIC.
 #[derive(Debug, Default)]

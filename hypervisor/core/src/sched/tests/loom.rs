@@ -1,0 +1,255 @@
+//! Every interleaving of a CPU that runs, parks and moves a vCPU with others that wake, hold and confine it, as far as it
+//! takes three preemptions.
+//!
+//! A guest's run is an access to the cell in its vCPU: loom tells if anybody else is at it, or could see it half done.
+
+use core::cell::Cell;
+use std::boxed::Box;
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+use loom::model::Builder;
+use loom::thread;
+
+use super::{Budget, Cpus, SchedNode, Schedulable, Scheduler};
+use crate::ids::CpuId;
+use crate::machine::CpuMask;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::time::Nanos;
+
+const CPUS: u32 = 3;
+
+loom::thread_local! {
+    static THIS_CPU: Cell<CpuId> = Cell::new(CpuId(0));
+}
+
+fn become_cpu(cpu: u32) {
+    THIS_CPU.with(|this| this.set(CpuId(cpu)));
+}
+
+/// The CPUs, each with whether it has been kicked.
+#[derive(Clone, Copy)]
+struct Machine(&'static [AtomicBool; CPUS as usize]);
+
+impl Cpus for Machine {
+    fn cpus(self) -> u32 {
+        CPUS
+    }
+    fn this_cpu(self) -> CpuId {
+        THIS_CPU.with(Cell::get)
+    }
+    fn kick(self, cpu: CpuId) {
+        self.0[cpu.index()].store(true, Ordering::Release);
+    }
+    fn now(self) -> Nanos {
+        Nanos(Nanos::MILLISECOND)
+    }
+    fn arm_timer(self, _: Nanos) {}
+}
+
+#[derive(Clone)]
+struct Vcpu(Arc<Inner>);
+
+struct Inner {
+    node: SchedNode,
+    budget: Budget,
+    event: AtomicBool,
+    context: UnsafeCell<()>,
+}
+
+impl PartialEq for Vcpu {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Schedulable for Vcpu {
+    fn node(&self) -> &SchedNode {
+        &self.0.node
+    }
+    fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+    fn has_work(&self) -> bool {
+        self.0.event.load(Ordering::Relaxed)
+    }
+    fn timer_is_due(&self) {}
+}
+
+impl Vcpu {
+    /// Uses what belongs to whoever runs it or has stopped it.
+    fn touch(&self) {
+        self.0.context.with_mut(|_| ());
+    }
+
+    fn take_event(&self) -> bool {
+        self.0.event.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A scheduler with one vCPU, which is queued.
+struct Model {
+    sched: Scheduler<Machine, Vcpu>,
+    vcpu: Vcpu,
+}
+
+impl Model {
+    fn new(pool: u32) -> Arc<Self> {
+        let machine = Machine(Box::leak(Box::new(core::array::from_fn(|_| AtomicBool::new(false)))));
+        let vcpu = Vcpu(Arc::new(Inner {
+            node: SchedNode::new(machine.now()),
+            budget: Budget::default(),
+            event: AtomicBool::new(false),
+            context: UnsafeCell::new(()),
+        }));
+        let sched = Scheduler::new(machine, CpuMask::first(pool)).unwrap();
+        sched.place(&vcpu);
+        sched.release(&vcpu);
+        Arc::new(Self { sched, vcpu })
+    }
+
+    /// Does something on another CPU at the same time.
+    fn spawn(self: &Arc<Self>, cpu: u32, f: impl FnOnce(&Self) + 'static) -> thread::JoinHandle<()> {
+        let model = self.clone();
+        thread::spawn(move || {
+            become_cpu(cpu);
+            f(&model);
+        })
+    }
+
+    fn send_event(&self) {
+        self.vcpu.0.event.store(true, Ordering::Relaxed);
+        self.sched.wake(&self.vcpu);
+    }
+
+    /// Whether this CPU runs the vCPU for a while.
+    fn run(&self) -> bool {
+        let picked = self.sched.pick();
+        if let Some(vcpu) = &picked {
+            vcpu.touch();
+            vcpu.take_event();
+        }
+        picked.is_some()
+    }
+
+    /// The vCPU, which runs here, waits for an event.
+    fn block(&self) {
+        self.vcpu.node().block();
+        self.put();
+    }
+
+    fn put(&self) {
+        self.sched.put(self.vcpu.clone(), Nanos::NEVER);
+    }
+
+    fn was_kicked(&self, cpu: u32) -> bool {
+        self.sched.machine.0[cpu as usize].swap(false, Ordering::Acquire)
+    }
+}
+
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.max_branches = 10_000;
+    builder.check(f);
+}
+
+#[test]
+fn who_blocks_sees_the_event_or_is_woken() {
+    model(|| {
+        let model = Model::new(1);
+        assert!(model.run());
+        model.was_kicked(0);
+        let waker = model.spawn(1, Model::send_event);
+        model.block();
+        let woken = model.run();
+        waker.join().unwrap();
+        if !woken {
+            assert!(model.was_kicked(0), "the CPU sleeps on");
+            assert!(model.run(), "the wake-up is lost");
+        }
+        assert!(!model.run(), "queued twice");
+    });
+}
+
+#[test]
+fn two_wakers_queue_once() {
+    model(|| {
+        let model = Model::new(1);
+        assert!(model.run());
+        model.block();
+        let wakers = [1, 2].map(|cpu| model.spawn(cpu, Model::send_event));
+        for waker in wakers {
+            waker.join().unwrap();
+        }
+        assert!(model.run());
+        assert!(!model.run(), "queued twice");
+    });
+}
+
+#[test]
+fn a_held_vcpu_has_stopped_and_runs_on_when_released() {
+    model(|| {
+        let model = Model::new(1);
+        assert!(model.run());
+        model.was_kicked(0);
+        let holder = model.spawn(1, |model| {
+            model.sched.hold(&model.vcpu);
+            model.sched.wait_stopped(&model.vcpu);
+            model.vcpu.touch();
+            model.sched.release(&model.vcpu);
+        });
+        // The guest runs until somebody wants something.
+        while !model.vcpu.node().is_held() && !model.was_kicked(0) {
+            thread::yield_now();
+        }
+        model.vcpu.touch();
+        model.put();
+        let runs = model.run();
+        holder.join().unwrap();
+        if !runs {
+            assert!(model.was_kicked(0), "the CPU sleeps on");
+            assert!(model.run(), "the release is lost");
+        }
+        assert!(!model.run(), "queued twice");
+    });
+}
+
+#[test]
+fn a_vcpu_that_moves_is_woken_once() {
+    model(|| {
+        let model = Model::new(2);
+        assert!(model.run());
+        model.block();
+        become_cpu(1);
+        assert!(!model.run());
+        let waker = model.spawn(2, Model::send_event);
+        // Here, where nobody runs, it wakes, runs, sleeps, and wakes once more.
+        model.send_event();
+        if model.run() {
+            model.block();
+        }
+        model.send_event();
+        waker.join().unwrap();
+        let runs = [0, 1].map(|cpu| {
+            become_cpu(cpu);
+            u32::from(model.run()) + u32::from(model.run())
+        });
+        assert_eq!(runs[0] + runs[1], 1, "on {runs:?}");
+    });
+}
+
+#[test]
+fn a_confined_vcpu_runs_where_it_may() {
+    model(|| {
+        let model = Model::new(2);
+        assert!(model.run());
+        model.block();
+        let waker = model.spawn(2, Model::send_event);
+        model.sched.set_affinity(&model.vcpu, CpuMask(0b10));
+        waker.join().unwrap();
+        assert!(!model.run(), "it runs where it may not");
+        become_cpu(1);
+        assert!(model.run(), "it runs nowhere");
+    });
+}
