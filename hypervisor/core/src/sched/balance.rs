@@ -43,9 +43,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             if clock.ahead_of(other.clock()) <= slice(weight) / 2 {
                 break;
             }
-            let found = other.try_with(|queue| queue.give(this, clock, slice(weight) / 2));
+            let found = other.try_with(|queue| {
+                let given = queue.give(this, clock, slice(weight) / 2);
+                given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
+            });
             if let Some(Some((vcpu, allowed, lag))) = found {
-                self.move_home(&vcpu, this);
                 let now = self.machine.now();
                 cpu.with(|queue| queue.admit(vcpu, allowed, lag, MEMORY, now));
                 break;
@@ -66,10 +68,12 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     pub(super) fn take_any(&self, this: CpuId, cpu: &CpuQueue<V>) -> bool {
         let found = self.overloaded(this).find_map(|(_, other)| {
             let clock = other.clock();
-            other.with(|queue| queue.give(this, clock, i64::MIN)).map(|found| (found, clock))
+            let found = other.with(|queue| {
+                queue.give(this, clock, i64::MIN).inspect(|(vcpu, ..)| self.move_home(vcpu, this))
+            });
+            found.map(|found| (found, clock))
         });
         let Some(((vcpu, allowed, lag), clock)) = found else { return cpu.is_waited_for() };
-        self.move_home(&vcpu, this);
         let now = self.machine.now();
         cpu.with(|queue| {
             queue.follow(clock, lag);

@@ -398,7 +398,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let stay = if allowed.contains(home) { home } else { allowed.iter().next().unwrap_or(home) };
         let target = idle.unwrap_or(stay);
         let Some(cpu) = self.cpus.get(target.index()) else { return };
-        self.move_home(&vcpu, target);
+        if home != target {
+            self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
+        }
         let now = self.machine.now();
         let goes_first = cpu.with(|queue| queue.admit(vcpu, allowed, lag, most, now));
         if goes_first || idle.is_some() || self.no_longer(&self.quiet, target) {
@@ -412,16 +414,15 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
-    /// Changes the home of a vCPU that is on no queue and not parked, so that nobody else may.
+    /// Changes the home of a vCPU that is on no queue and not parked, so that nobody else may. Under the lock of its home:
+    /// who has that, and has found the vCPU at home, relies on it.
     fn move_home(&self, vcpu: &V, to: CpuId) {
         let from = vcpu.node().home();
-        if from != to {
-            if let (Some(from), Some(to)) = (self.cpus.get(from.index()), self.cpus.get(to.index())) {
-                from.homes.fetch_sub(1, Ordering::Relaxed);
-                to.homes.fetch_add(1, Ordering::Relaxed);
-            }
-            vcpu.node().set_home(to);
+        if let (Some(from), Some(to)) = (self.cpus.get(from.index()), self.cpus.get(to.index())) {
+            from.homes.fetch_sub(1, Ordering::Relaxed);
+            to.homes.fetch_add(1, Ordering::Relaxed);
         }
+        vcpu.node().set_home(to);
     }
 
     /// Runs `f` under the lock of the vCPU's home queue; the home may move until the lock is had.
