@@ -79,7 +79,7 @@ pub const MODULES: &[Module] = {
     use crate::{
         arch, domctl, elfnote, event_channel, features, grant_table, hvm, memory, physdev, platform,
     };
-    use crate::{sched, start_info, sysctl, vcpu, version, xen};
+    use crate::{sched, start_info, sysctl, tenon, vcpu, version, xen};
     modules! {
         xen: [xen::LAYOUTS] [xen::CONSTANTS, xen::FLAGS];
         arch: [arch::LAYOUTS] [arch::CONSTANTS, arch::FLAGS];
@@ -111,6 +111,7 @@ pub const MODULES: &[Module] = {
         sysctl: [sysctl::LAYOUTS, sysctl::HOST_LAYOUTS, sysctl::PM_LAYOUTS, sysctl::TOPOLOGY_LAYOUTS]
             [sysctl::CONSTANTS, sysctl::HOST_CONSTANTS, sysctl::HOST_FLAGS, sysctl::PM_CONSTANTS,
             sysctl::TOPOLOGY_CONSTANTS];
+        tenon: [tenon::LAYOUTS] [];
         blkif: [blkif::LAYOUTS] [blkif::CONSTANTS, blkif::FLAGS];
         console: [console::LAYOUTS] [];
         netif: [netif::LAYOUTS] [netif::CONSTANTS, netif::FLAGS];

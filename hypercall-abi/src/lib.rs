@@ -34,6 +34,7 @@ pub mod platform;
 pub mod sched;
 pub mod start_info;
 pub mod sysctl;
+pub mod tenon;
 pub mod vcpu;
 pub mod version;
 pub mod xen;

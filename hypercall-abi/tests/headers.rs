@@ -47,6 +47,12 @@ const PROLOGUE: &str = "\
 #include <xen/io/xs_wire.h>
 /* In no header of Xen's: the BIOS call E820. */
 struct e820_entry { uint64_t addr, size; uint32_t type; } __attribute__((packed));
+/* Tenon's own. */
+struct tenon_domctl_vcpu_account {
+    uint32_t vcpu, kinds;
+    uint64_aligned_t now, spent[4];
+    XEN_GUEST_HANDLE_64(uint64_t) exits;
+};
 ";
 
 /// Wherever the package puts its headers: the directory that holds `xen/xen.h`.

@@ -32,7 +32,7 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
             Attention::None => {
                 let exit = context.guest.enter();
                 hv.entries.leave(cpu);
-                exit::handle(hv, vcpu, context, exit);
+                exit::handle(hv, vcpu, &state.exits, context, exit);
             }
             Attention::Work => {
                 hv.entries.leave(cpu);

@@ -10,6 +10,7 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::DomainRef;
+use crate::exit::ExitCounts;
 use crate::fallible::NoMemory;
 use crate::frames::FrameRef;
 use crate::guest_cpu::GuestCpu;
@@ -56,6 +57,8 @@ pub struct Vcpu<M: Machine> {
     pub(crate) initialised: AtomicBool,
     /// Where and when it runs.
     pub sched: SchedNode,
+    /// How often it left its guest.
+    pub exits: ExitCounts,
     /// The upcall vector that the guest set for this vCPU, 0 for none.
     pub(crate) upcall_vector: AtomicU32,
     /// What only the owner touches.
@@ -165,6 +168,7 @@ impl<M: Machine> Vcpu<M> {
             online: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             sched: SchedNode::new(machine.now()),
+            exits: ExitCounts::default(),
             upcall_vector: AtomicU32::new(0),
             context: Lock::new(
                 Class::StoppedContext,

@@ -4,6 +4,7 @@ use hypercall_abi::abi::Word;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
 use hypercall_abi::sysctl::GetDomainInfoList;
+use hypercall_abi::tenon::{ExitKind, VcpuAccount};
 
 use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::domain::{Domain, Stage};
@@ -75,6 +76,17 @@ pub(super) fn vcpu<M: Machine>(on: &On<'_, M>, info: &mut abi::GetVcpuInfo) -> R
         State::Running(cpu) => cpu.0,
         State::Parked | State::Queued | State::Capped => vcpu.sched.home().0,
     };
+    Ok(())
+}
+
+/// Tenon's own: everything that a vCPU did, for `tenon top`.
+pub(super) fn account<M: Machine>(on: &On<'_, M>, account: &mut VcpuAccount) -> Result<()> {
+    let vcpu = on.vcpu(account.vcpu)?;
+    let now = on.call.hv.machine.now();
+    account.now = now.0;
+    account.spent = vcpu.sched.times(now).spent;
+    on.call.write_all(account.exits.get(), account.kinds, vcpu.exits.read())?;
+    account.kinds = ExitKind::COUNT as u32;
     Ok(())
 }
 

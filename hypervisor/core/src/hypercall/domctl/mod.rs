@@ -29,6 +29,7 @@ use alloc::sync::Arc;
 
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::Domctl;
+use hypercall_abi::tenon;
 
 pub(super) use info::{describe, list as list_domains};
 pub(super) use policy::write_leaves;
@@ -83,6 +84,7 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result {
         abi::GETTSCINFO => ctl.set_payload(time::tsc(on)),
         abi::SETTSCINFO => time::set_tsc(on, ctl.payload())?,
         abi::SETTIMEOFFSET => time::set_offset(on, ctl.payload()),
+        tenon::VCPU_ACCOUNT => ctl.with(|op| info::account(on, op))?,
         abi::SENDTRIGGER => life::trigger(on, ctl.payload())?,
         cmd => return unsupported(cmd),
     }

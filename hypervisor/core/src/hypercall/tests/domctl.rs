@@ -4,12 +4,13 @@ use hypercall_abi::domctl::*;
 use hypercall_abi::errno::Errno;
 use hypercall_abi::hvm::{HwCpu, HwCpuFlags, HwMtrr, SaveDescriptor, SaveHeader};
 use hypercall_abi::plain::{Plain, Union};
+use hypercall_abi::tenon::{ExitKind, VCPU_ACCOUNT, VcpuAccount};
 use hypercall_abi::xen as nr;
 use hypercall_abi::xen::CtlBitmap;
 use std::vec::Vec;
 
 use super::rig::*;
-use crate::guest_cpu::{Gpr, GuestCpu};
+use crate::guest_cpu::{Exit, Gpr, GuestCpu};
 use crate::ids::{DomId, VcpuId};
 
 type Change<T> = (&'static str, fn(&mut T), Errno);
@@ -445,4 +446,61 @@ fn triggers() {
     assert_eq!(send(SENDTRIGGER_NMI, 1), Err(no(Errno::EINVAL)));
     assert_eq!(send(SENDTRIGGER_POWER, 0), Err(no(Errno::EOPNOTSUPP)));
     assert_eq!(send(77, 0), Err(no(Errno::ENOSYS)));
+}
+
+#[test]
+fn an_account_of_a_vcpu() {
+    let rig = Rig::new();
+    let guest = rig.guest(2);
+    let id = guest.domain().id.0;
+    let room = rig.control.put(&[u64::MAX; ExitKind::COUNT + 1]);
+    let arg = VcpuAccount {
+        kinds: ExitKind::COUNT as u32 + 1,
+        exits: Handle64::from_raw(room),
+        ..VcpuAccount::default()
+    };
+    let read = |arg: VcpuAccount| rig.ctl(VCPU_ACCOUNT, id, arg);
+    let count = |kind: ExitKind| rig.control.get_all::<u64>(room, ExitKind::COUNT)[kind as usize];
+    let before = read(arg).unwrap();
+    assert_eq!(before.kinds as usize, ExitKind::COUNT);
+    assert_eq!(rig.control.get_all::<u64>(room, ExitKind::COUNT + 1)[ExitKind::COUNT], u64::MAX);
+    assert!(ExitKind::ALL.iter().all(|kind| count(*kind) == 0));
+
+    // It runs until it halts.
+    rig.ctl(UNPAUSEDOMAIN, id, [0u64; 0]).unwrap();
+    let mut context = guest.vcpu.context.lock();
+    context.guest.gprs_mut().rflags |= 1 << 9;
+    context.guest.script.extend([Exit::Cpuid, Exit::Xsetbv, Exit::Cpuid, Exit::Halt]);
+    drop(context);
+    let picked = core::iter::from_fn(|| rig.hv.sched.pick()).find(|picked| *picked == guest.vcpu);
+    let picked = picked.expect("it may run");
+    let deadline = crate::run::run(&rig.hv, &picked);
+    rig.hv.sched.put(picked, deadline);
+    rig.machine.advance(1000);
+    let after = read(arg).unwrap();
+    assert_eq!((count(ExitKind::Cpuid), count(ExitKind::ControlRegister)), (2, 1));
+    assert_eq!((count(ExitKind::Halt), count(ExitKind::Hypercall)), (1, 0));
+    let spent = |account: &VcpuAccount| account.spent.iter().sum::<u64>();
+    assert_eq!(spent(&after) - spent(&before), after.now - before.now);
+
+    // An older tool has less room.
+    rig.control.write(room, [0xff; 16].as_slice());
+    let less = read(VcpuAccount { kinds: 1, ..arg }).unwrap();
+    assert_eq!((less.kinds as usize, count(ExitKind::InterruptWindow)), (ExitKind::COUNT, u64::MAX));
+    assert_ne!(count(ExitKind::Interrupt), u64::MAX);
+    assert_eq!(
+        read(VcpuAccount { kinds: 0, exits: Handle64::from_raw(u64::MAX), ..arg }),
+        Ok(VcpuAccount { exits: Handle64::from_raw(u64::MAX), ..less })
+    );
+
+    for vcpu in [2, 128, u32::MAX] {
+        assert_eq!(read(VcpuAccount { vcpu, ..arg }), Err(no(Errno::EINVAL)), "vCPU {vcpu}");
+    }
+    for exits in [u64::MAX, u64::MAX - 7, 1 << 30] {
+        let exits = Handle64::from_raw(exits);
+        assert_eq!(read(VcpuAccount { exits, ..arg }), Err(no(Errno::EFAULT)), "{exits:?}");
+    }
+    assert_eq!(rig.ctl(VCPU_ACCOUNT, 77, arg), Err(no(Errno::ESRCH)));
+    let at = guest.put(&Domctl::new(VCPU_ACCOUNT, id, arg));
+    assert_eq!(rig.call(&guest, nr::HYPERCALL_DOMCTL, &[at]), no(Errno::EPERM));
 }
