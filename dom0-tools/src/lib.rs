@@ -8,6 +8,7 @@ pub mod console;
 pub mod host;
 pub mod lifecycle;
 pub mod registry;
+pub mod top;
 pub mod xen;
 pub mod xenstore;
 pub mod xs_client;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 use serde_json::json;
 
 use super::exit::Failure;
 use super::output;
+use super::raw::Raw;
 use crate::console::{links, log};
 use crate::host::Host;
 use crate::lifecycle::act;
@@ -112,32 +112,6 @@ fn relay(console: &mut File) -> io::Result<End> {
             }
             // With its input at an end, a script goes on listening.
             typing = count > 0;
-        }
-    }
-}
-
-/// Standard input as a raw terminal, if it is one; set back when dropped.
-struct Raw(Option<Termios>);
-
-impl Raw {
-    fn set() -> io::Result<Self> {
-        let stdin = io::stdin();
-        if !isatty(&stdin) {
-            return Ok(Self(None));
-        }
-        let before = tcgetattr(&stdin)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Now, &raw)?;
-        Ok(Self(Some(before)))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // The process ends here; a terminal that is gone needs no setting back.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
 }

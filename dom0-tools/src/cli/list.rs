@@ -34,8 +34,7 @@ impl From<&Domain> for Listed {
             shutdown_reason: info.shutdown.map(|reason| reason.word()),
             paused: info.flags.paused,
             memory_mib: info.pages >> 8,
-            // Domain 0 may have no limit, which the interface says with a number beyond any machine.
-            max_memory_mib: (info.max_pages < 1 << 40).then_some(info.max_pages >> 8),
+            max_memory_mib: info.max_memory_mib(),
             vcpus: info.online_vcpus,
             max_vcpus: info.vcpus,
             cpu_seconds: info.cpu_time as f64 / 1e9,

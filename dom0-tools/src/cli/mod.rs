@@ -8,17 +8,23 @@ mod list;
 mod log;
 mod output;
 mod power;
+mod raw;
 mod sched;
+mod screen;
+mod top;
 mod vcpus;
 mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::CpuList;
 pub use exit::{Exit, Failure};
+
+use crate::config::CpuList;
+use crate::top::Sort;
 
 /// Creates and controls the guests of this host.
 #[derive(Debug, Parser)]
@@ -69,6 +75,11 @@ enum Command {
     VcpuSet(SetArgs),
     /// Lists, or changes, how much CPU time domains get.
     Sched(SchedArgs),
+    /// Shows what the domains do: CPU use, waiting time, memory, exits.
+    ///
+    /// Keys: q quits; c, w, m, e and n sort by CPU use, waiting time, memory, exits and number; x shows exits kind by
+    /// kind; the arrows scroll. With --json it prints one reading, as with --once.
+    Top(TopArgs),
     /// Shows the hypervisor's log.
     Dmesg {
         /// Empties the log.
@@ -150,6 +161,22 @@ struct SchedArgs {
     cap: Option<u16>,
 }
 
+#[derive(Debug, Args)]
+struct TopArgs {
+    /// Prints one table, of what happens during one interval, and ends.
+    #[arg(long)]
+    once: bool,
+    /// Shows exits per second kind by kind.
+    #[arg(long)]
+    exits: bool,
+    /// The order of the domains.
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+    /// Seconds from one reading to the next.
+    #[arg(long, value_name = "SECS", default_value = "2", value_parser = top::interval)]
+    interval: Duration,
+}
+
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -179,6 +206,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::VcpuPin(args) => vcpus::pin(args, cli.json),
         Command::VcpuSet(args) => vcpus::set(args, cli.json),
         Command::Sched(args) => sched::run(args, cli.json),
+        Command::Top(args) => top::run(args, cli.json),
         Command::Dmesg { clear } => log::run(*clear, cli.json),
     }
 }

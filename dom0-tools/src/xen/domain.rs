@@ -54,6 +54,13 @@ impl DomainInfo {
         }
     }
 
+    /// Memory that it may have, MiB; `None` if there is no limit, which the interface says of domain 0 with a number
+    /// beyond any machine.
+    #[must_use]
+    pub fn max_memory_mib(&self) -> Option<u64> {
+        (self.max_pages < 1 << 40).then_some(self.max_pages >> 8)
+    }
+
     /// The state in one word.
     #[must_use]
     pub fn state(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! Xen's interfaces as a process of domain 0 reaches them, through Linux's device files.
 
+pub mod account;
 mod device;
 pub mod domain;
 pub mod domctl;

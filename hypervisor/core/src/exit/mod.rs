@@ -27,8 +27,8 @@ use crate::machine::Machine;
 use crate::time::Nanos;
 use crate::vlapic::Clock;
 
-/// Matches on an exit and counts it. Each arm counts its own kind: done once for all, before the match, it would take
-/// the exit to be put together first, which costs thirty instructions.
+/// Matches on an exit and counts it. Each arm counts its own kind, which takes five instructions. Once for all arms, before
+/// the match, took thirty: the compiler leads from the backend's exit code straight to the arm only if nothing is between.
 macro_rules! counted {
     ($counts:ident, $exit:ident; $($pattern:pat, $kind:ident => $handler:expr;)*) => {
         match $exit {
