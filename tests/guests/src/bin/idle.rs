@@ -1,5 +1,5 @@
-//! A guest that waits for ever, for tests that count what a guest costs; or one that ends at once, in the way that its
-//! command line names: `end=poweroff`, `end=reboot`, `end=crash`.
+//! A guest that waits for ever, for tests that count what a guest costs. Its command line may ask for something else:
+//! `end=poweroff`, `end=reboot` or `end=crash` ends it at once, `busy` keeps it computing, with many exits.
 #![no_std]
 #![no_main]
 
@@ -15,6 +15,11 @@ guest_program!({
         Some("reboot") => suite::shut_down(SHUTDOWN_REBOOT),
         Some("crash") => suite::shut_down(SHUTDOWN_CRASH),
         _ => {}
+    }
+    if words.split_whitespace().any(|word| word == "busy") {
+        loop {
+            core::hint::black_box(cpu::cpuid(0, 0));
+        }
     }
     loop {
         cpu::sti_hlt();

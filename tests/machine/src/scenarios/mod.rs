@@ -15,6 +15,7 @@ mod shares;
 mod small;
 mod stock;
 mod tools;
+mod top;
 mod vcpus;
 
 use crate::config::{Boot, Config, Disk};
@@ -97,6 +98,7 @@ pub fn all() -> Vec<Scenario> {
             &[
                 ("boot", boot::up),
                 ("stock-tools", stock::print_the_truth),
+                ("top", top::top),
                 ("guest-grows", stock::a_guest_grows),
                 ("vcpus", vcpus::controlled),
                 ("daemons-killed", daemons::killed_while_guests_start),
