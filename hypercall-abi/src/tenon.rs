@@ -1,14 +1,15 @@
 //! What Tenon has beyond Xen's interface.
 //!
-//! A command of `domctl` under a number that Xen will not use. Xen answers it with ENOSYS, so a tool finds out by asking.
+//! A command of `domctl` under a number that Xen will not use. Xen answers it with ENOSYS, so a tool finds out by
+//! asking.
 
 use core::fmt;
 
 use crate::abi::Handle64;
 use crate::layout::structs;
 
-/// The command of [`Domctl::cmd`](crate::domctl::Domctl::cmd) that reads a [`VcpuAccount`]. Xen counts its commands from 1;
-/// these are the letters "TNN" and a number.
+/// The command of [`Domctl::cmd`](crate::domctl::Domctl::cmd) that reads a [`VcpuAccount`]. Xen counts its commands
+/// from 1; these are the letters "TNN" and a number.
 pub const VCPU_ACCOUNT: u32 = 0x544e_4e01;
 
 structs! {

@@ -33,8 +33,8 @@ fn reading(domains: Vec<DomainReading>) -> Reading {
     Reading { cpus: 4, memory_mib: 4096, free_memory_mib: 1520, domains }
 }
 
-/// Two seconds: a domain that does little, one that computes on both vCPUs and would like more, one that goes away and one
-/// that comes.
+/// Two seconds: a domain that does little, one that computes on both vCPUs and would like more, one that goes away and
+/// one that comes.
 fn two_readings() -> (Reading, Reading) {
     use ExitKind::{Cpuid, Halt, Hypercall, Interrupt, MsrWrite};
     let before = reading(vec![

@@ -93,7 +93,7 @@ fn gives_the_terminal_back(machine: &mut Machine) -> Result<()> {
         machine.type_in("tenon top --interval 1\n")?;
         machine.expect_prompt("WAIT%", SOON)?;
         machine.type_in("x")?;
-        machine.expect_prompt("cpuid", SOON)?;
+        machine.expect_prompt("EXITS/s  interrupt", SOON)?;
         if end.is_empty() {
             machine.ok("kill $(pidof tenon)")?;
         } else {
