@@ -100,6 +100,16 @@ fn upcall_due<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option
     }
 }
 
+/// Raises what is due; if nothing is, it only makes sure that this CPU looks in time.
+pub fn check_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let (first, now) = (context.timers.first(), hv.machine.now());
+    if first <= now {
+        return run_timers(hv, vcpu, context);
+    }
+    context.armed = first;
+    hv.sched.arm_for_running(first, now);
+}
+
 /// Raises what is due and finds out when to look again.
 pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let now = hv.machine.now();
@@ -136,7 +146,7 @@ pub fn run_timers<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &m
         hv.raise_virq(vcpu.domain(), Virq::TIMER, vcpu.id);
     }
     context.armed = context.timers.first();
-    hv.sched.arm_for_running(context.armed);
+    hv.sched.arm_for_running(context.armed, now);
 }
 
 /// Shuts the domain down if it has let a watchdog run out; says when to look again.
@@ -155,7 +165,7 @@ pub fn rearm<M: Machine>(hv: &Hypervisor<M>, context: &mut Context<M>) {
     let first = context.timers.first();
     if first < context.armed {
         context.armed = first;
-        hv.sched.arm_for_running(first);
+        hv.sched.arm_for_running(first, hv.machine.now());
     }
 }
 

@@ -77,9 +77,11 @@ fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
     let cpu = hv.machine.this_cpu();
     vcpu.domain().running_on.fetch_or(1 << (cpu.0 & 63), Ordering::SeqCst);
     context.guest.switch_in();
-    shared::publish_time(hv, vcpu, context);
+    if !vcpu.shows_time.load(Ordering::Relaxed) {
+        shared::publish_time(hv, vcpu, context);
+    }
     shared::publish_runstate(vcpu, context);
-    crate::interrupt::run_timers(hv, vcpu, context);
+    interrupt::check_timers(hv, vcpu, context);
 }
 
 fn switch_out<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {

@@ -51,6 +51,7 @@ pub fn publish_time<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: 
         ..VcpuTimeInfo::zeroed()
     };
     let events = vcpu.domain().events.lock();
+    vcpu.shows_time.store(true, Ordering::Relaxed);
     if let Some(info) = events.vcpu_info(vcpu.id) {
         let at = info.offset + TIME_IN_VCPU_INFO;
         let version = info.page.load32(at) | 1;

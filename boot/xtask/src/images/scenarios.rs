@@ -32,7 +32,9 @@ fn bench(tool: &str) -> String {
          {tool} create /etc/tenon/yields.cfg\n\
          {tool} create /etc/tenon/switch.cfg\n\
          while {tool} list switch; do sleep 1; done >/dev/null 2>&1\n\
-         {tool} destroy yields\n"
+         {tool} destroy yields\n\
+         {tool} create /etc/tenon/wake.cfg\n\
+         while {tool} list wake; do sleep 1; done >/dev/null 2>&1\n"
     )
 }
 
@@ -64,8 +66,9 @@ pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
     }
     files.push(("figures".into(), bare("figures", "figures")));
     files.push(("yields".into(), bare("yields", "busy") + "cmdline = \"yields\"\n"));
-    let two = bare("switch", "figures").replace("vcpus = 1", "vcpus = 2");
-    files.push(("switch".into(), two + "cmdline = \"switch\"\n"));
+    files.push(("switch".into(), bare("switch", "figures") + "cmdline = \"switch\"\n"));
+    let two = bare("wake", "figures").replace("vcpus = 1", "vcpus = 2");
+    files.push(("wake".into(), two + "cmdline = \"wake\"\n"));
     for number in 1..=IDLE_GUESTS {
         let name = format!("idle{number}");
         let file = bare(&name, "idle");

@@ -61,6 +61,9 @@ pub struct Vcpu<M: Machine> {
     pub exits: ExitCounts,
     /// The upcall vector that the guest set for this vCPU, 0 for none.
     pub(crate) upcall_vector: AtomicU32,
+    /// The guest's pages show how its TSC tells the time. That does not change by itself, so it is not written again
+    /// whenever the vCPU begins to run.
+    pub(crate) shows_time: AtomicBool,
     /// What only the owner touches.
     pub context: Lock<Context<M>>,
 }
@@ -170,6 +173,7 @@ impl<M: Machine> Vcpu<M> {
             sched: SchedNode::new(machine.now()),
             exits: ExitCounts::default(),
             upcall_vector: AtomicU32::new(0),
+            shows_time: AtomicBool::new(false),
             context: Lock::new(
                 Class::StoppedContext,
                 Context {

@@ -55,7 +55,7 @@ pub fn handle<M: Machine>(
         Exit::Interrupt | Exit::Nmi, Interrupt => {
             hv.machine.take_interrupts();
             // It may have been the timer, which is then no longer set.
-            crate::interrupt::run_timers(hv, vcpu, context);
+            crate::interrupt::check_timers(hv, vcpu, context);
         };
         Exit::Cpuid, Cpuid => cpuid::handle(vcpu, context);
         Exit::MsrRead, MsrRead => msr::read(hv, vcpu, context);

@@ -1,6 +1,7 @@
 //! `vcpu_op` (`public/vcpu.h`): what a domain does with its own vCPUs.
 
 use core::ops::RangeInclusive;
+use core::sync::atomic::Ordering;
 
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::errno::Errno;
@@ -116,7 +117,12 @@ fn register_info<M: Machine>(call: &mut Call<'_, M>, vcpu: &VcpuRef<M>, arg: u64
         refuse!(EBUSY, "{vcpu} is running: only it may move its vcpu_info");
     }
     let page = call.domain().memory.own_page(Gfn(register.mfn))?;
-    let wake = call.domain().events.lock().register_vcpu_info(vcpu.id, page, register.offset)?;
+    let wake = {
+        let mut events = call.domain().events.lock();
+        let wake = events.register_vcpu_info(vcpu.id, page, register.offset)?;
+        vcpu.shows_time.store(false, Ordering::Relaxed);
+        wake
+    };
     if vcpu == call.vcpu {
         shared::publish_time(call.hv, call.vcpu, call.context);
     }

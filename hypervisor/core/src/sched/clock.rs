@@ -43,10 +43,10 @@ pub(super) fn slice(weight: u64) -> i64 {
 /// The weighted mean of the members' virtual times.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// A point near the mean; the mean itself if there are no members.
-    zero: Vtime,
-    /// The members' distances from there, each times its weight.
-    sum: i64,
+    /// The mean, rounded down.
+    mean: Vtime,
+    /// The members' distances from there, each times its weight: what was rounded off, so less than the weight.
+    rest: i64,
     /// The members' weights.
     weight: u64,
 }
@@ -58,7 +58,7 @@ impl Clock {
 
     /// The mean. Some member is not ahead of it.
     pub fn now(&self) -> Vtime {
-        self.zero.plus(self.sum.checked_div_euclid(self.weight as i64).unwrap_or(0))
+        self.mean
     }
 
     /// The mean once a member has run on for `ns`.
@@ -68,26 +68,28 @@ impl Clock {
 
     pub fn join(&mut self, vtime: Vtime, weight: u64) {
         if self.weight == 0 {
-            self.zero = vtime;
+            self.mean = vtime;
         }
-        self.sum += vtime.ahead_of(self.zero) * weight as i64;
         self.weight += weight;
+        self.settle(vtime.ahead_of(self.mean) * weight as i64);
     }
 
     pub fn leave(&mut self, vtime: Vtime, weight: u64) {
-        let mean = self.now();
-        self.sum -= vtime.ahead_of(self.zero) * weight as i64;
         self.weight -= weight;
-        if self.weight == 0 {
-            (self.zero, self.sum) = (mean, 0);
-        }
+        self.settle(-vtime.ahead_of(self.mean) * weight as i64);
     }
 
     /// A member has run up more virtual time.
     pub fn advance(&mut self, distance: i64, weight: u64) {
-        self.sum += distance * weight as i64;
-        let zero = self.now();
-        self.sum -= zero.ahead_of(self.zero) * self.weight as i64;
-        self.zero = zero;
+        self.settle(distance * weight as i64);
+    }
+
+    /// The members' distances from the mean have become so much more: it moves.
+    fn settle(&mut self, more: i64) {
+        let sum = self.rest + more;
+        // Without members it stays where it was last.
+        let moved = sum.checked_div_euclid(self.weight as i64).unwrap_or(0);
+        self.rest = if self.weight == 0 { 0 } else { sum - moved * self.weight as i64 };
+        self.mean = self.mean.plus(moved);
     }
 }

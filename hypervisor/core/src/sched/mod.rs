@@ -288,7 +288,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
         match next {
             Some(_) => drop(self.no_longer(&self.idle, this)),
-            None => self.arm(cpu, Nanos::NEVER),
+            None => self.arm(cpu, Nanos::NEVER, now),
         }
         next
     }
@@ -362,15 +362,16 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     }
 
     /// Sets this CPU's timer for the vCPU that it runs and that has something to do at `deadline`.
-    pub fn arm_for_running(&self, deadline: Nanos) {
+    pub fn arm_for_running(&self, deadline: Nanos, now: Nanos) {
         if let Some(cpu) = self.this() {
-            self.arm(cpu, deadline.min(cpu.slice_end()));
+            self.arm(cpu, deadline.min(cpu.slice_end()), now);
         }
     }
 
     /// This CPU's timer went off: wakes the vCPUs that are due and ends the slice that is over.
     pub fn timer(&self) {
         let Some(cpu) = self.this() else { return };
+        cpu.armed.store(Nanos::NEVER.0, Ordering::Relaxed);
         let now = self.machine.now();
         while let Some((vcpu, capped)) = cpu.with(|queue| queue.take_due(now)) {
             if !capped {
@@ -383,9 +384,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
-    fn arm(&self, cpu: &CpuQueue<V>, deadline: Nanos) {
+    fn arm(&self, cpu: &CpuQueue<V>, deadline: Nanos, now: Nanos) {
         let deadline = cpu.first_timer().min(deadline);
-        if deadline != Nanos::NEVER {
+        // If it goes off earlier it is left alone: when it has, whoever has a deadline sets it again.
+        if !(now.0..=deadline.0).contains(&cpu.armed.load(Ordering::Relaxed)) && deadline != Nanos::NEVER {
+            cpu.armed.store(deadline.0, Ordering::Relaxed);
             self.machine.arm_timer(deadline);
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct CpuQueue<V> {
     weight: AtomicU64,
     /// The first timer.
     timer: AtomicU64,
+    /// What the timer is set to; [`Nanos::NEVER`] once it has gone off. Only this CPU uses it.
+    pub armed: AtomicU64,
     /// When the running vCPU's time is up; [`Nanos::NEVER`] while nobody waits.
     pub slice_end: AtomicU64,
     /// vCPUs that have their home here.
@@ -88,6 +90,7 @@ impl<V> Default for CpuQueue<V> {
             clock: AtomicU64::new(0),
             weight: AtomicU64::new(0),
             timer: AtomicU64::new(Nanos::NEVER.0),
+            armed: AtomicU64::new(Nanos::NEVER.0),
             slice_end: AtomicU64::new(Nanos::NEVER.0),
             homes: AtomicU32::new(0),
             busy: AtomicU64::new(0),
@@ -201,13 +204,19 @@ impl<V: Schedulable> Queue<V> {
     /// Queues a vCPU that counts here already.
     pub fn push(&mut self, vcpu: V, allowed: CpuMask) {
         let (vtime, deadline) = (vcpu.node().vtime(), vcpu.node().deadline());
-        let at = self.ready.partition_point(|other| other.deadline.ahead_of(deadline) <= 0);
-        self.ready.insert(at, Ready { vtime, deadline, allowed, vcpu });
+        let ready = Ready { vtime, deadline, allowed, vcpu };
+        if self.ready.back().is_none_or(|last| last.deadline.ahead_of(deadline) <= 0) {
+            self.ready.push_back(ready);
+        } else {
+            let at = self.ready.partition_point(|other| other.deadline.ahead_of(deadline) <= 0);
+            self.ready.insert(at, ready);
+        }
         self.helpers.0 |= allowed.0;
     }
 
     fn remove_at(&mut self, at: usize) -> Option<V> {
-        let vcpu = self.ready.remove(at)?.vcpu;
+        let ready = if at == 0 { self.ready.pop_front() } else { self.ready.remove(at) };
+        let vcpu = ready?.vcpu;
         if self.ready.is_empty() {
             self.helpers = CpuMask(0);
         }
@@ -274,7 +283,12 @@ impl<V: Schedulable> Queue<V> {
     fn next(&self) -> Option<usize> {
         let clock = self.clock.now();
         let may_go = |ready: &Ready<V>| !self.yields.as_ref().is_some_and(|yields| *yields == ready.vcpu);
-        let owed = self.ready.iter().position(|ready| clock.ahead_of(ready.vtime) >= 0 && may_go(ready));
+        let is_owed = |ready: &Ready<V>| clock.ahead_of(ready.vtime) >= 0 && may_go(ready);
+        // Most often it is the first.
+        if self.ready.front().is_some_and(is_owed) {
+            return Some(0);
+        }
+        let owed = self.ready.iter().position(is_owed);
         owed.or_else(|| self.ready.iter().position(may_go)).or((!self.ready.is_empty()).then_some(0))
     }
 

@@ -3,8 +3,8 @@
 //! Under `-icount shift=0` the time stamp counter counts instructions. Each operation is timed by itself many
 //! times; the least counts, so that interrupts and first times drop out, less what reading the counter costs.
 //!
-//! With `switch` on its command line it measures what only happens when two want the CPU: the guest `busy` has to
-//! run beside it and to give way all the time.
+//! With `switch` on its command line it measures how the CPU goes to another guest and back: the guest `busy` has to
+//! run beside it and to give way all the time. With `wake`, how its two vCPUs wake each other.
 #![no_std]
 #![no_main]
 
@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use test_guests::abi::event_channel::{OP_SEND, Send};
 use test_guests::abi::grant_table::{self, CopyFlags, CopyPtr};
-use test_guests::abi::hvm::{EvtchnUpcallVector, OP_SET_EVTCHN_UPCALL_VECTOR};
+use test_guests::abi::hvm::{CALLBACK_TYPE_VECTOR, PARAM_CALLBACK_IRQ};
 use test_guests::abi::memory::{DECREASE_RESERVATION, MemFlags, POPULATE_PHYSMAP, Reservation};
 use test_guests::abi::xen::{DOMID_SELF, HYPERCALL_SCHED_OP, HYPERCALL_XEN_VERSION};
 use test_guests::abi::{Handle64, sched};
@@ -58,10 +58,13 @@ fn measure() -> Outcome {
     say!("bench: rdtsc-pair {pair} instructions");
     let figure = |name: &str, time: u64| say!("bench: {name} {} instructions", time.saturating_sub(pair));
     let yielding = [u64::from(sched::OP_YIELD)];
-    if boot_info::command_line().split_whitespace().any(|word| word == "switch") {
-        // To the other guest and back.
-        figure("vcpu-switch", least(|| (), || call::any(HYPERCALL_SCHED_OP, &yielding)) / 2);
-        return halt_and_wake(&figure);
+    match boot_info::command_line().split_whitespace().find(|word| ["switch", "wake"].contains(word)) {
+        Some("switch") => {
+            figure("vcpu-switch", least(|| (), || call::any(HYPERCALL_SCHED_OP, &yielding)) / 2);
+            return Ok(());
+        }
+        Some(_) => return halt_and_wake(&figure),
+        None => {}
     }
     figure("hypercall", least(|| (), || call::any(HYPERCALL_XEN_VERSION, &[])));
     figure("cpuid", least(|| (), || cpu::cpuid(0, 0)));
@@ -111,12 +114,9 @@ fn answer() {
 
 /// A vCPU wakes another by an event channel and halts, is woken the same way by the other, which halts: half of that.
 fn halt_and_wake(figure: &impl Fn(&str, u64)) -> Outcome {
+    trap::set_up(UPCALL, false, Some(take_upcall));
+    call::set_param(PARAM_CALLBACK_IRQ, u64::from(CALLBACK_TYPE_VECTOR) << 56 | u64::from(UPCALL))?;
     for (vcpu, port) in (0_u32..).zip(&PORTS) {
-        trap::set_up(UPCALL, false, Some(take_upcall));
-        call::hvm(
-            OP_SET_EVTCHN_UPCALL_VECTOR,
-            &mut EvtchnUpcallVector { vcpu, vector: UPCALL, _pad: [0; 3] },
-        )?;
         port.store(events::bind_ipi(vcpu)?, Ordering::Relaxed);
     }
     check!(smp::start_by_call(1, answer)?, "the second vCPU did not start");

@@ -328,7 +328,7 @@ impl<'a> Sim<'a> {
         }
         let done = match self.running[cpu.index()].take() {
             Some(vcpu) if self.goes_on(&vcpu) => {
-                self.sched.arm_for_running(vcpu.alarm.get());
+                self.sched.arm_for_running(vcpu.alarm.get(), self.sched.machine.now());
                 self.running[cpu.index()] = Some(vcpu);
                 true
             }
