@@ -3,9 +3,8 @@
 //! It is built (paused by its creator), runs, may shut itself down (its vCPUs stop, its memory stays for the tools to
 //! look at), and is destroyed step by step. Stages only go forward, but for a shutdown that the tools take back.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-
 use crate::ids::Port;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 /// The stage of a domain's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! Pausing, shutting down and destroying domains.
 
-use core::sync::atomic::{Ordering, fence};
-
 use super::Hypervisor;
 use crate::domain::{Domain, DomainRef, Stage, Teardown, VcpuRef};
 use crate::evtchn::{self, EventChannels, Virq};
@@ -9,6 +7,7 @@ use crate::hv_log;
 use crate::ids::{DomId, VcpuId};
 use crate::machine::{Machine, MachineEnd};
 use crate::p2m::Progress;
+use crate::sync::atomic::{Ordering, fence};
 
 /// How many p2m entries one step of a destruction looks at: some tens of microseconds.
 const TEARDOWN_BUDGET: usize = 2048;

@@ -5,6 +5,9 @@
 mod events;
 mod grants;
 mod lifecycle;
+#[cfg(all(test, loom))]
+#[path = "tests/loom.rs"]
+mod loom_tests;
 
 pub use grants::{Mapped, UseError};
 

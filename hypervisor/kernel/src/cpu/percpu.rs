@@ -19,8 +19,8 @@ use super::tables::{self, EMERGENCIES, Gdt};
 use crate::mm::paging::MapError;
 use crate::mm::vmap;
 
-/// Bytes of the stack that a CPU runs on.
-pub const STACK_BYTES: usize = 32 * 1024;
+/// Bytes of the stack that a CPU runs on. Code that is not optimized needs far more.
+pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 } else { 32 } * 1024;
 /// Bytes of each stack for [`EMERGENCIES`].
 pub const EMERGENCY_STACK_BYTES: usize = 16 * 1024;
 
