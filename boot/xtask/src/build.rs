@@ -21,14 +21,13 @@ pub fn all(ws: &Workspace) -> Result<()> {
 
 /// Builds the hypervisor with debug assertions. It is not put into `dist`.
 pub fn debug_hypervisor(ws: &Workspace) -> Result<PathBuf> {
-    hypervisor(ws, "dev")
+    hypervisor(ws, "checked")
 }
 
 fn hypervisor(ws: &Workspace, profile: &str) -> Result<PathBuf> {
     step::say(format!("building the hypervisor ({profile})"));
     step::run(cargo_build(ws).args(["-p", "tenon-kernel", "--target", BARE, "--profile", profile]))?;
-    let directory = if profile == "dev" { "debug" } else { profile };
-    let linked = ws.target.join(BARE).join(directory).join("tenon");
+    let linked = ws.target.join(BARE).join(profile).join("tenon");
     let bootable = linked.with_extension("boot");
     image::link_image(&linked, &bootable)?;
     Ok(bootable)

@@ -40,8 +40,8 @@ pub struct RwLock<T> {
     raw: raw::RwLock<T>,
 }
 
-/// What holds a lock.
-pub struct Guard<G>(G, #[allow(dead_code, reason = "for what its drop does")] Held);
+/// What holds a lock, and its place in this CPU's list.
+pub struct Guard<G>(#[allow(dead_code, reason = "for what its drop does")] Held, G);
 /// What holds a [`Lock`].
 pub type LockGuard<'a, T> = Guard<raw::MutexGuard<'a, T>>;
 /// What a reader of an [`RwLock`] holds.
@@ -56,22 +56,20 @@ impl<T> Lock<T> {
     /// Waits for the lock.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> LockGuard<'_, T> {
-        let held = self.rank.take();
-        Guard(self.raw.lock(), held)
+        Guard(self.rank.take(), self.raw.lock())
     }
 
     /// Waits for the lock at another place in the order: what it protects plays another part here.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock_as(&self, class: Class) -> LockGuard<'_, T> {
-        let held = Rank::of(class).take();
-        Guard(self.raw.lock(), held)
+        Guard(Rank::of(class).take(), self.raw.lock())
     }
 
     /// Takes the lock if it is free. In any order: this waits for nobody.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         let guard = self.raw.try_lock()?;
-        Some(Guard(guard, self.rank.note()))
+        Some(Guard(self.rank.note(), guard))
     }
 }
 
@@ -84,15 +82,13 @@ impl<T> RwLock<T> {
     /// Waits until nobody writes.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        let held = self.rank.take();
-        Guard(self.raw.read(), held)
+        Guard(self.rank.take(), self.raw.read())
     }
 
     /// Waits until nobody else reads or writes.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn write(&self) -> Guard<raw::RwLockWriteGuard<'_, T>> {
-        let held = self.rank.take();
-        Guard(self.raw.write(), held)
+        Guard(self.rank.take(), self.raw.write())
     }
 }
 
@@ -100,12 +96,12 @@ impl<G: Deref> Deref for Guard<G> {
     type Target = G::Target;
 
     fn deref(&self) -> &G::Target {
-        &self.0
+        &self.1
     }
 }
 
 impl<G: DerefMut> DerefMut for Guard<G> {
     fn deref_mut(&mut self) -> &mut G::Target {
-        &mut self.0
+        &mut self.1
     }
 }

@@ -124,7 +124,7 @@ impl<M: Machine> Domain<M> {
             hardware,
             memory_map: Lock::new(Class::Settings, Vec::new()),
             time_offset: AtomicI64::new(0),
-            watchdogs: Watchdogs::default(),
+            watchdogs: Watchdogs::none(),
             budget: Budget::default(),
             marks_runstate: AtomicBool::new(false),
             log_after: AtomicU64::new(0),

@@ -162,10 +162,27 @@ impl<M: Machine> Vcpu<M> {
     /// No memory.
     pub fn new(machine: M, id: VcpuId) -> Result<Self, NoMemory> {
         let apic = Vlapic::new(id);
+        let identity = IdentityCell::new(apic.identity());
+        let context = Context {
+            guest: machine.new_guest()?,
+            apic,
+            timers: Timers::default(),
+            tsc_offset: 0,
+            irq_check: false,
+            upcall_waiting: false,
+            nmi_waiting: false,
+            tlb_epoch: 0,
+            nested_tlb: super::NestedTlb::default(),
+            lengths: crate::exit::Lengths::default(),
+            msrs: crate::exit::MsrStore::default(),
+            runstate_area: None,
+            time_area: None,
+            armed: Nanos::NEVER,
+        };
         Ok(Self {
             id,
             posted: PostedInterrupts::default(),
-            identity: IdentityCell::new(apic.identity()),
+            identity,
             requests: AtomicU32::new(0),
             startup_vector: AtomicU32::new(0),
             online: AtomicBool::new(false),
@@ -174,25 +191,7 @@ impl<M: Machine> Vcpu<M> {
             exits: ExitCounts::default(),
             upcall_vector: AtomicU32::new(0),
             shows_time: AtomicBool::new(false),
-            context: Lock::new(
-                Class::StoppedContext,
-                Context {
-                    guest: machine.new_guest()?,
-                    apic,
-                    timers: Timers::default(),
-                    tsc_offset: 0,
-                    irq_check: false,
-                    upcall_waiting: false,
-                    nmi_waiting: false,
-                    tlb_epoch: 0,
-                    nested_tlb: super::NestedTlb::default(),
-                    lengths: crate::exit::Lengths::default(),
-                    msrs: crate::exit::MsrStore::default(),
-                    runstate_area: None,
-                    time_area: None,
-                    armed: Nanos::NEVER,
-                },
-            ),
+            context: Lock::new(Class::StoppedContext, context),
         })
     }
 

@@ -9,13 +9,12 @@ const COUNT: usize = 2;
 #[derive(Debug)]
 pub struct Watchdogs(Lock<[Option<Nanos>; COUNT]>);
 
-impl Default for Watchdogs {
-    fn default() -> Self {
+impl Watchdogs {
+    /// None is on.
+    pub fn none() -> Self {
         Self(Lock::new(Class::Watchdog, [None; COUNT]))
     }
-}
 
-impl Watchdogs {
     /// Starts one (`id` 0), or changes number `id`; [`Nanos::NEVER`] stops it. Returns its number; `None` if there is no
     /// such watchdog or none is free.
     pub fn set(&self, id: u32, deadline: Nanos) -> Option<u32> {
@@ -50,7 +49,7 @@ mod tests {
 
     #[test]
     fn two_and_no_more() {
-        let dogs = Watchdogs::default();
+        let dogs = Watchdogs::none();
         assert_eq!(dogs.set(0, Nanos::NEVER), None);
         assert_eq!(dogs.set(0, Nanos(50)), Some(1));
         assert_eq!(dogs.set(0, Nanos(20)), Some(2));

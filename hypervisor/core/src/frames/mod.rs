@@ -61,11 +61,8 @@ impl FrameTable {
         // In a model there are few domains.
         let blocks = if cfg!(loom) { 1 } else { usize::from(DomId::FIRST_RESERVED.0).div_ceil(256) };
         let owned = fallible::filled(blocks, || [const { AtomicU32::new(0) }; 256]).ok()?;
-        Some(Self {
-            slots,
-            buddy: Lock::new(Class::Frames, Buddy::default()),
-            owned: owned.into_boxed_slice(),
-        })
+        let buddy = Lock::new(Class::Frames, Buddy::default());
+        Some(Self { slots, buddy, owned: owned.into_boxed_slice() })
     }
 
     /// One past the highest frame number that has a slot.

@@ -102,3 +102,23 @@ impl FrameSlot {
         before.ok().filter(|word| word & COUNT_MASK == 1).map(Self::decode)
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// The last reference goes while somebody tries to get one: one of the two frees the frame.
+    #[test]
+    fn a_frame_is_freed_once() {
+        loom::model(|| {
+            let slot = Arc::new(FrameSlot::default());
+            slot.set(FrameKind::Ram(DomId(1)));
+            let other = slot.clone();
+            let other = thread::spawn(move || other.try_get() && other.put().is_some());
+            let freed = slot.put().is_some();
+            assert!(freed != other.join().unwrap());
+        });
+    }
+}

@@ -88,13 +88,8 @@ impl HardwareDomain {
     /// # Errors
     /// No memory.
     pub fn new(map: Dom0Map<'static>, io_apics: Vec<IoApic>, config: Vec<Ecam>) -> Result<Self, NoMemory> {
-        Ok(Self {
-            map,
-            io_apics,
-            config,
-            pci: Lock::new(Class::Pci, Pci::default()),
-            messages: Messages::new()?,
-        })
+        let pci = Lock::new(Class::Pci, Pci::default());
+        Ok(Self { map, io_apics, config, pci, messages: Messages::new()? })
     }
 
     /// Whether some I/O APIC has a pin for that global system interrupt.

@@ -63,6 +63,7 @@ pub struct SchedNode {
 impl SchedNode {
     /// A parked vCPU that one reason holds: it has not been started.
     pub fn new(now: Nanos) -> Self {
+        let times = RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] };
         Self {
             state: AtomicU32::new(PARKED),
             home: AtomicU32::new(0),
@@ -75,10 +76,7 @@ impl SchedNode {
             timer: AtomicU64::new(Nanos::NEVER.0),
             weight: AtomicU32::new(DEFAULT_WEIGHT),
             affinity: AtomicU64::new(u64::MAX),
-            times: Lock::new(
-                Class::RunTimes,
-                RunTimes { state: RunTimes::OFFLINE, since: now, spent: [0; 4] },
-            ),
+            times: Lock::new(Class::RunTimes, times),
             budget_use: Lock::new(Class::RunTimes, Use::default()),
         }
     }

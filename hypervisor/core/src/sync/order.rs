@@ -40,6 +40,8 @@ pub(super) struct Rank([Class; CHECKED]);
 /// The place of a lock in its CPU's list, for as long as it is held.
 pub(super) struct Held([Option<usize>; CHECKED]);
 
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Rank>() + size_of::<Held>() == 0);
+
 /// What a CPU holds, in no order: more at once than it ever does.
 pub(super) type List = [Option<(Class, &'static Location<'static>)>; 16];
 

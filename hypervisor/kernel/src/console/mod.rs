@@ -93,18 +93,15 @@ pub fn init(options: &Options<'_>, framebuffer: Option<FramebufferInfo>) {
     logger::init(options);
 }
 
-/// Moves the text screen from the boot tables' mapping to one of its own.
+/// Moves the text screen from the boot tables' mapping to one of its own; without memory for that it stays as it is.
 pub fn leave_boot_tables() {
     let screen = mem::replace(&mut CONSOLE.lock().screen, Output::None);
     // The console's lock is the last: nothing is mapped under it.
-    if let Output::Text(mut screen) = screen {
-        match TextBuffer::mapped() {
-            Ok(cells) => {
-                screen.cells = cells;
-                CONSOLE.lock().screen = Output::Text(screen);
-            }
-            Err(error) => log::warn!("the text screen stays as it is: {error}"),
-        }
+    if let Output::Text(mut screen) = screen
+        && let Ok(cells) = TextBuffer::mapped()
+    {
+        screen.cells = cells;
+        CONSOLE.lock().screen = Output::Text(screen);
     }
 }
 

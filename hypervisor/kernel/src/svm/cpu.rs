@@ -80,8 +80,8 @@ pub fn enable() -> Result<(), Unusable> {
         Msr::new(VM_HSAVE_PA).write(host_save.0);
         asm!("vmsave rax", in("rax") host_vmcb.0, options(nostack, preserves_flags));
     }
-    CPUS[this.index()]
-        .call_once(|| SvmCpu { host_vmcb, asids: Lock::new(Class::Ports, Asids::new(this.0, asids)) });
+    let asids = Lock::new(Class::Ports, Asids::new(this.0, asids));
+    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids });
     Ok(())
 }
 

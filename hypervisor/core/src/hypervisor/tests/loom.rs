@@ -1,4 +1,4 @@
-//! A domain is destroyed while others use it: every interleaving, as far as it takes two preemptions.
+//! A domain is destroyed while others use it: every interleaving, as far as it takes three preemptions.
 //!
 //! Everything here is the real code on the test machine. Loom sees all locks, the counts of references to frames, the
 //! stage of a domain's life and the scheduler; it takes the tally of a domain's frames and `Arc`'s counts as they are.
@@ -96,7 +96,7 @@ impl Model {
 
 fn model(f: impl Fn(Arc<Model>) + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.max_branches = 10_000;
     builder.check(move || f(Model::new()));
 }

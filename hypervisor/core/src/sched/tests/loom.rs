@@ -12,6 +12,7 @@ use loom::model::Builder;
 use loom::thread;
 
 use super::{Budget, Cpus, SchedNode, Schedulable, Scheduler};
+use crate::entries::Entries;
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -77,6 +78,19 @@ impl Schedulable for Vcpu {
 }
 
 impl Vcpu {
+    /// One that is queued on CPU 0.
+    fn queued(sched: &Scheduler<Machine, Self>) -> Self {
+        let vcpu = Self(Arc::new(Inner {
+            node: SchedNode::new(sched.machine.now()),
+            budget: Budget::default(),
+            event: AtomicBool::new(false),
+            context: UnsafeCell::new(()),
+        }));
+        vcpu.node().set_home(CpuId(0));
+        sched.release(&vcpu);
+        vcpu
+    }
+
     /// Uses what belongs to whoever runs it or has stopped it.
     fn touch(&self) {
         self.0.context.with_mut(|_| ());
@@ -96,15 +110,8 @@ struct Model {
 impl Model {
     fn new(pool: u32) -> Arc<Self> {
         let machine = Machine(Box::leak(Box::new(core::array::from_fn(|_| AtomicBool::new(false)))));
-        let vcpu = Vcpu(Arc::new(Inner {
-            node: SchedNode::new(machine.now()),
-            budget: Budget::default(),
-            event: AtomicBool::new(false),
-            context: UnsafeCell::new(()),
-        }));
         let sched = Scheduler::new(machine, CpuMask::first(pool)).unwrap();
-        sched.place(&vcpu);
-        sched.release(&vcpu);
+        let vcpu = Vcpu::queued(&sched);
         Arc::new(Self { sched, vcpu })
     }
 
@@ -216,6 +223,31 @@ fn a_held_vcpu_has_stopped_and_runs_on_when_released() {
 }
 
 #[test]
+fn who_is_picked_sees_the_hold_or_is_waited_for() {
+    model(|| {
+        let model = Model::new(1);
+        let holder = model.spawn(1, |model| {
+            model.sched.hold(&model.vcpu);
+            model.sched.wait_stopped(&model.vcpu);
+            model.vcpu.touch();
+            model.sched.release(&model.vcpu);
+        });
+        // As the loop that runs guests does it.
+        let entries = Entries::default();
+        if let Some(vcpu) = model.sched.pick() {
+            entries.enter(CpuId(0));
+            if !vcpu.node().is_held() {
+                vcpu.touch();
+            }
+            entries.leave(CpuId(0));
+            model.put();
+        }
+        holder.join().unwrap();
+        assert!(model.run(), "the release is lost");
+    });
+}
+
+#[test]
 fn a_vcpu_that_moves_is_woken_once() {
     model(|| {
         let model = Model::new(2);
@@ -236,6 +268,26 @@ fn a_vcpu_that_moves_is_woken_once() {
             u32::from(model.run()) + u32::from(model.run())
         });
         assert_eq!(runs[0] + runs[1], 1, "on {runs:?}");
+    });
+}
+
+#[test]
+fn who_goes_idle_finds_what_is_queued_elsewhere_or_is_told() {
+    model(|| {
+        let model = Model::new(2);
+        assert!(model.run());
+        model.block();
+        // CPU 0 is busy with another one.
+        let other = Vcpu::queued(&model.sched);
+        assert!(model.sched.pick() == Some(other));
+        let waker = model.spawn(2, Model::send_event);
+        become_cpu(1);
+        let found = model.run();
+        waker.join().unwrap();
+        if !found {
+            assert!(model.was_kicked(1), "it sleeps while somebody waits");
+            assert!(model.run(), "it was told for nothing");
+        }
     });
 }
 
