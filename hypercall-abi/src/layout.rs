@@ -79,7 +79,7 @@ pub const MODULES: &[Module] = {
     use crate::{
         arch, domctl, elfnote, event_channel, features, grant_table, hvm, memory, physdev, platform,
     };
-    use crate::{sched, start_info, sysctl, tenon, vcpu, version, xen};
+    use crate::{sched, start_info, sysctl, tenon, trace, vcpu, version, xen};
     modules! {
         xen: [xen::LAYOUTS] [xen::CONSTANTS, xen::FLAGS];
         arch: [arch::LAYOUTS] [arch::CONSTANTS, arch::FLAGS];
@@ -93,6 +93,7 @@ pub const MODULES: &[Module] = {
         memory: [memory::LAYOUTS, memory::MAP_LAYOUTS] [memory::CONSTANTS, memory::FLAGS];
         sched: [sched::LAYOUTS] [sched::CONSTANTS];
         start_info: [start_info::LAYOUTS] [start_info::CONSTANTS];
+        trace: [trace::LAYOUTS] [trace::CONSTANTS];
         vcpu: [vcpu::LAYOUTS] [vcpu::CONSTANTS, vcpu::FLAGS];
         version: [version::LAYOUTS] [version::CONSTANTS];
         grant_table: [grant_table::LAYOUTS, grant_table::ENTRY_LAYOUTS]

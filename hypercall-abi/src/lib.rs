@@ -35,6 +35,7 @@ pub mod sched;
 pub mod start_info;
 pub mod sysctl;
 pub mod tenon;
+pub mod trace;
 pub mod vcpu;
 pub mod version;
 pub mod xen;

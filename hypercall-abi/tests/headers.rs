@@ -31,6 +31,7 @@ const PROLOGUE: &str = "\
 #include <xen/version.h>
 #include <xen/domctl.h>
 #include <xen/sysctl.h>
+#include <xen/trace.h>
 #include <xen/arch-x86/cpuid.h>
 #include <xen/arch-x86/cpufeatureset.h>
 #include <xen/arch-x86/hvm/start_info.h>

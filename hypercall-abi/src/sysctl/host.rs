@@ -197,8 +197,9 @@ structs! {
         cpu_mask: CtlBitmap,
         evt_mask: u32,
         _pad1: [u8; 4],
+        /// Out: the frame of the information page, 0 without buffers.
         buffer_mfn: u64,
-        /// Pages.
+        /// In: pages of each CPU's buffer; out: bytes of information.
         size: u32,
         _pad2: [u8; 4],
     }

@@ -50,6 +50,7 @@ pub mod size;
 pub mod slab;
 pub mod sync;
 pub mod time;
+pub mod trace;
 pub mod vioapic;
 pub mod vlapic;
 pub mod vpci;

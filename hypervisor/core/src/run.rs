@@ -6,6 +6,8 @@
 
 use core::sync::atomic::Ordering;
 
+use hypercall_abi::trace::HVM_VMENTRY;
+
 use crate::domain::{Attention, Context, DomainMemory, Vcpu, VcpuRef};
 use crate::exit;
 use crate::guest_cpu::GuestCpu;
@@ -26,12 +28,17 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     // Looked up once, not at every exit.
     let state: &Vcpu<M> = vcpu;
     let memory = &vcpu.domain().memory;
+    let trace = hv.machine.trace();
     loop {
         hv.entries.enter(cpu);
         match attention(hv, state, memory, context) {
             Attention::None => {
+                trace.event(HVM_VMENTRY, || []);
                 let exit = context.guest.enter();
                 hv.entries.leave(cpu);
+                if trace.on.load(Ordering::Relaxed) {
+                    trace.exit(&context.guest, &exit);
+                }
                 exit::handle(hv, vcpu, &state.exits, context, exit);
             }
             Attention::Work => {

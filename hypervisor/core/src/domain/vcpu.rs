@@ -9,6 +9,8 @@ use core::fmt;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use hypercall_abi::trace as abi;
+
 use super::DomainRef;
 use crate::exit::ExitCounts;
 use crate::fallible::NoMemory;
@@ -272,6 +274,12 @@ impl<M: Machine> Schedulable for VcpuRef<M> {
 
     fn timer_is_due(&self) {
         self.request(Requests::TIMER);
+    }
+
+    fn state_changed(&self, from: usize, to: usize) {
+        let change = abi::SCHED_RUNSTATE_CHANGE | (from as u32) << 8 | (to as u32) << 4;
+        let who = || [u32::from(self.domain.id.0) << 16 | self.id.0];
+        self.domain.memory.machine.trace().event(change, who);
     }
 }
 

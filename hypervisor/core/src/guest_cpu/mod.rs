@@ -34,6 +34,9 @@ pub trait GuestCpu: Send {
     /// Enters the guest; returns at its next exit, with host interrupts still off.
     fn enter(&mut self) -> Exit;
 
+    /// The hardware's own number for the last exit.
+    fn exit_code(&self) -> u64;
+
     /// Whether the guest could take an external interrupt right now and nothing else waits to be injected.
     fn can_take_interrupt(&self) -> bool;
 

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use hypercall_abi::abi::{Abi, CompatU64, Word};
 use hypercall_abi::memory as abi;
 use hypercall_abi::plain::{Plain, bytes_of_mut};
+use hypercall_abi::xen::DOMID_XEN;
 
 use super::{Call, Machine, Outcome, Result, ensure, refuse, resource};
 use crate::domain::Domain;
@@ -174,6 +175,10 @@ fn add_to_physmap<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, place: &Pl
         abi::MAPSPACE_SHARED_INFO if place.idx == 0 => (domain.shared_info.clone(), PageType::Ram),
         abi::MAPSPACE_GRANT_TABLE => return resource::map_grant_frame(call, domain, place.idx, gfn),
         abi::MAPSPACE_GMFN => (domain.memory.own_page(Gfn(place.idx))?, PageType::Ram),
+        abi::MAPSPACE_GMFN_FOREIGN if place.foreign == DOMID_XEN => {
+            call.must_be_privileged()?;
+            (call.hv.machine.trace().page(Mfn(place.idx))?, PageType::Foreign)
+        }
         abi::MAPSPACE_GMFN_FOREIGN => {
             let foreign = foreign_domain(call, place.foreign)?;
             (foreign.memory.own_page(Gfn(place.idx))?, PageType::Foreign)

@@ -20,6 +20,7 @@ use crate::log::Level;
 use crate::p2m::{Format, TableMemory};
 use crate::sched::Cpus;
 use crate::time::{Tsc, TscScale};
+use crate::trace::Trace;
 
 /// The most physical CPUs that Tenon uses.
 pub const MAX_CPUS: usize = 64;
@@ -79,6 +80,9 @@ pub trait Machine: Cpus + Frames + HostDevices {
 
     /// Sets that base: the control domain knows the time better.
     fn set_wall_clock_base(self, base: u64);
+
+    /// The record of what happens.
+    fn trace(self) -> &'static Trace<Self>;
 
     /// Takes the host interrupts that are pending on this CPU. Called with no lock held.
     fn take_interrupts(self);

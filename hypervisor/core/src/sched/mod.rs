@@ -33,6 +33,7 @@ mod tests;
 use alloc::boxed::Box;
 
 pub use budget::Budget;
+use node::set_state;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
 use queue::{CpuQueue, Queue};
 
@@ -91,6 +92,9 @@ pub trait Schedulable: Clone + PartialEq {
 
     /// Its timer has gone off: that is something to wake for.
     fn timer_is_due(&self);
+
+    /// It has gone from one run state to another (indices of [`RunTimes`]). Called under its home queue's lock.
+    fn state_changed(&self, _from: usize, _to: usize) {}
 }
 
 /// The run queues.
@@ -141,6 +145,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
+    /// Makes every CPU pick again.
+    pub fn reschedule_all(&self) {
+        self.pool.iter().for_each(|cpu| self.reschedule(cpu));
+    }
+
     /// Where a vCPU may run: what its affinity leaves of the pool.
     fn allowed(&self, vcpu: &V) -> CpuMask {
         CpuMask(vcpu.node().affinity().0 & self.pool.0)
@@ -189,7 +198,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             State::Parked if !vcpu.node().is_held() => {
                 queue.remove_timer(vcpu);
                 vcpu.node().unblock();
-                vcpu.node().set_state(State::Queued, now);
+                set_state(vcpu, State::Queued, now);
                 (None, Some(queue.lag(vcpu, now)))
             }
             State::Parked | State::Queued | State::Capped => (None, None),
@@ -319,7 +328,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             let node = vcpu.node();
             node.charge(vcpu.budget(), now, ran);
             if node.is_held() || node.is_blocked() {
-                node.set_state(State::Parked, now);
+                set_state(&vcpu, State::Parked, now);
                 fence(Ordering::SeqCst);
                 // Held, it waits for `release`; if that came before this CPU said *parked*, it found it running.
                 if node.is_held() || node.is_blocked() && !vcpu.has_work() {
@@ -331,7 +340,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 }
                 node.unblock();
             }
-            node.set_state(State::Queued, now);
+            set_state(&vcpu, State::Queued, now);
             let allowed = self.allowed(&vcpu);
             if allowed.contains(this) {
                 queue.push(vcpu, allowed);

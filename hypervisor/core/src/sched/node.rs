@@ -1,5 +1,6 @@
 //! What the scheduler keeps about one vCPU.
 
+use super::Schedulable;
 use super::budget::{Budget, Use};
 use super::clock::{Vtime, slice};
 use crate::ids::CpuId;
@@ -60,6 +61,12 @@ pub struct SchedNode {
     budget_use: Lock<Use>,
 }
 
+/// Changes where a vCPU is, under its home queue's lock.
+pub(super) fn set_state<V: Schedulable>(vcpu: &V, state: State, now: Nanos) {
+    let (from, to) = vcpu.node().set_state(state, now);
+    vcpu.state_changed(from, to);
+}
+
 impl SchedNode {
     /// A parked vCPU that one reason holds: it has not been started.
     pub fn new(now: Nanos) -> Self {
@@ -92,7 +99,8 @@ impl SchedNode {
         }
     }
 
-    pub(super) fn set_state(&self, state: State, now: Nanos) {
+    /// Returns the states before and after as indices of [`RunTimes`].
+    fn set_state(&self, state: State, now: Nanos) -> (usize, usize) {
         let (word, times_state) = match state {
             State::Parked if self.is_blocked() => (PARKED, RunTimes::BLOCKED),
             State::Parked => (PARKED, RunTimes::OFFLINE),
@@ -100,8 +108,9 @@ impl SchedNode {
             State::Capped => (CAPPED, RunTimes::RUNNABLE),
             State::Running(cpu) => (cpu.0, RunTimes::RUNNING),
         };
-        self.times.lock().enter(times_state, now);
+        let before = self.times.lock().enter(times_state, now);
         self.state.store(word, Ordering::SeqCst);
+        (before, times_state)
     }
 
     /// The CPU whose queue it belongs to.
@@ -241,11 +250,12 @@ impl RunTimes {
     /// Index of the time spent held.
     pub const OFFLINE: usize = 3;
 
-    fn enter(&mut self, state: usize, now: Nanos) {
+    /// Returns the state before.
+    fn enter(&mut self, state: usize, now: Nanos) -> usize {
         if let Some(spent) = self.spent.get_mut(self.state) {
             *spent += now.since(self.since);
         }
-        self.state = state;
         self.since = now;
+        core::mem::replace(&mut self.state, state)
     }
 }

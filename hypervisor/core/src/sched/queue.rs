@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 
 use super::clock::{Clock, Vtime, real_ns, slice, virtual_ns};
-use super::node::State;
+use super::node::{State, set_state};
 use super::{GRANULARITY, LONGEST_TURN, Schedulable};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
@@ -256,13 +256,13 @@ impl<V: Schedulable> Queue<V> {
             let node = vcpu.node();
             if node.is_held() {
                 self.leave(&vcpu);
-                node.set_state(State::Parked, now);
+                set_state(&vcpu, State::Parked, now);
                 continue;
             }
             match vcpu.budget().runs_until(now, node.budget_use()) {
                 Err(renewed) => {
                     self.leave(&vcpu);
-                    node.set_state(State::Capped, now);
+                    set_state(&vcpu, State::Capped, now);
                     self.add_timer(renewed, vcpu);
                 }
                 Ok(limit) => {
@@ -270,7 +270,7 @@ impl<V: Schedulable> Queue<V> {
                     let (vtime, deadline) = (node.vtime(), node.deadline());
                     self.running = Some(Running { since: now, vtime, deadline, weight });
                     self.yields = None;
-                    node.set_state(State::Running(cpu), now);
+                    set_state(&vcpu, State::Running(cpu), now);
                     let slice = real_ns(deadline.ahead_of(vtime), weight).max(GRANULARITY);
                     return Some((vcpu, limit.min(now + slice), limit));
                 }
@@ -345,7 +345,7 @@ impl<V: Schedulable> Queue<V> {
         vcpu.node().set_timer(Nanos::NEVER);
         let capped = vcpu.node().state() == State::Capped;
         if capped {
-            vcpu.node().set_state(State::Parked, now);
+            set_state(&vcpu, State::Parked, now);
         }
         Some((vcpu, capped))
     }

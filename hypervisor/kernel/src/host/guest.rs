@@ -76,6 +76,7 @@ impl GuestCpu for AnyGuest {
         fn switch_in(self: &mut Self);
         fn switch_out(self: &mut Self);
         fn enter(self: &mut Self) -> Exit;
+        fn exit_code(self: &Self) -> u64;
         fn can_take_interrupt(self: &Self) -> bool;
         fn can_take_nmi(self: &Self) -> bool;
         fn inject(self: &mut Self, event: Event);

@@ -11,6 +11,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::memory::E820Entry;
+use hypercall_abi::trace::SCHED_KICK;
 use spin::Once;
 use tenon_core::cpuid;
 use tenon_core::fallible::NoMemory;
@@ -23,6 +24,7 @@ use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd};
 use tenon_core::memory_map::Range;
 use tenon_core::sched::Cpus;
 use tenon_core::time::{Nanos, Tsc, TscScale};
+use tenon_core::trace::Trace;
 
 pub use devices::init as init_devices;
 pub use guest::{AnyFormat, AnyGuest, Backend, backend, choose_backend};
@@ -115,6 +117,7 @@ impl Cpus for Host {
 
     fn kick(self, target: CpuId) {
         if let Some(cpu) = cpu::all().get(target.index()) {
+            self.trace().event(SCHED_KICK, || [target.0]);
             smp::kick(cpu);
         }
     }
@@ -169,6 +172,12 @@ impl Machine for Host {
 
     fn set_wall_clock_base(self, base: u64) {
         WALL_CLOCK_BASE.store(base, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn trace(self) -> &'static Trace<Self> {
+        static TRACE: Trace<Host> = Trace::new(Host);
+        &TRACE
     }
 
     fn take_interrupts(self) {

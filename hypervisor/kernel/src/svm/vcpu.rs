@@ -182,6 +182,10 @@ impl GuestCpu for SvmVcpu {
         exits::decode(&self.vmcb.control, self.gprs.rip)
     }
 
+    fn exit_code(&self) -> u64 {
+        self.vmcb.control.exit_code
+    }
+
     fn can_take_interrupt(&self) -> bool {
         self.interrupt.is_none() && self.is_open()
     }

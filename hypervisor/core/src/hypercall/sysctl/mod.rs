@@ -7,6 +7,7 @@ mod features;
 mod host;
 mod pool;
 mod topology;
+mod trace;
 
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::Sysctl;
@@ -26,6 +27,7 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
         abi::READCONSOLE => ctl.with(|op| console::read(call, op))?,
         abi::DEBUG_KEYS => console::debug_keys(call, ctl.payload())?,
         abi::GETDOMAININFOLIST => ctl.with(|op| list_domains(call, op))?,
+        abi::TBUF_OP => ctl.with(|op| trace::tbuf_op(call, op))?,
         abi::PHYSINFO => ctl.set_payload(host::physinfo(call)),
         abi::AVAILHEAP => ctl.with(|op| host::availheap(call, op))?,
         abi::GET_CPU_LEVELLING_CAPS => {
@@ -48,7 +50,6 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
 /// What Tenon does not do, and why.
 fn unsupported(cmd: u32) -> Result {
     let what = match cmd {
-        abi::TBUF_OP => "there is no trace buffer",
         abi::CPU_HOTPLUG => "CPUs are not switched on and off",
         abi::PAGE_OFFLINE_OP => "pages are not taken out of use",
         abi::GET_PMSTAT | abi::PM_OP => "frequencies and sleep states are left to the firmware",

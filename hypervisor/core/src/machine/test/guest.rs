@@ -29,7 +29,7 @@ pub struct TestGuest {
     pub has_ports: bool,
     /// What the coming entries end with. When nothing is left, a host interrupt.
     pub script: VecDeque<Exit>,
-    /// How often it was entered.
+    /// How often it was entered, which is also what it says of its last exit.
     pub entries: u32,
 }
 
@@ -70,6 +70,10 @@ impl GuestCpu for TestGuest {
         self.entries += 1;
         self.injected = None;
         self.script.pop_front().unwrap_or(Exit::Interrupt)
+    }
+
+    fn exit_code(&self) -> u64 {
+        self.entries.into()
     }
 
     fn can_take_interrupt(&self) -> bool {

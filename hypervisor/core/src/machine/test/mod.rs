@@ -36,6 +36,7 @@ use crate::p2m::Npt;
 use crate::page::TestPage;
 use crate::sched::Cpus;
 use crate::time::{Nanos, Tsc, TscScale};
+use crate::trace::Trace;
 use crate::vioapic::Route;
 use crate::vpci::{ConfigSpace, Register, Size};
 
@@ -59,6 +60,7 @@ struct State {
     console: Mutex<Console>,
     kicks: AtomicU64,
     devices: Mutex<TestDevices>,
+    trace: OnceLock<Trace<TestMachine>>,
 }
 
 struct Console {
@@ -95,6 +97,7 @@ impl TestMachine {
             }),
             kicks: AtomicU64::new(0),
             devices: Mutex::default(),
+            trace: OnceLock::new(),
         })))
     }
 
@@ -251,6 +254,10 @@ impl Machine for TestMachine {
 
     fn set_wall_clock_base(self, base: u64) {
         self.0.wall_clock.store(base, Ordering::Relaxed);
+    }
+
+    fn trace(self) -> &'static Trace<Self> {
+        self.0.trace.get_or_init(|| Trace::new(self))
     }
 
     fn take_interrupts(self) {}
