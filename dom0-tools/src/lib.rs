@@ -9,6 +9,7 @@ pub mod host;
 pub mod lifecycle;
 pub mod registry;
 pub mod top;
+pub mod trace;
 pub mod xen;
 pub mod xenstore;
 pub mod xs_client;

@@ -12,6 +12,7 @@ mod raw;
 mod sched;
 mod screen;
 mod top;
+mod trace;
 mod vcpus;
 mod wait;
 
@@ -86,6 +87,8 @@ enum Command {
         #[arg(long, short)]
         clear: bool,
     },
+    /// Records what CPUs and guests do, for a look at ui.perfetto.dev.
+    Trace(trace::TraceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +210,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::VcpuSet(args) => vcpus::set(args, cli.json),
         Command::Sched(args) => sched::run(args, cli.json),
         Command::Top(args) => top::run(args, cli.json),
+        Command::Trace(args) => trace::run(args, cli.json),
         Command::Dmesg { clear } => log::run(*clear, cli.json),
     }
 }

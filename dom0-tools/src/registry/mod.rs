@@ -76,7 +76,19 @@ impl Registry {
     /// # Errors
     /// If the lock file cannot be made.
     pub fn watcher_lock(&self) -> io::Result<Option<Lock>> {
-        let lock = self.open_lock("watch.lock")?;
+        self.try_lock("watch.lock")
+    }
+
+    /// The lock of the one `tenon trace`; `None` if one runs already.
+    ///
+    /// # Errors
+    /// If the lock file cannot be made.
+    pub fn trace_lock(&self) -> io::Result<Option<Lock>> {
+        self.try_lock("trace.lock")
+    }
+
+    fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
+        let lock = self.open_lock(name)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Lock(lock))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -15,5 +15,6 @@ pub mod pages;
 pub mod privcmd;
 pub mod sched;
 pub mod sysctl;
+pub mod trace;
 pub mod version;
 pub mod xenbus_backend;

@@ -48,12 +48,13 @@ const MORE_PACKAGES: [&str; 6] =
 const CANCELLATION: &str = "libgcc_s.so.1";
 
 /// Programs of xen-utils; `xenstore` serves its many names.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "xl",
     "xenstored",
     "xenconsoled",
     "xenconsole",
     "xen-init-dom0",
+    "xentrace",
     "test-resource",
     "test-xenstore",
     "test-cpu-policy",

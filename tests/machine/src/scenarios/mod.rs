@@ -16,6 +16,7 @@ mod small;
 mod stock;
 mod tools;
 mod top;
+mod trace;
 mod vcpus;
 
 use crate::config::{Boot, Config, Disk};
@@ -101,6 +102,8 @@ pub fn all() -> Vec<Scenario> {
                 ("top", top::top),
                 ("guest-grows", stock::a_guest_grows),
                 ("vcpus", vcpus::controlled),
+                ("trace", trace::a_second),
+                ("stock-tracer", trace::stock_tracer),
                 ("daemons-killed", daemons::killed_while_guests_start),
                 ("rounds", lifecycle::rounds_without_a_leak),
                 ("linux-rounds", lifecycle::linux_rounds),
