@@ -28,7 +28,7 @@ pub fn a_second(machine: &mut Machine) -> Result<()> {
     let report = trace(machine, "--no-exits")?;
     let seconds = report["seconds"].as_f64().unwrap_or(0.0);
     ensure!(SECONDS.contains(&seconds) && report["lost"] == 0, "not a second, or not all of it: {report}");
-    let file = machine.run("cat /tmp/trace.json", SOON)?.output;
+    let file = fetch(machine, "cat /tmp/trace.json")?;
     let file: Value = serde_json::from_str(&file).context("the trace is no JSON")?;
     let events = file["traceEvents"].as_array().context("the trace has no events")?;
     let tracks = tracks(events, seconds)?;
@@ -54,7 +54,7 @@ pub fn a_second(machine: &mut Machine) -> Result<()> {
 
     // With exits the file is large: one CPU's is looked at here.
     let report = trace(machine, "")?;
-    let cpu = machine.run("grep -m 4000 '\"tid\":4098,' /tmp/trace.json", SOON)?.output;
+    let cpu = fetch(machine, "grep -m 2000 '\"tid\":4098,' /tmp/trace.json")?;
     let events: Vec<Value> = cpu
         .lines()
         .map(|line| serde_json::from_str(line.trim_end_matches(',')).with_context(|| line.to_owned()))
@@ -70,6 +70,19 @@ fn trace(machine: &mut Machine, options: &str) -> Result<Value> {
     machine.json(&format!(
         "sh -c 'while :; do :; done' & tenon trace --json --seconds 1 --out /tmp/trace.json {options}; kill $!"
     ))
+}
+
+/// What a command prints.
+fn fetch(machine: &mut Machine, command: &str) -> Result<String> {
+    /// What gzip puts before and after what it has packed.
+    const AROUND: (usize, usize) = (10, 8);
+    let hex = machine.run(&format!("{command} | gzip | xxd -p"), SOON)?.output;
+    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair)?, 16).context("no hexadecimal digit");
+    let packed = digits.as_chunks().0.iter().map(byte).collect::<Result<Vec<u8>>>()?;
+    let data = packed.get(AROUND.0..packed.len().saturating_sub(AROUND.1)).context("nothing came")?;
+    let bytes = miniz_oxide::inflate::decompress_to_vec(data).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(String::from_utf8(bytes)?)
 }
 
 /// Debian's own tracer reads the same buffers.
