@@ -95,6 +95,7 @@ impl Rank {
 }
 
 impl Drop for Held {
+    #[inline]
     fn drop(&mut self) {
         for entry in self.0.iter().flatten() {
             with_list(|list| list[*entry] = None);

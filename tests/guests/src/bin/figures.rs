@@ -4,12 +4,12 @@
 //! times; the least counts, so that interrupts and first times drop out, less what reading the counter costs.
 //!
 //! With `switch` on its command line it measures how the CPU goes to another guest and back: the guest `busy` has to
-//! run beside it and to give way all the time. With `wake`, how its two vCPUs wake each other.
+//! run beside it and to give way all the time. With `wake`, how one of its two vCPUs wakes the other.
 #![no_std]
 #![no_main]
 
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use test_guests::abi::event_channel::{OP_SEND, Send};
 use test_guests::abi::grant_table::{self, CopyFlags, CopyPtr};
@@ -90,46 +90,39 @@ fn event_channels(figure: &impl Fn(&str, u64)) -> Outcome {
     Ok(())
 }
 
-/// The port of each of two vCPUs that wake each other, bound to it.
-static PORTS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+/// The event by which the second vCPU is woken, and when it ran on last.
+static PORT: AtomicU32 = AtomicU32::new(0);
+static WOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Waits, halted, until this vCPU's event has come, and takes it.
-fn await_event(vcpu: u32) {
-    let port = PORTS[vcpu as usize].load(Ordering::Relaxed);
-    while !shared::clear_pending(port) {
-        cpu::sti_hlt();
-        cpu::cli();
-    }
-}
-
-/// Answers every event with one for the first vCPU.
-fn answer() {
+/// What the second vCPU does: it halts, and says when it runs on.
+fn sleep() {
     loop {
-        await_event(1);
-        if let Err(e) = events::send(PORTS[0].load(Ordering::Relaxed)) {
-            suite::die(format_args!("answer: {e:?}"));
-        }
+        cpu::sti_hlt();
+        WOKEN.store(cpu::tsc(), Ordering::SeqCst);
+        cpu::cli();
+        shared::clear_pending(PORT.load(Ordering::Relaxed));
     }
 }
 
-/// A vCPU wakes another by an event channel and halts, is woken the same way by the other, which halts: half of that.
+/// From one vCPU's sending of an event to the next instruction of another, which is halted and shares its CPU.
 fn halt_and_wake(figure: &impl Fn(&str, u64)) -> Outcome {
     trap::set_up(UPCALL, false, Some(take_upcall));
     call::set_param(PARAM_CALLBACK_IRQ, u64::from(CALLBACK_TYPE_VECTOR) << 56 | u64::from(UPCALL))?;
-    for (vcpu, port) in (0_u32..).zip(&PORTS) {
-        port.store(events::bind_ipi(vcpu)?, Ordering::Relaxed);
+    let port = events::bind_ipi(1)?;
+    PORT.store(port, Ordering::Relaxed);
+    check!(smp::start_by_call(1, sleep)?, "the second vCPU did not start");
+    let mut least = u64::MAX;
+    for _ in 0..ROUNDS {
+        // It is halted once it has not taken its turn.
+        for _ in 0..2 {
+            call::any(HYPERCALL_SCHED_OP, &[u64::from(sched::OP_YIELD)])?;
+        }
+        let start = cpu::tsc();
+        events::send(port)?;
+        check!(clock::wait(clock::SECOND, || WOKEN.load(Ordering::SeqCst) > start), "it sleeps on");
+        least = least.min(WOKEN.load(Ordering::SeqCst) - start);
     }
-    check!(smp::start_by_call(1, answer)?, "the second vCPU did not start");
-    let mut failed = 0;
-    let time = least(
-        || (),
-        || {
-            failed += usize::from(events::send(PORTS[1].load(Ordering::Relaxed)).is_err());
-            await_event(0);
-        },
-    );
-    check!(failed == 0, "{failed} events were not sent");
-    figure("halt-to-wake", time / 2);
+    figure("halt-to-wake", least);
     Ok(())
 }
 
