@@ -16,6 +16,11 @@ impl Ratio {
         u64::try_from(scaled).ok().map(Self)
     }
 
+    /// The factor with this 32.32 fixed-point value.
+    pub const fn from_fixed(value: u64) -> Self {
+        Self(value)
+    }
+
     /// Converts a count, rounding down; saturates.
     #[inline]
     pub fn apply(self, count: u64) -> u64 {

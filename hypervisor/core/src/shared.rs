@@ -40,7 +40,9 @@ impl<M: Machine> SharedArea<M> {
 /// Writes the time into the vCPU's `vcpu_info`, and where else the guest wants it.
 pub fn publish_time<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &Context<M>) {
     let scale = hv.machine.tsc_scale();
-    let (tsc, now) = (hv.machine.tsc(), hv.machine.now());
+    // Not two readings: what lies between them would stay between this vCPU's clock and the others'.
+    let tsc = hv.machine.tsc();
+    let now = hv.machine.time_at(tsc);
     let time = |version: u32| VcpuTimeInfo {
         version,
         tsc_timestamp: tsc.0.wrapping_add(context.tsc_offset),

@@ -2,6 +2,8 @@
 
 use core::ops::Add;
 
+use crate::ratio::Ratio;
+
 /// Nanoseconds since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Nanos(pub u64);
@@ -32,12 +34,16 @@ impl Add<u64> for Nanos {
 pub struct Tsc(pub u64);
 
 /// Ticks to nanoseconds as pvclock has it (`public/xen.h`, `vcpu_time_info`):
-/// `ns = ((ticks << shift) * mul) >> 32`, a negative shift going right.
+/// `ns = ((ticks << shift) * mul) >> 32`.
+///
+/// A guest goes on from what it was shown once, for as long as it runs, and the machine's own clock must not drift away
+/// from that: [`ratio`](Self::ratio) is the same factor to the last bit. The shift is never negative, because that would
+/// drop ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TscScale {
     /// The multiplier, a fraction of 2^32.
     pub mul: u32,
-    /// The shift that comes first.
+    /// The shift that comes first, not negative.
     pub shift: i8,
     /// The same as a frequency, in Hz.
     pub hz: u64,
@@ -49,25 +55,24 @@ impl TscScale {
         if !(1_000..1_000_000_000_000).contains(&hz) {
             return None;
         }
-        // ns per tick as a fraction of 2^32, normalized so that the multiplier has its top bit set.
+        // ns per tick as a fraction of 2^32.
         let mut shift = 0i8;
         let mut ratio = (1_000_000_000u128 << 32) / u128::from(hz);
         while ratio >= 1 << 32 {
             shift += 1;
             ratio = (1_000_000_000u128 << 32) / (u128::from(hz) << shift);
         }
-        while ratio < 1 << 31 {
-            shift -= 1;
-            ratio = (1_000_000_000u128 << (32 - shift)) / u128::from(hz);
-        }
         Some(Self { mul: ratio as u32, shift, hz })
     }
 
+    /// The same factor.
+    pub fn ratio(&self) -> Ratio {
+        Ratio::from_fixed(u64::from(self.mul) << self.shift)
+    }
+
     /// The nanoseconds that so many ticks take.
-    pub const fn to_ns(&self, ticks: u64) -> u64 {
-        let shifted =
-            if self.shift >= 0 { (ticks as u128) << self.shift } else { (ticks >> -self.shift) as u128 };
-        ((shifted * self.mul as u128) >> 32) as u64
+    pub fn to_ns(&self, ticks: u64) -> u64 {
+        self.ratio().apply(ticks)
     }
 }
 
@@ -87,6 +92,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_guest_that_was_shown_the_time_long_ago_still_has_it(
+            hz in 1_000u64..1_000_000_000_000,
+            shown in 0u64..1 << 60,
+            since in 0u64..1 << 60,
+        ) {
+            let scale = TscScale::from_hz(hz).unwrap();
+            let clock = |ticks| u128::from(scale.ratio().apply(ticks));
+            // As the guest reckons.
+            let passed = ((u128::from(since) << scale.shift) * u128::from(scale.mul)) >> 32;
+            let guest = clock(shown) + passed;
+            prop_assume!(clock(shown + since) < u128::from(u64::MAX));
+            prop_assert!((0..=1).contains(&(clock(shown + since) - guest)));
+        }
+
         #[test]
         fn there_and_back(hz in 1_000_000u64..10_000_000_000, ns in 0u64..1_000_000_000_000) {
             let scale = TscScale::from_hz(hz).unwrap();

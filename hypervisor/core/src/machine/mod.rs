@@ -19,7 +19,7 @@ use crate::ids::CpuId;
 use crate::log::Level;
 use crate::p2m::{Format, TableMemory};
 use crate::sched::Cpus;
-use crate::time::{Tsc, TscScale};
+use crate::time::{Nanos, Tsc, TscScale};
 use crate::trace::Trace;
 
 /// The most physical CPUs that Tenon uses.
@@ -71,6 +71,9 @@ pub trait Machine: Cpus + Frames + HostDevices {
 
     /// The time-stamp counter.
     fn tsc(self) -> Tsc;
+
+    /// What [`now`](Cpus::now) is when the time-stamp counter has this value.
+    fn time_at(self, tsc: Tsc) -> Nanos;
 
     /// How TSC ticks become [`now`](Cpus::now).
     fn tsc_scale(self) -> TscScale;

@@ -162,6 +162,10 @@ impl Machine for Host {
         Tsc(time::rdtsc())
     }
 
+    fn time_at(self, tsc: Tsc) -> Nanos {
+        Nanos(time::from_tsc(tsc.0))
+    }
+
     fn tsc_scale(self) -> TscScale {
         facts().tsc_scale
     }

@@ -7,6 +7,7 @@
 use spin::Once;
 use tenon_core::options::Options;
 use tenon_core::ratio::Ratio;
+use tenon_core::time::TscScale;
 
 mod reference;
 mod rtc;
@@ -38,7 +39,7 @@ static CLOCK: Once<Clock> = Once::new();
 pub fn init(options: &Options<'_>) -> Result<(), &'static str> {
     let reference = Reference::choose(options.clocksource);
     let hz = reference.measure(rdtsc).ok_or("the TSC does not run")?;
-    let to_nanoseconds = Ratio::between(hz, SECOND).ok_or("the TSC does not run")?;
+    let to_nanoseconds = TscScale::from_hz(hz).ok_or("the TSC's rate makes no sense")?.ratio();
     let from_nanoseconds = Ratio::between(SECOND, hz).ok_or("the TSC runs too fast")?;
     CLOCK.call_once(|| Clock {
         start: rdtsc(),

@@ -244,6 +244,10 @@ impl Machine for TestMachine {
         Tsc(self.now().0)
     }
 
+    fn time_at(self, tsc: Tsc) -> Nanos {
+        Nanos(tsc.0)
+    }
+
     fn tsc_scale(self) -> TscScale {
         TscScale::from_hz(TSC_HZ).expect("a sensible frequency")
     }
