@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use hypercall_abi::trace::{ALL, SCHED};
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::exit::Failure;
 use super::output;
@@ -38,17 +38,17 @@ pub struct TraceArgs {
 /// Traces, and writes a file for Perfetto.
 pub fn run(args: &TraceArgs, json: bool) -> Result<(), Failure> {
     let host = Host::open()?;
+    let Some(_alone) = host.registry.trace_lock()? else {
+        return Err(Failure::refused("another `tenon trace` runs"));
+    };
     if args.off {
         host.xen.trace_off()?;
         return if json { output::json(&json!({ "done": "off" })) } else { Ok(()) };
     }
-    let Some(_alone) = host.registry.trace_lock()? else {
-        return Err(Failure::refused("another `tenon trace` runs"));
-    };
     let named = |e| Failure::refused(format!("{}: {e}", args.out.display()));
     let mut file = BufWriter::new(File::create(&args.out).map_err(named)?);
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let mask = if args.no_exits { SCHED } else { ALL };

@@ -114,9 +114,9 @@ impl FromStr for Term {
 
     fn from_str(text: &str) -> Result<Self, CpuListError> {
         let syntax = || CpuListError::Syntax(text.to_owned());
-        let node = text.strip_prefix("nodes:").or_else(|| text.strip_prefix("node:"));
-        let rest = node.unwrap_or(text);
-        let (takes_out, rest) = rest.strip_prefix('^').map_or((false, rest), |rest| (true, rest));
+        let (takes_out, rest) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
+        let node = rest.strip_prefix("nodes:").or_else(|| rest.strip_prefix("node:"));
+        let rest = node.unwrap_or(rest);
         if rest == "all" {
             return Ok(Self { takes_out, cpus: Cpus::All });
         }
@@ -234,7 +234,7 @@ mod tests {
             ("^2,1-2", "1-2"),
             ("all,^0-99", ""),
             ("node:0,^3", "0-2"),
-            ("1,nodes:^0,3", "3"),
+            ("1,^nodes:0,3", "3"),
         ] {
             if set.is_empty() {
                 assert_eq!(on_four(list), Err("\"all,^0-99\" leaves no CPU".into()));

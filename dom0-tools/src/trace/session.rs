@@ -43,8 +43,7 @@ pub fn record(xen: &Xen, mask: u32, time: Duration, stop: &AtomicBool) -> Result
     let mut words = vec![Vec::new(); buffers.len()];
     // Somebody may have been killed before they could switch it off.
     xen.trace_off()?;
-    drain(&buffers, &mut words)?;
-    words.iter_mut().for_each(Vec::clear);
+    buffers.iter().for_each(TraceBuffer::skip);
     xen.trace_events(mask)?;
     let on = On(xen);
     let start = Instant::now();

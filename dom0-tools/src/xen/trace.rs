@@ -8,7 +8,7 @@ use hypercall_abi::sysctl::{
     self, Sysctl, TBUFOP_DISABLE, TBUFOP_ENABLE, TBUFOP_GET_INFO, TBUFOP_SET_EVT_MASK, TBUFOP_SET_SIZE,
     TbufOp,
 };
-use hypercall_abi::trace::{Buffer, Ring};
+use hypercall_abi::trace::{ALL, Buffer, Ring};
 use hypercall_abi::xen::DOMID_XEN;
 
 use super::error::XenError;
@@ -40,12 +40,13 @@ impl Xen {
         self.tbuf_op(TbufOp { cmd: TBUFOP_ENABLE, ..TbufOp::default() }).map(drop)
     }
 
-    /// Stops tracing.
+    /// Stops tracing, and leaves nothing chosen for whoever traces next.
     ///
     /// # Errors
     /// As the hypervisor says.
     pub fn trace_off(&self) -> Result<(), XenError> {
-        self.tbuf_op(TbufOp { cmd: TBUFOP_DISABLE, ..TbufOp::default() }).map(drop)
+        self.tbuf_op(TbufOp { cmd: TBUFOP_DISABLE, ..TbufOp::default() })?;
+        self.trace_events(ALL)
     }
 
     /// Chooses what is traced: classes and subclasses of `hypercall_abi::trace`.
@@ -87,6 +88,12 @@ impl Xen {
 }
 
 impl TraceBuffer {
+    /// Leaves out what is there. Nobody may write meanwhile: tracing is off.
+    pub fn skip(&self) {
+        let prod = self.mapping.word(offset_of!(Buffer, prod)).load(Ordering::Acquire);
+        self.mapping.word(offset_of!(Buffer, cons)).store(prod, Ordering::Release);
+    }
+
     /// Takes what is there, whole records only, and adds it to `words`. Returns how full the buffer was, from 0 to 1.
     ///
     /// # Errors

@@ -177,6 +177,7 @@ fn add_to_physmap<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, place: &Pl
         abi::MAPSPACE_GMFN => (domain.memory.own_page(Gfn(place.idx))?, PageType::Ram),
         abi::MAPSPACE_GMFN_FOREIGN if place.foreign == DOMID_XEN => {
             call.must_be_privileged()?;
+            ensure!(domain.id == call.domain().id, EPERM, "the trace is not for {}", domain.id);
             (call.hv.machine.trace().page(Mfn(place.idx))?, PageType::Foreign)
         }
         abi::MAPSPACE_GMFN_FOREIGN => {

@@ -71,6 +71,14 @@ impl<M: Machine> Trace<M> {
         Ok(())
     }
 
+    /// Switches tracing on.
+    pub fn enable(&self) {
+        if !self.on.load(Relaxed) {
+            self.rings.iter().for_each(Ring::forget_losses);
+        }
+        self.on.store(true, Relaxed);
+    }
+
     /// The information page, if there are buffers.
     pub fn info(&self) -> Option<Mfn> {
         Some(self.pages.get()?.first()?.mfn())

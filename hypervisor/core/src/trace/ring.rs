@@ -27,6 +27,11 @@ impl Ring {
         Self { prod: AtomicU32::new(0), lost: AtomicU32::new(0), lost_since: AtomicU64::new(0) }
     }
 
+    /// What was lost while nobody read is not told to the next reader.
+    pub fn forget_losses(&self) {
+        self.lost.store(0, Relaxed);
+    }
+
     /// Adds a record, or counts it as lost; nothing comes between a loss and the record that tells of it.
     pub fn record<const N: usize>(&self, pages: &[impl GuestPage], event: u32, tsc: u64, extra: [u32; N]) {
         let (mut lost, since) = (self.lost.load(Relaxed), self.lost_since.load(Relaxed));

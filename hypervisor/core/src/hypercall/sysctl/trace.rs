@@ -19,7 +19,7 @@ pub(super) fn tbuf_op<M: Machine>(call: &Call<'_, M>, op: &mut abi::TbufOp) -> R
         abi::TBUFOP_SET_SIZE => trace.set_size(op.size)?,
         abi::TBUFOP_ENABLE => {
             ensure!(trace.info().is_some(), EINVAL, "trace buffers have no size yet");
-            trace.on.store(true, Relaxed);
+            trace.enable();
             // So every CPU that runs a vCPU tells which.
             call.hv.sched.reschedule_all();
         }
