@@ -98,7 +98,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
         self.quiet.fetch_or(1 << this.index(), Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let could_help = self.overloaded(this).next().is_some();
+        // Or somebody has come here just now, and did not find it quiet.
+        let could_help = cpu.is_waited_for() || self.overloaded(this).next().is_some();
         if could_help {
             self.no_longer(&self.quiet, this);
         }

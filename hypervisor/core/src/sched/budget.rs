@@ -93,6 +93,7 @@ impl Account {
             self.turned_away = 0;
         }
         let brought = grant.saturating_mul(periods).min(i64::MAX as u64);
-        self.left = (self.left - used).saturating_add_unsigned(brought).min(grant as i64);
+        // What ran for longer had no cap then.
+        self.left = (self.left - used.min(grant as i64)).saturating_add_unsigned(brought).min(grant as i64);
     }
 }

@@ -56,6 +56,9 @@ const SLEEPERS_CREDIT: i64 = 1;
 const MEMORY: i64 = 32;
 /// Nobody makes up for more slices than that at a stretch.
 const LONGEST_TURN: i64 = 512;
+/// What a vCPU runs beyond that without being looked at (for days, if nobody else wants its CPU) moves no clock: the
+/// arithmetic stays within its 64 bits, and nobody is owed so much anyway.
+const LONGEST_RUN: u64 = 1 << 36;
 
 /// A CPU that is waited for is interrupted again after so many turns. One interrupt is enough for hardware; emulators
 /// have been seen to lose one.
@@ -272,8 +275,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// How long a CPU has run no vCPU, in ns since boot.
     pub fn idle_time(&self, cpu: CpuId) -> u64 {
-        let busy = self.cpus.get(cpu.index()).map_or(0, |cpu| cpu.busy.load(Ordering::Relaxed));
-        self.machine.now().0.saturating_sub(busy)
+        let now = self.machine.now();
+        now.0.saturating_sub(self.cpus.get(cpu.index()).map_or(0, |cpu| cpu.busy(now)))
     }
 
     /// The next vCPU for this CPU, which becomes *running*; `None` if there is nothing to do.
@@ -324,7 +327,6 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let now = self.machine.now();
         let moves = cpu.with(|queue| {
             let ran = queue.stop(&vcpu, now);
-            cpu.busy.fetch_add(ran, Ordering::Relaxed);
             let node = vcpu.node();
             node.charge(vcpu.budget(), now, ran);
             if node.is_held() || node.is_blocked() {
@@ -415,10 +417,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
         let now = self.machine.now();
         let goes_first = cpu.with(|queue| queue.admit(vcpu, allowed, lag, most, now));
+        // Its CPU says that it is quiet, then looks at its queue.
+        fence(Ordering::SeqCst);
         if goes_first || idle.is_some() || self.no_longer(&self.quiet, target) {
             self.reschedule(target);
         }
-        fence(Ordering::SeqCst);
         if idle.is_none()
             && let Some(idle) = self.take_idle(target, allowed)
         {

@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 
 use super::clock::{Clock, Vtime, real_ns, slice, virtual_ns};
 use super::node::{State, set_state};
-use super::{GRANULARITY, LONGEST_TURN, Schedulable};
+use super::{GRANULARITY, LONGEST_RUN, LONGEST_TURN, Schedulable};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
@@ -34,8 +34,10 @@ pub(super) struct CpuQueue<V> {
     pub slice_end: AtomicU64,
     /// vCPUs that have their home here.
     pub homes: AtomicU32,
-    /// Time that it ran vCPUs, in ns, without the one that it runs now.
-    pub busy: AtomicU64,
+    /// Time that it ran vCPUs, in ns, without what the one that runs has not been charged for.
+    busy: AtomicU64,
+    /// Since when it has not; [`Nanos::NEVER`] if none runs.
+    since: AtomicU64,
     /// The CPU should pick again.
     pub resched: AtomicBool,
 }
@@ -52,6 +54,8 @@ pub(super) struct Queue<V> {
     /// What makes the clock comparable with other queues'.
     offset: i64,
     running: Option<Running>,
+    /// Ns that vCPUs ran here, as far as they were charged for it.
+    busy: u64,
     /// This one lets another go first.
     yields: Option<V>,
     helpers: CpuMask,
@@ -66,7 +70,10 @@ struct Ready<V> {
 
 #[derive(Clone, Copy)]
 struct Running {
+    /// Since when it has not been charged.
     since: Nanos,
+    /// Ns that it was charged for since it began.
+    ran: u64,
     vtime: Vtime,
     deadline: Vtime,
     weight: u64,
@@ -80,6 +87,7 @@ impl<V> Default for CpuQueue<V> {
             clock: Clock::default(),
             offset: 0,
             running: None,
+            busy: 0,
             yields: None,
             helpers: CpuMask(0),
         };
@@ -94,6 +102,7 @@ impl<V> Default for CpuQueue<V> {
             slice_end: AtomicU64::new(Nanos::NEVER.0),
             homes: AtomicU32::new(0),
             busy: AtomicU64::new(0),
+            since: AtomicU64::new(Nanos::NEVER.0),
             resched: AtomicBool::new(false),
         }
     }
@@ -113,6 +122,8 @@ impl<V: Schedulable> Locked<'_, V> {
         cpu.helpers.store(queue.helpers.0, Ordering::Relaxed);
         cpu.clock.store(queue.clock.now().plus(queue.offset).0, Ordering::Relaxed);
         cpu.weight.store(queue.clock.weight(), Ordering::Relaxed);
+        cpu.busy.store(queue.busy, Ordering::Relaxed);
+        cpu.since.store(queue.running.map_or(Nanos::NEVER, |running| running.since).0, Ordering::Relaxed);
         cpu.timer.store(queue.timers.front().map_or(Nanos::NEVER, |timer| timer.0).0, Ordering::Relaxed);
         result
     }
@@ -150,6 +161,11 @@ impl<V: Schedulable> CpuQueue<V> {
         self.weight.load(Ordering::Relaxed)
     }
 
+    /// Ns that it ran vCPUs.
+    pub fn busy(&self, now: Nanos) -> u64 {
+        self.busy.load(Ordering::Relaxed) + now.since(Nanos(self.since.load(Ordering::Relaxed)))
+    }
+
     pub fn first_timer(&self) -> Nanos {
         Nanos(self.timer.load(Ordering::Relaxed))
     }
@@ -170,7 +186,7 @@ impl<V: Schedulable> Queue<V> {
     /// How far the clock is ahead of a vCPU that belongs here: what it is owed.
     pub fn lag(&self, vcpu: &V, now: Nanos) -> i64 {
         let ran = self.running.map_or(0, |running| now.since(running.since));
-        self.clock.after(ran).ahead_of(vcpu.node().vtime())
+        self.clock.after(ran.min(LONGEST_RUN)).ahead_of(vcpu.node().vtime())
     }
 
     /// Queues a vCPU that comes from elsewhere and is owed `lag`; of that, `most` slices count, and two of what it has
@@ -178,8 +194,8 @@ impl<V: Schedulable> Queue<V> {
     pub fn admit(&mut self, vcpu: V, allowed: CpuMask, lag: i64, most: i64, now: Nanos) -> bool {
         let node = vcpu.node();
         let weight = u64::from(node.weight());
-        let ran = self.running.map_or(0, |running| now.since(running.since));
-        let clock = self.clock.after(ran);
+        self.charge_running(now);
+        let clock = self.clock.now();
         // It takes the mean along: what counts is how far it is from there afterwards.
         let lag = match self.clock.weight() {
             0 => 0,
@@ -194,8 +210,7 @@ impl<V: Schedulable> Queue<V> {
         let deadline = node.deadline();
         self.push(vcpu, allowed);
         self.running.is_none_or(|running| {
-            let ran = virtual_ns(ran, running.weight);
-            let is_late = running.vtime.plus(ran).ahead_of(running.deadline) >= 0;
+            let is_late = running.vtime.ahead_of(running.deadline) >= 0;
             let goes_first = running.deadline.ahead_of(deadline) > virtual_ns(GRANULARITY, running.weight);
             lag >= 0 && (is_late || goes_first)
         })
@@ -229,23 +244,25 @@ impl<V: Schedulable> Queue<V> {
     }
 
     /// Charges the running vCPU for its time up to now.
-    pub fn charge(&mut self, vcpu: &V, now: Nanos) -> u64 {
-        let Some(running) = &mut self.running else { return 0 };
-        let ran = now.since(running.since);
-        running.since = now;
-        let distance = virtual_ns(ran, running.weight);
-        running.vtime = running.vtime.plus(distance);
-        vcpu.node().set_vtime(vcpu.node().vtime().plus(distance));
-        self.clock.advance(distance, running.weight);
-        ran
+    fn charge_running(&mut self, now: Nanos) {
+        if let Some(running) = &mut self.running {
+            let ran = now.since(running.since);
+            running.since = now;
+            running.ran += ran;
+            self.busy += ran;
+            let distance = virtual_ns(ran.min(LONGEST_RUN), running.weight);
+            running.vtime = running.vtime.plus(distance);
+            self.clock.advance(distance, running.weight);
+        }
     }
 
-    /// The running vCPU stops. If it yields, another goes next.
+    /// The running vCPU stops: how long it ran. If it yields, another goes next.
     pub fn stop(&mut self, vcpu: &V, now: Nanos) -> u64 {
-        let ran = self.charge(vcpu, now);
-        self.running = None;
+        self.charge_running(now);
+        let Some(running) = self.running.take() else { return 0 };
+        vcpu.node().set_vtime(running.vtime);
         self.yields = vcpu.node().take_yield().then(|| vcpu.clone());
-        ran
+        running.ran
     }
 
     /// Takes the vCPU that goes next, and parks those that it meets and that may not run: held ones, and those whose
@@ -268,7 +285,7 @@ impl<V: Schedulable> Queue<V> {
                 Ok(limit) => {
                     let weight = u64::from(node.weight());
                     let (vtime, deadline) = (node.vtime(), node.deadline());
-                    self.running = Some(Running { since: now, vtime, deadline, weight });
+                    self.running = Some(Running { since: now, ran: 0, vtime, deadline, weight });
                     self.yields = None;
                     set_state(&vcpu, State::Running(cpu), now);
                     let slice = real_ns(deadline.ahead_of(vtime), weight).max(GRANULARITY);
@@ -363,22 +380,21 @@ impl<V: Schedulable> Queue<V> {
     pub fn set_weight(&mut self, vcpu: &V, weight: u32, now: Nanos) {
         let node = vcpu.node();
         let runs = matches!(node.state(), State::Running(_));
-        if runs {
-            self.charge(vcpu, now);
+        if let Some(running) = self.running.filter(|_| runs) {
+            self.charge_running(now);
+            node.set_vtime(self.running.unwrap_or(running).vtime);
+        }
+        let waits =
+            self.ready.iter().position(|ready| ready.vcpu == *vcpu).and_then(|at| self.ready.remove(at));
+        if !runs && waits.is_none() {
+            return node.set_weight(weight);
         }
         let lag = self.lag(vcpu, now) * i64::from(node.weight()) / i64::from(weight);
         let clock = self.clock.now();
-        let waits =
-            self.ready.iter().position(|ready| ready.vcpu == *vcpu).and_then(|at| self.ready.remove(at));
-        let counts = runs || waits.is_some();
-        if counts {
-            self.leave(vcpu);
-        }
+        self.leave(vcpu);
         node.set_weight(weight);
         node.set_vtime(clock.plus(-lag));
-        if counts {
-            self.clock.join(node.vtime(), weight.into());
-        }
+        self.clock.join(node.vtime(), weight.into());
         if let Some(waits) = waits {
             self.push(waits.vcpu, waits.allowed);
         }

@@ -79,11 +79,15 @@ pub fn from_tsc(tsc: u64) -> u64 {
     clock.to_nanoseconds.apply(tsc.saturating_sub(clock.start))
 }
 
-/// The TSC's value at a time.
+/// The TSC's value at a time, or a few ticks later; now, if that is past. Reckoned from now: over a long uptime the two
+/// factors, each rounded, would lead apart.
 #[inline]
 pub fn to_tsc(nanoseconds: u64) -> u64 {
-    let clock = clock();
-    clock.start.saturating_add(clock.from_nanoseconds.apply(nanoseconds))
+    // More than what rounding takes away from less than a minute.
+    const ROUNDING: u64 = 16;
+    let tsc = rdtsc();
+    let ahead = clock().from_nanoseconds.apply(nanoseconds.saturating_sub(from_tsc(tsc)));
+    tsc.saturating_add(ahead).saturating_add(ROUNDING)
 }
 
 /// The TSC's rate.

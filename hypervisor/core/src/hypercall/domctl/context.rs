@@ -4,6 +4,8 @@
 //! before a bad one stays applied, as with Xen. As with Xen, too, loading switches every vCPU off, and one that is given
 //! registers on. That is what a domain builder needs; the records for moving a domain are refused by name.
 
+use core::sync::atomic::Ordering;
+
 use hypercall_abi::abi::Word;
 use hypercall_abi::domctl::{HvmContext, HvmContextPartial};
 use hypercall_abi::hvm as abi;
@@ -147,6 +149,7 @@ fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -
         let offset = record.tsc.wrapping_sub(call.hv.machine.tsc().0);
         context.tsc_offset = offset;
         context.guest.set_tsc_offset(offset);
+        vcpu.shows_time.store(false, Ordering::Relaxed);
     }
     drop(context);
     call.hv.bring_up(vcpu);

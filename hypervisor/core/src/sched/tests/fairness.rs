@@ -10,7 +10,7 @@ use super::few_cases;
 use super::sim::{Job, MS, Machine, SECOND, Sim, Vcpu};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
-use crate::sched::{Budget, SLICE};
+use crate::sched::{Budget, SLICE, Schedulable};
 
 const ANYWHERE: CpuMask = CpuMask(u64::MAX);
 
@@ -230,6 +230,36 @@ fn capped_time_is_time_waited() {
     }
     let got = measure(&mut sim, SECOND, SECOND);
     assert!((got[0] - 0.3).abs() <= 0.02, "{got:?}");
+}
+
+/// Nobody looks at a vCPU that is alone on its CPU, for days; then others come.
+#[test]
+fn a_long_run_alone_is_no_claim_and_no_debt() {
+    const DAYS: u64 = 5 * 24 * 3600 * SECOND;
+    for (alone, comes) in [(1, 65535), (1, 256), (64, 1024), (256, 256), (65535, 1)] {
+        let machine = Machine::new(1);
+        let mut sim = Sim::new(&machine);
+        sim.add(Job::Compute, alone, ANYWHERE);
+        sim.run_until(DAYS);
+        assert!(sim.on(CpuId(0), |sim| sim.sched.idle_time(CpuId(0))) < SECOND, "busy all the time");
+        sim.add(Job::Compute, comes, ANYWHERE);
+        sim.add(Job::Compute, comes, ANYWHERE);
+        let weights = [alone, comes, comes];
+        check(&measure(&mut sim, DAYS + SECOND / 2, SECOND), &fair(1, &weights), weights);
+    }
+}
+
+/// What a domain used before it had a cap is not held against it.
+#[test]
+fn a_cap_is_no_punishment() {
+    let machine = Machine::new(2);
+    let mut sim = Sim::new(&machine);
+    let vcpus = capped(&mut sim, 0, 2);
+    sim.run_until(3600 * SECOND);
+    vcpus[0].budget().set_cap(50);
+    vcpus.iter().for_each(|vcpu| sim.on(CpuId(0), |sim| sim.sched.look_again(vcpu)));
+    let got = measure(&mut sim, 3601 * SECOND, SECOND);
+    assert!((got[0] + got[1] - 0.5).abs() <= 0.02, "{got:?}");
 }
 
 /// Sets as the scheduler meets them: up to two vCPUs per CPU, or any number.
