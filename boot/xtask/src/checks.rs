@@ -116,8 +116,8 @@ fn miri(ws: &Workspace) -> Result<Summary> {
     let mut sum = run("hypercall-abi", "", &[])?;
     let (tables, rest) = thread::scope(|scope| {
         let tables = scope.spawn(|| run("tenon-core", CORE, &TABLES));
-        // What simulates machines for seconds is too slow.
-        let skipped = [TABLES[0], TABLES[1], "hypercall::", "sched::tests::"];
+        // What makes whole domains, or simulates machines for seconds, is too slow.
+        let skipped = [TABLES[0], TABLES[1], "hypercall::", "sched::tests::", "trace::tests::"];
         let filter: Vec<_> = skipped.iter().flat_map(|name| ["--skip", name]).collect();
         let rest = run("tenon-core", CORE, &filter);
         (tables.join(), rest)
