@@ -14,7 +14,8 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
     report(on, op, vcpu.sched.affinity().0 & all, vcpu.sched.soft_affinity().0 & all)
 }
 
-/// Changes affinities, all that are given or none, and reports what they come to on the CPUs that there are.
+/// Changes affinities once all that are given have been read and found right, and reports what they come to on the CPUs
+/// that there are. A map that cannot be written to is an error after the change.
 pub(super) fn set<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
     let vcpu = vcpu(on, op)?;
     let wanted = |kind, map| op.flags.contains(kind).then(|| read_bitmap(on.call, map)).transpose();
