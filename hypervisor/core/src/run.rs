@@ -4,8 +4,6 @@
 //! anything asks for attention, enter; mark it as outside, handle the exit, again. Nothing on it allocates, and the
 //! only lock held throughout is the vCPU's own context.
 
-use core::sync::atomic::Ordering;
-
 use hypercall_abi::trace::HVM_VMENTRY;
 
 use crate::domain::{Attention, Context, DomainMemory, Vcpu, VcpuRef};
@@ -16,6 +14,7 @@ use crate::interrupt;
 use crate::machine::Machine;
 use crate::shared;
 use crate::sync::Class;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::time::Nanos;
 
 /// Runs a vCPU that the scheduler has picked for this CPU, until it has to stop. Returns when it wants to be looked at
@@ -29,17 +28,18 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let state: &Vcpu<M> = vcpu;
     let memory = &vcpu.domain().memory;
     let trace = hv.machine.trace();
+    let resched = hv.sched.reschedules();
     loop {
         hv.entries.enter(cpu);
-        match attention(hv, state, memory, context) {
+        match attention(state, memory, context, resched) {
             Attention::None => {
                 trace.event(HVM_VMENTRY, || []);
-                let exit = context.guest.enter();
+                context.guest.enter();
                 hv.entries.leave(cpu);
                 if trace.on.load(Ordering::Relaxed) {
-                    trace.exit(&context.guest, &exit);
+                    trace.exit(&context.guest);
                 }
-                exit::handle(hv, vcpu, &state.exits, context, exit);
+                exit::handle(hv, vcpu, &state.exits, context);
             }
             Attention::Work => {
                 hv.entries.leave(cpu);
@@ -59,17 +59,17 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
 /// these loads comes with an interrupt that ends the guest's run.
 #[inline]
 fn attention<M: Machine>(
-    hv: &Hypervisor<M>,
     vcpu: &Vcpu<M>,
     memory: &DomainMemory<M>,
     context: &mut Context<M>,
+    resched: &AtomicBool,
 ) -> Attention {
     let epoch = memory.tlb_epoch.load(Ordering::SeqCst);
     if epoch != context.tlb_epoch {
         context.tlb_epoch = epoch;
         context.guest.flush_tlb();
     }
-    if vcpu.sched.is_held() || hv.sched.should_reschedule() {
+    if vcpu.sched.is_held() || resched.load(Ordering::Relaxed) {
         Attention::Stop
     } else if vcpu.has_work() || context.irq_check || context.nmi_waiting && context.guest.can_take_nmi() {
         Attention::Work

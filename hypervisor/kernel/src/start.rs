@@ -11,7 +11,7 @@ use tenon_core::run;
 use crate::acpi::acpi;
 use crate::boot::BootInfo;
 use crate::host::{self, Backend, Host};
-use crate::{console, cpu, debug, dom0, irq, smp, svm};
+use crate::{console, cpu, debug, dom0, guest, irq, smp, svm};
 
 /// The boot CPU, once the machine layer is up.
 pub fn boot_cpu(info: &'static BootInfo) -> ! {
@@ -74,6 +74,7 @@ fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
 }
 
 fn enable_backend() -> Result<(), Box<dyn Error>> {
+    guest::init_this_cpu();
     match host::backend() {
         Backend::Svm => Ok(svm::enable()?),
     }

@@ -48,8 +48,8 @@ pub fn handle<M: Machine>(
     vcpu: &VcpuRef<M>,
     counts: &ExitCounts,
     context: &mut Context<M>,
-    exit: Exit,
 ) {
+    let exit = context.guest.exit();
     counted! { counts, exit;
         Exit::Hypercall, Hypercall => hypercall::handle(hv, vcpu, context);
         Exit::Interrupt | Exit::Nmi, Interrupt => {

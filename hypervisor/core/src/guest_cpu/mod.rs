@@ -32,7 +32,10 @@ pub trait GuestCpu: Send {
     fn switch_out(&mut self);
 
     /// Enters the guest; returns at its next exit, with host interrupts still off.
-    fn enter(&mut self) -> Exit;
+    fn enter(&mut self);
+
+    /// What the last exit was. Apart from [`enter`](Self::enter), so that nothing lies between finding that out and acting on it.
+    fn exit(&self) -> Exit;
 
     /// The hardware's own number for the last exit.
     fn exit_code(&self) -> u64;

@@ -50,9 +50,10 @@ use crate::machine::Machine;
 /// Handles a hypercall exit.
 #[inline]
 pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+    let is_64_bit = context.is_64_bit();
     let outcome = if context.guest.control().cpl != 0 {
         Outcome::Done(Errno::EPERM.to_result())
-    } else if context.is_64_bit() {
+    } else if is_64_bit {
         enter::<X64, M>(hv, vcpu, context)
     } else {
         enter::<X32, M>(hv, vcpu, context)
@@ -60,7 +61,7 @@ pub fn handle<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut C
     // After `Again` the guest runs VMMCALL once more, with interrupts taken in between.
     let Outcome::Done(result) = outcome else { return };
     skip(vcpu, context, Exiting::Vmmcall);
-    let mask = if context.is_64_bit() { u64::MAX } else { 0xffff_ffff };
+    let mask = if is_64_bit { u64::MAX } else { 0xffff_ffff };
     context.guest.gprs_mut().set(Gpr::Rax, result as u64 & mask);
 }
 

@@ -40,7 +40,7 @@ use queue::{CpuQueue, Queue};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
-use crate::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::spin_loop;
 use crate::time::Nanos;
 
@@ -360,7 +360,12 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// Whether this CPU should stop what it runs and [`pick`](Self::pick) again.
     #[inline]
     pub fn should_reschedule(&self) -> bool {
-        self.this().is_some_and(|cpu| cpu.resched.load(Ordering::Relaxed))
+        self.reschedules().load(Ordering::Relaxed)
+    }
+
+    /// The word that says so, for whoever looks at every exit.
+    pub fn reschedules(&self) -> &AtomicBool {
+        &self.this().unwrap_or(&self.cpus[0]).resched
     }
 
     /// The running vCPU lets another go first, once.

@@ -104,10 +104,10 @@ impl<M: Machine> Trace<M> {
 
     /// The guest was left, and tracing is on.
     #[cold]
-    pub fn exit(&self, guest: &M::Guest, exit: &Exit) {
+    pub fn exit(&self, guest: &M::Guest) {
         let rip = guest.gprs().rip;
         self.record(abi::HVM_VMEXIT64, [guest.exit_code() as u32, rip as u32, (rip >> 32) as u32]);
-        if *exit == Exit::Hypercall {
+        if guest.exit() == Exit::Hypercall {
             self.record(abi::HVM_VMMCALL, [guest.gprs().get32(Gpr::Rax)]);
         }
     }

@@ -2,4 +2,4 @@
 
 mod switched;
 
-pub use switched::{SwitchedState, xcr0_mask};
+pub use switched::{SwitchedState, init_this_cpu, xcr0_mask};

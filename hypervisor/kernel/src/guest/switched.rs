@@ -1,14 +1,18 @@
 //! The part of a vCPU's state that neither a VMCB nor a VMCS holds: floating point and vectors, XCR0, and the debug
 //! address registers. It is in the CPU's own registers from [`load`](SwitchedState::load) to
 //! [`save`](SwitchedState::save); Tenon itself is compiled without floating point and sets no breakpoints.
+//!
+//! Invariant: while no vCPU's state is loaded, XCR0 has all components that are saved ([`init_this_cpu`]).
 
 #![allow(unsafe_code, reason = "XSAVE")]
 
 use alloc::boxed::Box;
-use core::arch::x86_64::{_fxrstor64, _fxsave64, _xgetbv, _xrstor64, _xsave64, _xsetbv};
+use core::arch::asm;
+use core::arch::x86_64::{_fxrstor64, _fxsave64};
 
 use tenon_core::fallible::NoMemory;
 use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr1, Dr2, Dr3};
+use x86_64::registers::xcontrol::XCr0;
 
 use crate::cpu;
 use crate::mm::pages::{self, Pages};
@@ -36,6 +40,14 @@ pub struct SwitchedState {
 /// The XCR0 components that guests may use here.
 pub fn xcr0_mask() -> u64 {
     components().unwrap_or(0)
+}
+
+/// Readies this CPU for [`SwitchedState::load`].
+pub fn init_this_cpu() {
+    if let Some(mask) = components() {
+        // SAFETY: CR4.OSXSAVE is on, and the CPU has these components.
+        unsafe { XCr0::write_raw(mask) };
+    }
 }
 
 /// The XCR0 components whose state fits the save area; `None` where FXSAVE is all there is.
@@ -70,15 +82,17 @@ impl SwitchedState {
     pub fn load(&mut self) {
         let area = self.area.0.as_ptr();
         // SAFETY: the area is page-aligned, large enough for the components of the mask (`components`) and holds what
-        // a save or `new` put there. Tenon uses none of these registers. CR4.OSXSAVE is on if there are components, and
-        // the mask and `xcr0` are subsets of what the CPU has.
+        // a save or `new` put there. Tenon uses none of these registers. CR4.OSXSAVE is on if there are components, XCR0
+        // is the mask, and `xcr0` is a subset of it.
         unsafe {
             match self.components {
                 None => _fxrstor64(area),
                 Some(mask) => {
-                    _xsetbv(0, mask);
-                    _xrstor64(area, mask);
-                    _xsetbv(0, self.xcr0);
+                    let (low, high) = (mask as u32, (mask >> 32) as u32);
+                    asm!("xrstor64 [{}]", in(reg) area, in("eax") low, in("edx") high, options(nostack));
+                    if self.xcr0 != mask {
+                        XCr0::write_raw(self.xcr0);
+                    }
                 }
             }
         }
@@ -96,9 +110,12 @@ impl SwitchedState {
             match self.components {
                 None => _fxsave64(area),
                 Some(mask) => {
-                    self.xcr0 = _xgetbv(0) & mask | XCR0_X87;
-                    _xsetbv(0, mask);
-                    _xsave64(area, mask);
+                    self.xcr0 = XCr0::read_raw() & mask | XCR0_X87;
+                    if self.xcr0 != mask {
+                        XCr0::write_raw(mask);
+                    }
+                    let (low, high) = (mask as u32, (mask >> 32) as u32);
+                    asm!("xsave64 [{}]", in(reg) area, in("eax") low, in("edx") high, options(nostack));
                 }
             }
         }
@@ -109,8 +126,7 @@ impl SwitchedState {
     pub fn xcr0(&self) -> u64 {
         match self.components {
             None => XCR0_X87,
-            // SAFETY: CR4.OSXSAVE is on if there are components; reading changes nothing.
-            Some(mask) => (unsafe { _xgetbv(0) }) & mask | XCR0_X87,
+            Some(mask) => XCr0::read_raw() & mask | XCR0_X87,
         }
     }
 
@@ -126,7 +142,7 @@ impl SwitchedState {
         }
         self.xcr0 = value;
         // SAFETY: the value is one that the CPU takes.
-        unsafe { _xsetbv(0, value) };
+        unsafe { XCr0::write_raw(value) };
         true
     }
 }

@@ -45,7 +45,7 @@ pub fn backend() -> Backend {
 /// Methods of a trait as the chosen backend has them.
 macro_rules! forward {
     ($(fn $name:ident($self:ident: $receiver:ty $(, $arg:ident: $type:ty)*) $(-> $result:ty)?;)*) => {
-        $(#[inline]
+        $(#[inline(always)]
         fn $name($self: $receiver $(, $arg: $type)*) $(-> $result)? {
             match $self {
                 Self::Svm(backend) => backend.$name($($arg),*),
@@ -75,7 +75,8 @@ impl GuestCpu for AnyGuest {
         fn gprs_mut(self: &mut Self) -> &mut Gprs;
         fn switch_in(self: &mut Self);
         fn switch_out(self: &mut Self);
-        fn enter(self: &mut Self) -> Exit;
+        fn enter(self: &mut Self);
+        fn exit(self: &Self) -> Exit;
         fn exit_code(self: &Self) -> u64;
         fn can_take_interrupt(self: &Self) -> bool;
         fn can_take_nmi(self: &Self) -> bool;

@@ -3,47 +3,49 @@
 //! A vCPU takes a fresh id whenever its translations must be forgotten; only when the CPU has given out all of them
 //! is its whole TLB flushed, and a new generation begins. So no flush is on the common path.
 
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
 use super::vmcb::TlbControl;
 
-/// An id as a vCPU remembers it. Stale on another CPU or in another generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asid {
-    pub cpu: u32,
-    pub generation: u64,
-    pub id: u32,
-}
+/// A CPU's generations have its number in the bits from here: what a vCPU remembers is stale on every other CPU.
+const CPU_SHIFT: u32 = 48;
 
-/// The ids of one CPU.
+/// The ids of one CPU, which alone uses them. The atomics are for the type's sake.
 #[derive(Debug)]
 pub struct Asids {
-    cpu: u32,
-    generation: u64,
-    next: u32,
+    generation: AtomicU64,
+    next: AtomicU32,
     /// One past the highest id that the CPU has.
     end: u32,
 }
 
 impl Asids {
+    /// What a vCPU remembers that has no id: no generation.
+    pub const NONE: u64 = 0;
+
     /// Id 0 is the host's.
     pub const fn new(cpu: u32, count: u32) -> Self {
-        Self { cpu, generation: 1, next: 1, end: count }
+        let generation = AtomicU64::new((cpu as u64) << CPU_SHIFT | 1);
+        Self { generation, next: AtomicU32::new(1), end: count }
     }
 
-    /// Whether the id may still be used on this CPU.
-    pub fn is_current(&self, asid: &Asid) -> bool {
-        asid.cpu == self.cpu && asid.generation == self.generation
+    /// The generation whose ids may be used on this CPU.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
     }
 
-    /// An id under which the TLB holds nothing once the entry has flushed what it is told to.
-    pub fn fresh(&mut self) -> (Asid, TlbControl) {
+    /// An id under which the TLB holds nothing once the entry has flushed what it is told to. It is of the generation
+    /// that is the current one afterwards.
+    pub fn fresh(&self) -> (u32, TlbControl) {
         let mut flush = TlbControl::KEEP;
-        if self.next >= self.end {
-            self.generation += 1;
-            self.next = 1;
+        let mut id = self.next.load(Relaxed);
+        if id >= self.end {
+            self.generation.store(self.generation() + 1, Relaxed);
+            id = 1;
             flush = TlbControl::FLUSH_ALL;
         }
-        let asid = Asid { cpu: self.cpu, generation: self.generation, id: self.next };
-        self.next += 1;
-        (asid, flush)
+        self.next.store(id + 1, Relaxed);
+        (id, flush)
     }
 }

@@ -12,7 +12,6 @@ use spin::Once;
 use tenon_core::fallible::NoMemory;
 use tenon_core::frame::Maddr;
 use tenon_core::machine::MAX_CPUS;
-use tenon_core::sync::{Class, Lock};
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use super::asid::Asids;
@@ -28,8 +27,8 @@ const VM_HSAVE_PA: u32 = 0xc001_0117;
 pub struct SvmCpu {
     /// Where VMLOAD finds the host's state.
     pub host_vmcb: Maddr,
-    /// Only ever locked by its own CPU.
-    pub asids: Lock<Asids>,
+    /// Its TLB tags.
+    pub asids: Asids,
 }
 
 static CPUS: [Once<SvmCpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
@@ -80,8 +79,7 @@ pub fn enable() -> Result<(), Unusable> {
         Msr::new(VM_HSAVE_PA).write(host_save.0);
         asm!("vmsave rax", in("rax") host_vmcb.0, options(nostack, preserves_flags));
     }
-    let asids = Lock::new(Class::Ports, Asids::new(this.0, asids));
-    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids });
+    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids: Asids::new(this.0, asids) });
     Ok(())
 }
 

@@ -44,14 +44,15 @@ pub const ALIGNMENT_CHECK: u8 = 17;
 pub const MACHINE_CHECK: u8 = 18;
 
 /// What the exit means. `rip` is the guest's, for the length of I/O instructions.
-#[inline]
+#[inline(always)]
 pub fn decode(control: &Control, rip: u64) -> Exit {
     match control.exit_code {
         VMMCALL => Exit::Hypercall,
         CPUID => Exit::Cpuid,
         INTR | SMI | INIT => Exit::Interrupt,
         NMI => Exit::Nmi,
-        VINTR => Exit::InterruptWindow,
+        // After IRET another NMI may be let in.
+        VINTR | IRET => Exit::InterruptWindow,
         HLT => Exit::Halt,
         MSR if control.exit_info1 == 0 => Exit::MsrRead,
         MSR => Exit::MsrWrite,

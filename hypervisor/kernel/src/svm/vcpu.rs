@@ -10,7 +10,7 @@ use tenon_core::guest_cpu::{ControlRegs, CpuMode, Event, Exit, Gprs, GuestCpu, S
 use x86_64::registers::model_specific::EferFlags;
 use x86_64::registers::rflags::RFlags;
 
-use super::asid::Asid;
+use super::asid::Asids;
 use super::vmcb::{
     EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_INTERRUPT, EVENT_NMI, EVENT_SOFTWARE, EVENT_TYPE_MASK,
     EVENT_VALID, EVENT_VECTOR_MASK, Intercepts1, Intercepts2, TlbControl, V_IGN_TPR, V_INTR_MASKING,
@@ -35,7 +35,8 @@ pub struct SvmVcpu {
     switched: SwitchedState,
     /// The CPU that it was switched in on last.
     cpu: Option<&'static cpu::SvmCpu>,
-    asid: Option<Asid>,
+    /// The generation of its TLB tag.
+    tag_from: u64,
     /// The vector of an external interrupt that the guest has not taken yet.
     interrupt: Option<u8>,
     /// An NMI was delivered and its IRET has not been seen.
@@ -63,7 +64,7 @@ impl SvmVcpu {
             gprs: Gprs::default(),
             switched: SwitchedState::new()?,
             cpu: None,
-            asid: None,
+            tag_from: Asids::NONE,
             interrupt: None,
             in_nmi: false,
             has_next_rip: CpuId::new().get_svm_info().is_some_and(|svm| svm.has_nrip()),
@@ -76,16 +77,12 @@ impl SvmVcpu {
     /// Gives the coming entry a TLB tag that is this CPU's and current.
     #[inline]
     fn tag(&mut self, cpu: &cpu::SvmCpu) {
-        let mut asids = cpu.asids.lock();
         let control = &mut self.vmcb.control;
         control.tlb_control = TlbControl::KEEP;
-        if self.asid.is_some_and(|asid| asids.is_current(&asid)) {
-            return;
+        if self.tag_from != cpu.asids.generation() {
+            (control.asid, control.tlb_control) = cpu.asids.fresh();
+            self.tag_from = cpu.asids.generation();
         }
-        let (asid, flush) = asids.fresh();
-        control.tlb_control = flush;
-        control.asid = asid.id;
-        self.asid = Some(asid);
     }
 
     /// Hands the interrupt that waits to the CPU, as a virtual interrupt. If V_IRQ is in use for the interrupt window, it is
@@ -166,8 +163,11 @@ impl GuestCpu for SvmVcpu {
     }
 
     #[inline]
-    fn enter(&mut self) -> Exit {
-        let Some(cpu) = self.cpu else { return Exit::InvalidState(0) };
+    fn enter(&mut self) {
+        let Some(cpu) = self.cpu else {
+            self.vmcb.control.exit_code = exits::INVALID.into();
+            return;
+        };
         self.tag(cpu);
         self.offer_interrupt();
         entry::enter(&mut self.vmcb, cpu.host_vmcb, &mut self.gprs);
@@ -176,9 +176,11 @@ impl GuestCpu for SvmVcpu {
         if self.vmcb.control.exit_code == exits::IRET {
             self.in_nmi = false;
             self.vmcb.control.intercepts1.remove(Intercepts1::IRET);
-            // Another NMI may wait for this.
-            return Exit::InterruptWindow;
         }
+    }
+
+    #[inline(always)]
+    fn exit(&self) -> Exit {
         exits::decode(&self.vmcb.control, self.gprs.rip)
     }
 
@@ -322,7 +324,7 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn flush_tlb(&mut self) {
-        self.asid = None;
+        self.tag_from = Asids::NONE;
     }
 
     fn set_nested_root(&mut self, root: Mfn) {

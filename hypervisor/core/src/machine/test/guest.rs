@@ -29,6 +29,7 @@ pub struct TestGuest {
     pub has_ports: bool,
     /// What the coming entries end with. When nothing is left, a host interrupt.
     pub script: VecDeque<Exit>,
+    exit: Option<Exit>,
     /// How often it was entered, which is also what it says of its last exit.
     pub entries: u32,
 }
@@ -66,10 +67,14 @@ impl GuestCpu for TestGuest {
 
     fn switch_out(&mut self) {}
 
-    fn enter(&mut self) -> Exit {
+    fn enter(&mut self) {
         self.entries += 1;
         self.injected = None;
-        self.script.pop_front().unwrap_or(Exit::Interrupt)
+        self.exit = self.script.pop_front();
+    }
+
+    fn exit(&self) -> Exit {
+        self.exit.unwrap_or(Exit::Interrupt)
     }
 
     fn exit_code(&self) -> u64 {
