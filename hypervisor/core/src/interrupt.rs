@@ -12,6 +12,7 @@ use crate::hv_log;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{VcpuId, Vector};
 use crate::machine::Machine;
+use crate::shared;
 use crate::time::Nanos;
 use crate::vlapic::{Deadline, Delivery, Effect, Ipi};
 
@@ -31,6 +32,10 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
     }
     if requests.contains(Requests::TIMER) {
         run_timers(hv, vcpu, context);
+    }
+    // Another vCPU may have given this one a new `vcpu_info`, and an upcall to take.
+    if !vcpu.shows_time.load(Ordering::Relaxed) {
+        shared::publish_time(hv, vcpu, context);
     }
     context.apic.accept_posted(&vcpu.posted);
     context.nmi_waiting |= requests.contains(Requests::NMI);

@@ -21,6 +21,17 @@ impl Ratio {
         Self(value)
     }
 
+    /// Its 32.32 fixed-point value.
+    pub const fn fixed(self) -> u64 {
+        self.0
+    }
+
+    /// Converts a count, rounding down, to what is known to fit: ns since boot, say.
+    #[inline]
+    pub fn apply_small(self, count: u64) -> u64 {
+        ((u128::from(count) * u128::from(self.0)) >> 32) as u64
+    }
+
     /// Converts a count, rounding down; saturates.
     #[inline]
     pub fn apply(self, count: u64) -> u64 {

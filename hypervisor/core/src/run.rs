@@ -84,6 +84,7 @@ fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Co
     let cpu = hv.machine.this_cpu();
     vcpu.domain().running_on.fetch_or(1 << (cpu.0 & 63), Ordering::SeqCst);
     context.guest.switch_in();
+    context.load_tsc(hv.machine);
     if !vcpu.shows_time.load(Ordering::Relaxed) {
         shared::publish_time(hv, vcpu, context);
     }

@@ -70,8 +70,15 @@ pub fn publish_time<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: 
 }
 
 /// Writes the vCPU's run state to where the guest wants it, as of its latest change.
+#[inline]
 pub fn publish_runstate<M: Machine>(vcpu: &VcpuRef<M>, context: &Context<M>) {
-    let Some(area) = &context.runstate_area else { return };
+    if let Some(area) = &context.runstate_area {
+        publish_times(vcpu, area);
+    }
+}
+
+#[inline(never)]
+fn publish_times<M: Machine>(vcpu: &VcpuRef<M>, area: &SharedArea<M>) {
     let times = vcpu.sched.raw_times();
     let marked = vcpu.domain().marks_runstate.load(Ordering::Relaxed);
     if area.compat {

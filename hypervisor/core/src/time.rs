@@ -33,6 +33,36 @@ impl Add<u64> for Nanos {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tsc(pub u64);
 
+/// How far another CPU's counter can be ahead of this one's, modulo 2^64, by all that was seen of the two.
+///
+/// Whoever then counts from the counters less any value in between never sees an effect before its cause, as far as what
+/// was seen goes: nothing passes from one CPU to the other quicker than the messages of the comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Skew {
+    least: i64,
+    most: i64,
+}
+
+impl Skew {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self { least: i64::MIN, most: i64::MAX };
+
+    /// The other counter was read as `there` after this one was as `before`, and before it was as `after`.
+    pub fn narrow(&mut self, before: u64, there: u64, after: u64) {
+        self.least = self.least.max(there.wrapping_sub(after) as i64);
+        self.most = self.most.min(there.wrapping_sub(before) as i64);
+    }
+
+    /// The skew: none if there need not be any. `None` if the counters do not go at one rate.
+    pub fn value(&self) -> Option<i64> {
+        match (self.least, self.most) {
+            (least, most) if least > most => None,
+            (..=0, 0..) => Some(0),
+            (least, most) => Some(least + (most - least) / 2),
+        }
+    }
+}
+
 /// Ticks to nanoseconds as pvclock has it (`public/xen.h`, `vcpu_time_info`):
 /// `ns = ((ticks << shift) * mul) >> 32`.
 ///
@@ -82,6 +112,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn counters_of_two_rates_have_no_skew() {
+        let mut skew = Skew::UNKNOWN;
+        skew.narrow(0, 105, 10);
+        assert_eq!(skew.value(), Some(100));
+        skew.narrow(1_000, 1_205, 1_010);
+        assert_eq!(skew.value(), None);
+    }
+
+    #[test]
     fn known_frequencies() {
         for mhz in [1, 999, 1_000, 1_001, 2_400, 3_999, 5_000] {
             let scale = TscScale::from_hz(mhz * 1_000_000).unwrap();
@@ -92,6 +131,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_skew_is_found_to_within_the_quickest_message(
+            skew in -1_i64 << 40..1 << 40,
+            start in any::<u64>(),
+            trips in prop::collection::vec((0u64..10_000, 100u64..5_000, 100u64..5_000), 1..50),
+        ) {
+            let mut found = Skew::UNKNOWN;
+            let mut now = start;
+            for (pause, there, back) in &trips {
+                let before = now.wrapping_add(*pause);
+                now = before.wrapping_add(there + back);
+                found.narrow(before, before.wrapping_add(*there).wrapping_add_signed(skew), now);
+            }
+            let value = found.value().unwrap();
+            // Nobody who sends a message as quick as the quickest one sees time go back.
+            let there = trips.iter().map(|trip| trip.1).min().unwrap() as i64;
+            let back = trips.iter().map(|trip| trip.2).min().unwrap() as i64;
+            prop_assert!((-back..=there).contains(&(value - skew)), "{value} for {skew}");
+            prop_assert!(skew != 0 || value == 0);
+        }
+
         #[test]
         fn a_guest_that_was_shown_the_time_long_ago_still_has_it(
             hz in 1_000u64..1_000_000_000_000,

@@ -122,7 +122,7 @@ pub struct Context<M: Machine> {
     pub apic: Vlapic,
     /// Timers.
     pub timers: Timers,
-    /// The guest's TSC minus the host's.
+    /// The guest's TSC minus the [machine's](Machine::tsc).
     pub tsc_offset: u64,
     /// An interrupt waits for the guest to be able to take it, or may: look before entering.
     pub irq_check: bool,
@@ -228,6 +228,12 @@ impl<M: Machine> Vcpu<M> {
 }
 
 impl<M: Machine> Context<M> {
+    /// Has the guest read its TSC on the CPU that runs this.
+    #[inline]
+    pub fn load_tsc(&mut self, machine: M) {
+        self.guest.set_tsc_offset(self.tsc_offset.wrapping_sub(machine.tsc_skew()));
+    }
+
     /// Whether the guest computes in 64-bit mode: which layout its hypercall arguments have.
     pub fn is_64_bit(&self) -> bool {
         self.guest.control().mode == crate::guest_cpu::CpuMode::Bits64

@@ -173,7 +173,7 @@ fn set_efer<M: Machine>(context: &mut Context<M>, value: u64) -> Option<()> {
 
 fn set_tsc_offset<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>, offset: u64) {
     context.tsc_offset = offset;
-    context.guest.set_tsc_offset(offset);
+    context.load_tsc(hv.machine);
     crate::shared::publish_time(hv, vcpu, context);
     interrupt::run_timers(hv, vcpu, context);
 }

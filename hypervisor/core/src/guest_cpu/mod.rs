@@ -77,7 +77,7 @@ pub trait GuestCpu: Send {
     /// The guest's XCR0; exact while the vCPU is switched in.
     fn xcr0(&self) -> u64;
 
-    /// What the guest's TSC is ahead of the host's, modulo 2^64.
+    /// What the guest's TSC is ahead of this CPU's own, modulo 2^64.
     fn set_tsc_offset(&mut self, offset: u64);
 
     /// Forgets every cached translation of the guest before the next entry.

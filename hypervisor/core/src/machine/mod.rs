@@ -69,8 +69,13 @@ pub trait Machine: Cpus + Frames + HostDevices {
     /// What CPUs and backend can offer to guests.
     fn guest_features(self) -> cpuid::Offer;
 
-    /// The time-stamp counter.
+    /// The time-stamp counter: at any moment the same on all CPUs.
     fn tsc(self) -> Tsc;
+
+    /// How far this CPU's own counter, which a guest reads, is ahead of [`tsc`](Self::tsc).
+    fn tsc_skew(self) -> u64 {
+        0
+    }
 
     /// What [`now`](Cpus::now) is when the time-stamp counter has this value.
     fn time_at(self, tsc: Tsc) -> Nanos;

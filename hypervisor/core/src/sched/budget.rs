@@ -51,14 +51,11 @@ impl Budget {
         self.cap.store(percent, Ordering::Relaxed);
     }
 
-    /// Until when a vCPU that begins to run now may run; [`Nanos::NEVER`] without a cap.
+    /// Until when a vCPU that begins to run now may run, if there is a cap.
     ///
     /// # Errors
     /// Nothing is left: when to ask again.
     pub(super) fn runs_until(&self, now: Nanos, used: Use) -> Result<Nanos, Nanos> {
-        if self.cap() == 0 {
-            return Ok(Nanos::NEVER);
-        }
         let mut account = self.account.lock();
         account.settle(now, self.cap(), 0);
         let used = if used.period == account.period { used.ns } else { 0 };
@@ -72,13 +69,11 @@ impl Budget {
 
     /// Takes the time that a vCPU has run.
     pub(super) fn charge(&self, now: Nanos, ran: u64, used: &mut Use) {
-        if self.cap() != 0 {
-            let mut account = self.account.lock();
-            account.settle(now, self.cap(), ran as i64);
-            let before = if used.period == account.period { used.ns } else { 0 };
-            let since = now.since(Nanos(account.period * PERIOD));
-            *used = Use { period: account.period, ns: (before + ran).min(since) };
-        }
+        let mut account = self.account.lock();
+        account.settle(now, self.cap(), ran as i64);
+        let before = if used.period == account.period { used.ns } else { 0 };
+        let since = now.since(Nanos(account.period * PERIOD));
+        *used = Use { period: account.period, ns: (before + ran).min(since) };
     }
 }
 

@@ -86,10 +86,16 @@ impl Clock {
 
     /// The members' distances from the mean have become so much more: it moves.
     fn settle(&mut self, more: i64) {
+        if self.weight == 0 {
+            // Without members it stays where it was last.
+            self.rest = 0;
+            return;
+        }
         let sum = self.rest + more;
-        // Without members it stays where it was last.
-        let moved = sum.checked_div_euclid(self.weight as i64).unwrap_or(0);
-        self.rest = if self.weight == 0 { 0 } else { sum - moved * self.weight as i64 };
+        // Rounded down. Most often it goes forward, and there is nothing to round.
+        let moved =
+            if sum >= 0 { (sum as u64 / self.weight) as i64 } else { sum.div_euclid(self.weight as i64) };
+        self.rest = sum - moved * self.weight as i64;
         self.mean = self.mean.plus(moved);
     }
 }

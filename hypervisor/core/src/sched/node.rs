@@ -221,14 +221,18 @@ impl SchedNode {
         }
     }
 
-    /// What it has used of its domain's budget.
-    pub(super) fn budget_use(&self) -> Use {
-        *self.budget_use.lock()
+    /// Until when it may run if it begins now; an error says when to ask again.
+    #[inline]
+    pub(super) fn runs_until(&self, budget: &Budget, now: Nanos) -> Result<Nanos, Nanos> {
+        if budget.cap() == 0 { Ok(Nanos::NEVER) } else { budget.runs_until(now, *self.budget_use.lock()) }
     }
 
     /// Takes time that it ran from its domain's budget.
+    #[inline]
     pub(super) fn charge(&self, budget: &Budget, now: Nanos, ran: u64) {
-        budget.charge(now, ran, &mut self.budget_use.lock());
+        if budget.cap() != 0 {
+            budget.charge(now, ran, &mut self.budget_use.lock());
+        }
     }
 
     pub(super) fn timer(&self) -> Nanos {

@@ -276,7 +276,7 @@ impl<V: Schedulable> Queue<V> {
                 set_state(&vcpu, State::Parked, now);
                 continue;
             }
-            match vcpu.budget().runs_until(now, node.budget_use()) {
+            match node.runs_until(vcpu.budget(), now) {
                 Err(renewed) => {
                     self.leave(&vcpu);
                     set_state(&vcpu, State::Capped, now);
@@ -344,15 +344,21 @@ impl<V: Schedulable> Queue<V> {
         self.timers.insert(at, (deadline, vcpu));
     }
 
+    #[inline]
     pub fn remove_timer(&mut self, vcpu: &V) {
-        let deadline = vcpu.node().timer();
-        if deadline != Nanos::NEVER {
-            let first = self.timers.partition_point(|(other, _)| *other < deadline);
-            if let Some(at) = self.timers.iter().skip(first).position(|(_, other)| other == vcpu) {
-                self.timers.remove(first + at);
-            }
-            vcpu.node().set_timer(Nanos::NEVER);
+        if vcpu.node().timer() != Nanos::NEVER {
+            self.take_timer(vcpu);
         }
+    }
+
+    #[inline(never)]
+    fn take_timer(&mut self, vcpu: &V) {
+        let deadline = vcpu.node().timer();
+        let first = self.timers.partition_point(|(other, _)| *other < deadline);
+        if let Some(at) = self.timers.iter().skip(first).position(|(_, other)| other == vcpu) {
+            self.timers.remove(first + at);
+        }
+        vcpu.node().set_timer(Nanos::NEVER);
     }
 
     /// Takes a vCPU whose timer is due. True if it was capped: then it may be woken now.

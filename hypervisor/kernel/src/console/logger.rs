@@ -47,7 +47,7 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             let mark = if record.target() == "guest" { "" } else { "(tenon) " };
             let stamp = fmt::from_fn(|f| {
-                if self.timestamps { write!(f, "[{:016x}] ", crate::time::rdtsc()) } else { Ok(()) }
+                if self.timestamps { write!(f, "[{:016x}] ", crate::time::own_tsc()) } else { Ok(()) }
             });
             let level = match record.level() {
                 Level::Error => "error: ",

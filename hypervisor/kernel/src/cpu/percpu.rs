@@ -37,6 +37,8 @@ pub struct Cpu {
     pub online: AtomicBool,
     /// Who runs: see [`Cpu::running`].
     running: AtomicU64,
+    /// How far its TSC is ahead of the boot CPU's.
+    pub tsc_skew: AtomicU64,
     /// The stack that it runs on.
     pub stack: Range<u64>,
     /// Those for [`EMERGENCIES`].
@@ -65,6 +67,7 @@ impl Cpu {
             ids,
             online: AtomicBool::new(false),
             running: AtomicU64::new(NOBODY),
+            tsc_skew: AtomicU64::new(0),
             stack: vmap::stack(STACK_BYTES)?,
             gdt: tables::gdt(&emergency_stacks),
             emergency_stacks,

@@ -63,14 +63,26 @@ pub fn init(info: &'static BootInfo, pool: CpuMask) -> Result<&'static Hyperviso
     let entry = |range: &Range| e820(range.start.0, range.len(), range.kind.to_e820());
     let memory_map = info.firmware_map.ranges().iter().map(entry).collect();
     FACTS.call_once(|| Facts { command_line: info.command_line, memory_map, tsc_scale });
-    // Every CPU's TSC is taken to agree (`smp` has compared them), so a guest may rely on it.
-    let hv = Hypervisor::new(Host, true, pool).map_err(|_| "no memory for the hypervisor's state")?;
+    let hv =
+        Hypervisor::new(Host, is_tsc_stable(), pool).map_err(|_| "no memory for the hypervisor's state")?;
     Ok(HYPERVISOR.call_once(|| hv))
 }
 
 /// The hypervisor's state, once [`init`] has run.
 pub fn hypervisor() -> Option<&'static Hypervisor<Host>> {
     HYPERVISOR.get()
+}
+
+/// Whether a guest may rely on the TSC: on all CPUs it counts alike and at one rate. A hypervisor or an emulator
+/// underneath sees to the rate, but most do not say so.
+fn is_tsc_stable() -> bool {
+    const HYPERVISOR: u32 = 1 << 31;
+    const INVARIANT: u32 = 1 << 8;
+    let keeps_rate = cpu::cpuid(0x8000_0007, 0)[3] & INVARIANT != 0 || cpu::cpuid(1, 0)[2] & HYPERVISOR != 0;
+    if !keeps_rate {
+        log::warn!("the TSC is not invariant: time is right only while the CPUs keep their speed");
+    }
+    keeps_rate && smp::tscs_agree()
 }
 
 fn facts() -> &'static Facts {
@@ -159,7 +171,12 @@ impl Machine for Host {
 
     #[inline]
     fn tsc(self) -> Tsc {
-        Tsc(time::rdtsc())
+        Tsc(time::tsc())
+    }
+
+    #[inline]
+    fn tsc_skew(self) -> u64 {
+        cpu::this().tsc_skew.load(Ordering::Relaxed)
     }
 
     fn time_at(self, tsc: Tsc) -> Nanos {

@@ -19,6 +19,7 @@ mod tsc;
 
 use trampoline::Trampoline;
 pub use trampoline::choose_page;
+pub use tsc::all_agree as tscs_agree;
 
 use crate::acpi::acpi;
 use crate::apic::local;
@@ -86,7 +87,7 @@ pub unsafe fn start_others(page: Maddr) {
     for cpu in others {
         trampoline.prepare(cpu);
         if start_one(cpu, trampoline.startup_page()) {
-            tsc::compare_as_boot_cpu(cpu.id);
+            tsc::compare_as_boot_cpu(cpu);
         } else {
             log::error!("{} (APIC id {}) did not start", cpu.id, cpu.ids.apic);
             missing = true;

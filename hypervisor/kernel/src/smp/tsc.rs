@@ -1,60 +1,78 @@
-//! Comparing the TSCs of two CPUs: if one CPU ever sees a value below one that the other saw before, they differ.
+//! Comparing the TSCs of two CPUs, which then count alike: see [`Skew`].
 //!
-//! The other CPU comes here after it is up; the boot CPU right after it saw that. Locks: `LAST`, for the test alone.
+//! The boot CPU sends messages back and forth with each CPU that has just come up. Both come here soon; one that does not
+//! is not waited for long.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tenon_core::ids::CpuId;
-use tenon_core::sync::{Class, Lock};
+use tenon_core::time::Skew;
 
-use crate::time::{MILLISECOND, from_tsc, now, rdtsc};
+use crate::cpu::{self, Cpu};
+use crate::time::{own_tsc, own_tsc_in_order, tsc_hz};
 
-const ROUNDS: u32 = 2000;
-/// How long either waits for the other; a CPU that died meanwhile must not stop the boot.
-const PATIENCE: u64 = 1_000 * MILLISECOND;
+/// Messages, each of which is answered.
+const ROUNDS: u64 = 1000;
 
-static LAST: Lock<u64> = Lock::new(Class::Ports, 0);
-/// The greatest step back seen, in TSC ticks.
-static WARP: AtomicU64 = AtomicU64::new(0);
-/// CPUs that are in the test, and that are through.
-static ARRIVED: AtomicU32 = AtomicU32::new(0);
-static DONE: AtomicU32 = AtomicU32::new(0);
+/// The number of the message that the boot CPU has sent, and of the answer.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+static ANSWERED: AtomicU64 = AtomicU64::new(0);
+/// The other CPU's TSC, as it answered.
+static ANSWER: AtomicU64 = AtomicU64::new(0);
+/// Every comparison had a result.
+static ALL_AGREE: AtomicBool = AtomicBool::new(true);
 
-fn meet(counter: &AtomicU32) {
-    counter.fetch_add(1, Ordering::AcqRel);
-    let end = now() + PATIENCE;
-    while !counter.load(Ordering::Acquire).is_multiple_of(2) && now() < end {
+/// Whether the CPUs' TSCs, each less its skew, count alike.
+pub fn all_agree() -> bool {
+    ALL_AGREE.load(Ordering::Relaxed)
+}
+
+/// Waits for a number, for a second at most.
+fn wait_for(place: &AtomicU64, number: u64) -> bool {
+    let start = own_tsc();
+    while place.load(Ordering::Acquire) != number {
+        if own_tsc().wrapping_sub(start) > tsc_hz() {
+            return false;
+        }
         core::hint::spin_loop();
     }
+    true
 }
 
-fn race() {
-    meet(&ARRIVED);
-    for _ in 0..ROUNDS {
-        let mut last = LAST.lock();
-        let here = rdtsc();
-        WARP.fetch_max(last.saturating_sub(here), Ordering::Relaxed);
-        *last = here;
-        drop(last);
-        core::hint::spin_loop();
+/// The boot CPU's part.
+pub fn compare_as_boot_cpu(other: &Cpu) {
+    let mut skew = Skew::UNKNOWN;
+    let is_answered = (1..=ROUNDS).all(|round| {
+        let before = own_tsc();
+        ASKED.store(round, Ordering::Release);
+        let is_answered = wait_for(&ANSWERED, round);
+        skew.narrow(before, ANSWER.load(Ordering::Relaxed), own_tsc_in_order());
+        is_answered
+    });
+    let value = skew.value().filter(|_| is_answered);
+    match value {
+        Some(0) => {}
+        Some(skew) => {
+            log::warn!("{}: its TSC is {skew} ticks ahead of the boot CPU's; that is made up for", other.id);
+        }
+        None => {
+            ALL_AGREE.store(false, Ordering::Relaxed);
+            log::error!("{}: its TSC does not go with the boot CPU's; time may step back", other.id);
+        }
     }
-    meet(&DONE);
+    other.tsc_skew.store(value.unwrap_or(0) as u64, Ordering::Relaxed);
+    ANSWERED.store(0, Ordering::Relaxed);
+    ASKED.store(ROUNDS + 1, Ordering::Release);
 }
 
-/// The boot CPU's part; tells of a difference.
-pub fn compare_as_boot_cpu(other: CpuId) {
-    race();
-    let warp = WARP.swap(0, Ordering::Relaxed);
-    *LAST.lock() = 0;
-    if warp != 0 {
-        log::warn!(
-            "{other}: its TSC differs from the boot CPU's by at least {warp} ticks; time may step back"
-        );
-    }
-    log::debug!("{other} is up at {} us", from_tsc(rdtsc()) / 1000);
-}
-
-/// The other CPU's part.
+/// The other CPU's part; returns when its skew is known.
 pub fn compare_as_other_cpu() {
-    race();
+    for round in 1..=ROUNDS {
+        if !wait_for(&ASKED, round) {
+            break;
+        }
+        ANSWER.store(own_tsc_in_order(), Ordering::Relaxed);
+        ANSWERED.store(round, Ordering::Release);
+    }
+    wait_for(&ASKED, ROUNDS + 1);
+    log::debug!("{} is up", cpu::this().id);
 }

@@ -1,8 +1,10 @@
 //! Time: nanoseconds since the start-up, counted by the TSC; and the wall clock.
 //!
-//! The TSC's rate is measured once against the best other clock there is. All CPUs' TSCs are taken to agree (which
-//! `smp` checks as each starts).
+//! The TSC's rate is measured once against the best other clock there is. CPUs whose TSCs differ count as the boot CPU
+//! does ([`tsc`]); `smp` finds out by how much as each starts.
 #![allow(unsafe_code, reason = "reads the TSC")]
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use spin::Once;
 use tenon_core::options::Options;
@@ -15,16 +17,20 @@ pub mod timer;
 
 use reference::Reference;
 
+use crate::cpu;
+
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 /// Nanoseconds in a millisecond.
 pub const MILLISECOND: u64 = 1_000_000;
 
+/// The TSC's value at time zero.
+static START: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds per tick, as [`Ratio::from_fixed`] takes it. Zero before that is known: there is no time then.
+static TO_NANOSECONDS: AtomicU64 = AtomicU64::new(0);
+
 struct Clock {
-    /// The TSC's value at time zero.
-    start: u64,
     hz: u64,
-    to_nanoseconds: Ratio,
     from_nanoseconds: Ratio,
     /// Seconds since 1970 at time zero.
     wall: u64,
@@ -38,16 +44,12 @@ static CLOCK: Once<Clock> = Once::new();
 /// Says what is missing: no clock to measure with, or a TSC that does not run.
 pub fn init(options: &Options<'_>) -> Result<(), &'static str> {
     let reference = Reference::choose(options.clocksource);
-    let hz = reference.measure(rdtsc).ok_or("the TSC does not run")?;
+    let hz = reference.measure(own_tsc).ok_or("the TSC does not run")?;
     let to_nanoseconds = TscScale::from_hz(hz).ok_or("the TSC's rate makes no sense")?.ratio();
+    START.store(tsc(), Relaxed);
+    TO_NANOSECONDS.store(to_nanoseconds.fixed(), Relaxed);
     let from_nanoseconds = Ratio::between(SECOND, hz).ok_or("the TSC runs too fast")?;
-    CLOCK.call_once(|| Clock {
-        start: rdtsc(),
-        hz,
-        to_nanoseconds,
-        from_nanoseconds,
-        wall: rtc::read().unwrap_or(0),
-    });
+    CLOCK.call_once(|| Clock { hz, from_nanoseconds, wall: rtc::read().unwrap_or(0) });
     log::info!("TSC at {}.{:03} MHz, by {}", hz / 1_000_000, hz / 1000 % 1000, reference.name);
     Ok(())
 }
@@ -61,33 +63,44 @@ fn clock() -> &'static Clock {
 
 /// The time stamp counter of the CPU that runs this.
 #[inline]
-pub fn rdtsc() -> u64 {
+pub fn own_tsc() -> u64 {
     // SAFETY: CR4.TSD does not matter in ring 0; reading it changes nothing.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Nanoseconds since the start-up. Never goes back on one CPU; across CPUs as far as their TSCs agree.
+/// The same, once everything before it is done.
+pub fn own_tsc_in_order() -> u64 {
+    // SAFETY: LFENCE changes nothing; later instructions wait for it.
+    unsafe { core::arch::asm!("lfence", options(nostack, preserves_flags)) };
+    own_tsc()
+}
+
+/// The boot CPU's time stamp counter, by that of the CPU that runs this.
+#[inline]
+pub fn tsc() -> u64 {
+    own_tsc().wrapping_sub(cpu::this().tsc_skew.load(Relaxed))
+}
+
+/// Nanoseconds since the start-up. Never goes back.
 #[inline]
 pub fn now() -> u64 {
-    from_tsc(rdtsc())
+    from_tsc(tsc())
 }
 
 /// The time at which the TSC had (or will have) this value; zero for what was before the start-up.
 #[inline]
 pub fn from_tsc(tsc: u64) -> u64 {
-    let clock = clock();
-    clock.to_nanoseconds.apply(tsc.saturating_sub(clock.start))
+    Ratio::from_fixed(TO_NANOSECONDS.load(Relaxed)).apply_small(tsc.saturating_sub(START.load(Relaxed)))
 }
 
-/// The TSC's value at a time, or a few ticks later; now, if that is past. Reckoned from now: over a long uptime the two
-/// factors, each rounded, would lead apart.
+/// The value that this CPU's own TSC has at a time, or a few ticks later; now, if that is past. Reckoned from now: over a
+/// long uptime the two factors, each rounded, would lead apart.
 #[inline]
-pub fn to_tsc(nanoseconds: u64) -> u64 {
+pub fn own_tsc_at(nanoseconds: u64) -> u64 {
     // More than what rounding takes away from less than a minute.
     const ROUNDING: u64 = 16;
-    let tsc = rdtsc();
-    let ahead = clock().from_nanoseconds.apply(nanoseconds.saturating_sub(from_tsc(tsc)));
-    tsc.saturating_add(ahead).saturating_add(ROUNDING)
+    let ahead = clock().from_nanoseconds.apply(nanoseconds.saturating_sub(now()));
+    own_tsc().saturating_add(ahead).saturating_add(ROUNDING)
 }
 
 /// The TSC's rate.

@@ -8,7 +8,7 @@ use spin::Once;
 use tenon_core::ratio::Ratio;
 use x86_64::registers::model_specific::Msr;
 
-use super::{from_tsc, now, rdtsc, to_tsc, tsc_hz};
+use super::{from_tsc, now, own_tsc, own_tsc_at, tsc_hz};
 use crate::apic::local;
 use crate::cpu::features;
 
@@ -32,11 +32,11 @@ pub fn init() {
             return Kind::Deadline;
         }
         local::timer_free_running();
-        let (first, start) = (local::timer_count(), rdtsc());
-        while rdtsc().wrapping_sub(start) < tsc_hz() / FRACTION {
+        let (first, start) = (local::timer_count(), own_tsc());
+        while own_tsc().wrapping_sub(start) < tsc_hz() / FRACTION {
             core::hint::spin_loop();
         }
-        let (last, end) = (local::timer_count(), rdtsc());
+        let (last, end) = (local::timer_count(), own_tsc());
         local::timer_one_shot(0);
         let elapsed = from_tsc(end).saturating_sub(from_tsc(start)).max(1);
         let hz = u64::from(first.wrapping_sub(last)) * super::SECOND / elapsed;
@@ -59,7 +59,7 @@ pub fn init_this_cpu() {
 pub fn arm(deadline: u64) {
     match KIND.get() {
         // SAFETY: the timer is in TSC-deadline mode. Zero would disarm it.
-        Some(Kind::Deadline) => unsafe { Msr::new(TSC_DEADLINE).write(to_tsc(deadline).max(1)) },
+        Some(Kind::Deadline) => unsafe { Msr::new(TSC_DEADLINE).write(own_tsc_at(deadline).max(1)) },
         Some(Kind::Count(rate)) => {
             let count = rate.apply(deadline.saturating_sub(now())).saturating_add(1);
             local::timer_one_shot(u32::try_from(count).unwrap_or(u32::MAX));

@@ -146,9 +146,9 @@ fn load_cpu<M: Machine>(call: &Call<'_, M>, vcpu: &VcpuRef<M>, record: &HwCpu) -
     give_registers(vcpu, &mut context, &records::load_cpu(record, pat)?)?;
     // Builders leave the TSC at zero: then it goes with the machine's, as that of the other vCPUs does.
     if record.tsc != 0 {
-        let offset = record.tsc.wrapping_sub(call.hv.machine.tsc().0);
-        context.tsc_offset = offset;
-        context.guest.set_tsc_offset(offset);
+        context.tsc_offset = record.tsc.wrapping_sub(call.hv.machine.tsc().0);
+        // When its local APIC's timer is due by that TSC is found out as soon as it runs.
+        context.timers.apic = crate::time::Nanos(0);
         vcpu.shows_time.store(false, Ordering::Relaxed);
     }
     drop(context);
