@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use crate::acpi::Trigger;
-use crate::domain::{Context, Requests, VcpuRef};
+use crate::domain::{Context, Requests, Vcpu, VcpuRef};
 use crate::evtchn::Virq;
 use crate::exit::GuestClock;
 use crate::guest_cpu::{Event, Gprs, GuestCpu, SystemState};
@@ -20,7 +20,9 @@ use crate::vlapic::{Deadline, Delivery, Effect, Ipi};
 /// stays short.
 #[inline(never)]
 pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
-    let requests = vcpu.take_requests();
+    // Looked up once: that takes a while.
+    let state: &Vcpu<M> = vcpu;
+    let requests = state.take_requests();
     if requests.intersects(Requests::INIT | Requests::STARTUP) {
         restart(hv, vcpu, context, requests);
     }
@@ -34,10 +36,10 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
         run_timers(hv, vcpu, context);
     }
     // Another vCPU may have given this one a new `vcpu_info`, and an upcall to take.
-    if !vcpu.shows_time.load(Ordering::Relaxed) {
+    if !state.shows_time.load(Ordering::Relaxed) {
         shared::publish_time(hv, vcpu, context);
     }
-    context.apic.accept_posted(&vcpu.posted);
+    context.apic.accept_posted(&state.posted);
     context.nmi_waiting |= requests.contains(Requests::NMI);
     context.upcall_waiting |= requests.contains(Requests::UPCALL);
     if context.nmi_waiting {
@@ -52,18 +54,18 @@ pub fn work<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Con
         }
     }
     context.irq_check = false;
-    inject_next(vcpu, context);
+    inject_next(vcpu, state, context);
 }
 
 /// Chooses what to inject: the event upcall first, which has no priority among the APIC's interrupts, then the APIC's.
-fn inject_next<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
-    let upcall = upcall_due(vcpu, context);
+fn inject_next<M: Machine>(vcpu: &VcpuRef<M>, state: &Vcpu<M>, context: &mut Context<M>) {
+    let upcall = upcall_due(vcpu, state, context);
     let from_apic = context.apic.next_interrupt();
     let Some(vector) = upcall.or(from_apic) else {
         context.guest.request_interrupt_window(false);
         return;
     };
-    vcpu.sched.unblock();
+    state.sched.unblock();
     if !context.guest.can_take_interrupt() {
         context.guest.request_interrupt_window(true);
         return;
@@ -81,15 +83,15 @@ fn inject_next<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
 
 /// The vector of the domain-wide event callback, if the guest must be told of events that way. A vCPU with an upcall
 /// vector of its own gets that from its local APIC instead.
-fn upcall_due<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) -> Option<Vector> {
+fn upcall_due<M: Machine>(vcpu: &VcpuRef<M>, state: &Vcpu<M>, context: &mut Context<M>) -> Option<Vector> {
     if !context.upcall_waiting {
         return None;
     }
-    if !vcpu.domain().events.lock().upcall_pending(vcpu.id) {
+    if !vcpu.domain().events.lock().upcall_pending(state.id) {
         context.upcall_waiting = false;
         return None;
     }
-    match vcpu.upcall_vector() {
+    match state.upcall_vector() {
         Some(vector) => {
             // An APIC that is still switched off would drop it; it is tried again when the guest has switched it on.
             if context.apic.is_software_enabled() {

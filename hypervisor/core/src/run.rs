@@ -21,11 +21,11 @@ use crate::time::Nanos;
 /// again, for [`Scheduler::put`](crate::sched::Scheduler::put).
 pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let cpu = hv.machine.this_cpu();
-    let mut guard = vcpu.context.lock_as(Class::Context);
-    let context = &mut *guard;
-    switch_in(hv, vcpu, context);
     // Looked up once, not at every exit.
     let state: &Vcpu<M> = vcpu;
+    let mut guard = state.context.lock_as(Class::Context);
+    let context = &mut *guard;
+    switch_in(hv, vcpu, state, context);
     let memory = &vcpu.domain().memory;
     let trace = hv.machine.trace();
     let resched = hv.sched.reschedules();
@@ -80,12 +80,12 @@ fn attention<M: Machine>(
     }
 }
 
-fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
+fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, state: &Vcpu<M>, context: &mut Context<M>) {
     let cpu = hv.machine.this_cpu();
     vcpu.domain().running_on.fetch_or(1 << (cpu.0 & 63), Ordering::SeqCst);
     context.guest.switch_in();
     context.load_tsc(hv.machine);
-    if !vcpu.shows_time.load(Ordering::Relaxed) {
+    if !state.shows_time.load(Ordering::Relaxed) {
         shared::publish_time(hv, vcpu, context);
     }
     shared::publish_runstate(vcpu, context);

@@ -192,16 +192,18 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// If it runs elsewhere it is interrupted; if it is parked and nobody holds it, it is queued.
     pub fn wake(&self, vcpu: &V) {
         fence(Ordering::SeqCst);
-        if let State::Running(cpu) = vcpu.node().state() {
+        // Looked up once: that takes a while.
+        let node = vcpu.node();
+        if let State::Running(cpu) = node.state() {
             return self.kick_other(cpu);
         }
         let now = self.machine.now();
-        let (kick, queue) = self.with_home(vcpu, |queue| match vcpu.node().state() {
+        let (kick, queue) = self.with_home(vcpu, |queue| match node.state() {
             State::Running(cpu) => (Some(cpu), None),
-            State::Parked if !vcpu.node().is_held() => {
+            State::Parked if !node.is_held() => {
                 queue.remove_timer(vcpu);
-                vcpu.node().unblock();
-                set_state(vcpu, State::Queued, now);
+                node.unblock();
+                set_state(vcpu, node, State::Queued, now);
                 (None, Some(queue.lag(vcpu, now)))
             }
             State::Parked | State::Queued | State::Capped => (None, None),
@@ -326,11 +328,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let Some(cpu) = self.cpus.get(this.index()) else { return };
         let now = self.machine.now();
         let moves = cpu.with(|queue| {
-            let ran = queue.stop(&vcpu, now);
             let node = vcpu.node();
+            let ran = queue.stop(&vcpu, node, now);
             node.charge(vcpu.budget(), now, ran);
             if node.is_held() || node.is_blocked() {
-                set_state(&vcpu, State::Parked, now);
+                set_state(&vcpu, node, State::Parked, now);
                 fence(Ordering::SeqCst);
                 // Held, it waits for `release`; if that came before this CPU said *parked*, it found it running.
                 if node.is_held() || node.is_blocked() && !vcpu.has_work() {
@@ -342,7 +344,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 }
                 node.unblock();
             }
-            set_state(&vcpu, State::Queued, now);
+            set_state(&vcpu, node, State::Queued, now);
             let allowed = self.allowed(&vcpu);
             if allowed.contains(this) {
                 queue.push(vcpu, allowed);
@@ -447,11 +449,12 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Runs `f` under the lock of the vCPU's home queue; the home may move until the lock is had.
     fn with_home<R>(&self, vcpu: &V, f: impl FnOnce(&mut Queue<V>) -> R) -> R {
+        let node = vcpu.node();
         loop {
-            let home = vcpu.node().home();
+            let home = node.home();
             let cpu = self.cpus.get(home.index()).unwrap_or(&self.cpus[0]);
             let mut queue = cpu.lock();
-            if vcpu.node().home() == home {
+            if node.home() == home {
                 return queue.with(f);
             }
         }

@@ -61,9 +61,10 @@ pub struct SchedNode {
     budget_use: Lock<Use>,
 }
 
-/// Changes where a vCPU is, under its home queue's lock.
-pub(super) fn set_state<V: Schedulable>(vcpu: &V, state: State, now: Nanos) {
-    let (from, to) = vcpu.node().set_state(state, now);
+/// Changes where a vCPU is, whose node is at hand, under its home queue's lock.
+#[inline]
+pub(super) fn set_state<V: Schedulable>(vcpu: &V, node: &SchedNode, state: State, now: Nanos) {
+    let (from, to) = node.set_state(state, now);
     vcpu.state_changed(from, to);
 }
 

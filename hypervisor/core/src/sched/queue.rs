@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 
 use super::clock::{Clock, Vtime, real_ns, slice, virtual_ns};
-use super::node::{State, set_state};
+use super::node::{SchedNode, State, set_state};
 use super::{GRANULARITY, LONGEST_RUN, LONGEST_TURN, Schedulable};
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
@@ -34,10 +34,6 @@ pub(super) struct CpuQueue<V> {
     pub slice_end: AtomicU64,
     /// vCPUs that have their home here.
     pub homes: AtomicU32,
-    /// Time that it ran vCPUs, in ns, without what the one that runs has not been charged for.
-    busy: AtomicU64,
-    /// Since when it has not; [`Nanos::NEVER`] if none runs.
-    since: AtomicU64,
     /// The CPU should pick again.
     pub resched: AtomicBool,
 }
@@ -101,8 +97,6 @@ impl<V> Default for CpuQueue<V> {
             armed: AtomicU64::new(Nanos::NEVER.0),
             slice_end: AtomicU64::new(Nanos::NEVER.0),
             homes: AtomicU32::new(0),
-            busy: AtomicU64::new(0),
-            since: AtomicU64::new(Nanos::NEVER.0),
             resched: AtomicBool::new(false),
         }
     }
@@ -122,8 +116,6 @@ impl<V: Schedulable> Locked<'_, V> {
         cpu.helpers.store(queue.helpers.0, Ordering::Relaxed);
         cpu.clock.store(queue.clock.now().plus(queue.offset).0, Ordering::Relaxed);
         cpu.weight.store(queue.clock.weight(), Ordering::Relaxed);
-        cpu.busy.store(queue.busy, Ordering::Relaxed);
-        cpu.since.store(queue.running.map_or(Nanos::NEVER, |running| running.since).0, Ordering::Relaxed);
         cpu.timer.store(queue.timers.front().map_or(Nanos::NEVER, |timer| timer.0).0, Ordering::Relaxed);
         result
     }
@@ -163,7 +155,8 @@ impl<V: Schedulable> CpuQueue<V> {
 
     /// Ns that it ran vCPUs.
     pub fn busy(&self, now: Nanos) -> u64 {
-        self.busy.load(Ordering::Relaxed) + now.since(Nanos(self.since.load(Ordering::Relaxed)))
+        let queue = self.lock.lock();
+        queue.busy + queue.running.map_or(0, |running| now.since(running.since))
     }
 
     pub fn first_timer(&self) -> Nanos {
@@ -218,7 +211,8 @@ impl<V: Schedulable> Queue<V> {
 
     /// Queues a vCPU that counts here already.
     pub fn push(&mut self, vcpu: V, allowed: CpuMask) {
-        let (vtime, deadline) = (vcpu.node().vtime(), vcpu.node().deadline());
+        let node = vcpu.node();
+        let (vtime, deadline) = (node.vtime(), node.deadline());
         let ready = Ready { vtime, deadline, allowed, vcpu };
         if self.ready.back().is_none_or(|last| last.deadline.ahead_of(deadline) <= 0) {
             self.ready.push_back(ready);
@@ -240,7 +234,8 @@ impl<V: Schedulable> Queue<V> {
 
     /// A vCPU no longer wants this CPU.
     pub fn leave(&mut self, vcpu: &V) {
-        self.clock.leave(vcpu.node().vtime(), vcpu.node().weight().into());
+        let node = vcpu.node();
+        self.clock.leave(node.vtime(), node.weight().into());
     }
 
     /// Charges the running vCPU for its time up to now.
@@ -257,11 +252,11 @@ impl<V: Schedulable> Queue<V> {
     }
 
     /// The running vCPU stops: how long it ran. If it yields, another goes next.
-    pub fn stop(&mut self, vcpu: &V, now: Nanos) -> u64 {
+    pub fn stop(&mut self, vcpu: &V, node: &SchedNode, now: Nanos) -> u64 {
         self.charge_running(now);
         let Some(running) = self.running.take() else { return 0 };
-        vcpu.node().set_vtime(running.vtime);
-        self.yields = vcpu.node().take_yield().then(|| vcpu.clone());
+        node.set_vtime(running.vtime);
+        self.yields = node.take_yield().then(|| vcpu.clone());
         running.ran
     }
 
@@ -273,13 +268,13 @@ impl<V: Schedulable> Queue<V> {
             let node = vcpu.node();
             if node.is_held() {
                 self.leave(&vcpu);
-                set_state(&vcpu, State::Parked, now);
+                set_state(&vcpu, node, State::Parked, now);
                 continue;
             }
             match node.runs_until(vcpu.budget(), now) {
                 Err(renewed) => {
                     self.leave(&vcpu);
-                    set_state(&vcpu, State::Capped, now);
+                    set_state(&vcpu, node, State::Capped, now);
                     self.add_timer(renewed, vcpu);
                 }
                 Ok(limit) => {
@@ -287,7 +282,7 @@ impl<V: Schedulable> Queue<V> {
                     let (vtime, deadline) = (node.vtime(), node.deadline());
                     self.running = Some(Running { since: now, ran: 0, vtime, deadline, weight });
                     self.yields = None;
-                    set_state(&vcpu, State::Running(cpu), now);
+                    set_state(&vcpu, node, State::Running(cpu), now);
                     let slice = real_ns(deadline.ahead_of(vtime), weight).max(GRANULARITY);
                     return Some((vcpu, limit.min(now + slice), limit));
                 }
@@ -365,10 +360,11 @@ impl<V: Schedulable> Queue<V> {
     pub fn take_due(&mut self, now: Nanos) -> Option<(V, bool)> {
         self.timers.front().filter(|(deadline, _)| *deadline <= now)?;
         let (_, vcpu) = self.timers.pop_front()?;
-        vcpu.node().set_timer(Nanos::NEVER);
-        let capped = vcpu.node().state() == State::Capped;
+        let node = vcpu.node();
+        node.set_timer(Nanos::NEVER);
+        let capped = node.state() == State::Capped;
         if capped {
-            set_state(&vcpu, State::Parked, now);
+            set_state(&vcpu, node, State::Parked, now);
         }
         Some((vcpu, capped))
     }
