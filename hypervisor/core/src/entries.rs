@@ -40,6 +40,11 @@ impl Entries {
         }
     }
 
+    /// The number of a CPU: odd while it is in a guest.
+    pub fn sequence(&self, cpu: CpuId) -> u64 {
+        self.0.get(cpu.index()).map_or(0, |seq| seq.load(Ordering::SeqCst))
+    }
+
     /// Waits until each CPU of the set has been outside since the call. `kick` interrupts one.
     ///
     /// May be called with locks held: a CPU in hypervisor code, even one that waits for such a lock, is outside.

@@ -28,6 +28,7 @@ pub mod frames;
 pub mod gnttab;
 pub mod guest_cpu;
 pub mod hardware;
+pub mod heartbeat;
 pub mod hypercall;
 pub mod hypervisor;
 pub mod ids;

@@ -123,6 +123,8 @@ pub enum DebugAction {
     StackOverflow,
     /// Execute an undefined instruction.
     UndefinedInstruction,
+    /// Hang where domain 0 asks for a panic.
+    Hang,
 }
 
 /// Everything the command line says.
@@ -156,6 +158,8 @@ pub struct Options<'a> {
     pub nosmp: bool,
     /// `watchdog`: stop a CPU that hangs in the hypervisor.
     pub watchdog: bool,
+    /// `watchdog_timeout=`: after so many seconds. Switches it on, or with 0 off.
+    pub watchdog_timeout: u32,
     /// `x2apic=no`: stay with the memory-mapped local APIC.
     pub x2apic: bool,
     /// `smep=`, `smap=`: use the feature where the CPU has it.
@@ -188,6 +192,7 @@ impl Default for Options<'_> {
             isolcpus: CpuMask::default(),
             nosmp: false,
             watchdog: false,
+            watchdog_timeout: 5,
             x2apic: true,
             smep: true,
             smap: true,
@@ -230,6 +235,14 @@ impl<'a> Options<'a> {
             "maxcpus" => self.maxcpus = Some(count(text)?),
             "isolcpus" => self.isolcpus = each(text, CpuMask::default(), cpu_range)?,
             "clocksource" => self.clocksource = Some(nonempty(text)?),
+            "watchdog_timeout" => {
+                let seconds = number(text)?;
+                self.watchdog = seconds != 0;
+                if self.watchdog {
+                    self.watchdog_timeout = seconds;
+                }
+            }
+            "watchdog" if text == "force" => self.watchdog = true,
             "debug" => self.debug = Some(keyword(text, &DEBUG_ACTIONS)?),
             _ => return self.apply_switch(name, value),
         }
@@ -271,11 +284,12 @@ const LEVELS: [(&str, LogLevel); 6] = [
     ("all", LogLevel::All),
 ];
 
-const DEBUG_ACTIONS: [(&str, DebugAction); 4] = [
+const DEBUG_ACTIONS: [(&str, DebugAction); 5] = [
     ("panic", DebugAction::Panic),
     ("page-fault", DebugAction::PageFault),
     ("stack-overflow", DebugAction::StackOverflow),
     ("undefined", DebugAction::UndefinedInstruction),
+    ("hang", DebugAction::Hang),
 ];
 
 /// What a word stands for.

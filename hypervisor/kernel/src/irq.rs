@@ -10,6 +10,7 @@ use tenon_core::sync::{Class, RwLock};
 use x86_64::instructions::interrupts;
 
 use crate::apic::local;
+use crate::watchdog;
 
 /// What is called when a vector arrives. The end-of-interrupt follows when it returns.
 pub type Handler = fn(Vector);
@@ -80,6 +81,7 @@ pub fn dispatch(vector: Vector) {
     if vector == SPURIOUS || usize::from(vector.0) < FIRST {
         return;
     }
+    watchdog::awake();
     let handler = HANDLERS.read()[usize::from(vector.0)];
     match handler {
         Some(handler) => handler(vector),

@@ -25,3 +25,4 @@ mod smp;
 mod start;
 mod svm;
 mod time;
+mod watchdog;

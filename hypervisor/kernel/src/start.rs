@@ -11,7 +11,7 @@ use tenon_core::run;
 use crate::acpi::acpi;
 use crate::boot::BootInfo;
 use crate::host::{self, Backend, Host};
-use crate::{console, cpu, debug, dom0, guest, irq, smp, svm};
+use crate::{console, cpu, debug, dom0, guest, irq, smp, svm, watchdog};
 
 /// The boot CPU, once the machine layer is up.
 pub fn boot_cpu(info: &'static BootInfo) -> ! {
@@ -44,10 +44,12 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     let hv = host::init(info, pool(info.options.isolcpus))?;
     irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor() {
+            watchdog::look(hv);
             hv.sched.timer();
         }
     });
     dom0::build(hv, info)?;
+    watchdog::init(&info.options);
     Ok(hv)
 }
 
@@ -67,9 +69,6 @@ fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
     if let Some(name) = info.options.sched {
         log::warn!("sched={name} has no effect: there is one scheduler");
     }
-    if info.options.watchdog {
-        log::warn!("watchdog has no effect yet");
-    }
     Ok(())
 }
 
@@ -82,6 +81,7 @@ fn enable_backend() -> Result<(), Box<dyn Error>> {
 
 /// The life of a CPU: runs what the scheduler picks, sleeps when there is nothing.
 fn serve(hv: &'static Hypervisor<Host>) -> ! {
+    watchdog::resume();
     loop {
         match hv.sched.pick() {
             Some(vcpu) => {
@@ -92,7 +92,7 @@ fn serve(hv: &'static Hypervisor<Host>) -> ! {
             }
             None => {
                 if !hv.sched.should_reschedule() {
-                    irq::wait();
+                    watchdog::rest();
                 }
             }
         }

@@ -74,6 +74,16 @@ fn unknown_and_bad_parts_are_named() {
 }
 
 #[test]
+fn a_watchdog_with_a_time_is_on() {
+    let watchdog = |line| parse(line).0.watchdog.then_some(parse(line).0.watchdog_timeout);
+    assert_eq!(watchdog("watchdog"), Some(5));
+    assert_eq!(watchdog("watchdog=force"), Some(5));
+    assert_eq!(watchdog("watchdog_timeout=20"), Some(20));
+    assert_eq!(watchdog("watchdog watchdog_timeout=0"), None);
+    assert_eq!(watchdog(""), None);
+}
+
+#[test]
 fn vcpu_ranges_may_be_open() {
     assert_eq!(parse("dom0_max_vcpus=2-").0.dom0_max_vcpus, (Some(2), None));
     assert_eq!(parse("dom0_max_vcpus=-4").0.dom0_max_vcpus, (None, Some(4)));

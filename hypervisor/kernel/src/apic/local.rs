@@ -203,6 +203,11 @@ pub fn send_nmi_to_others() {
     }
 }
 
+/// Sends an NMI.
+pub fn send_nmi(apic_id: u32) {
+    command(apic_id, COMMAND_ASSERT | LVT_NMI);
+}
+
 /// Sends INIT.
 pub fn send_init(apic_id: u32) {
     command(apic_id, COMMAND_ASSERT | 5 << 8);

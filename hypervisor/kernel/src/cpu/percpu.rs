@@ -18,6 +18,7 @@ use x86_64::registers::model_specific::GsBase;
 use super::tables::{self, EMERGENCIES, Gdt};
 use crate::mm::paging::MapError;
 use crate::mm::vmap;
+use crate::watchdog::Watch;
 
 /// Bytes of the stack that a CPU runs on. Code that is not optimized needs far more.
 pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 } else { 32 } * 1024;
@@ -37,6 +38,8 @@ pub struct Cpu {
     pub online: AtomicBool,
     /// Who runs: see [`Cpu::running`].
     running: AtomicU64,
+    /// What the watchdog knows of it.
+    pub watch: Watch,
     /// How far its TSC is ahead of the boot CPU's.
     pub tsc_skew: AtomicU64,
     /// The stack that it runs on.
@@ -67,6 +70,7 @@ impl Cpu {
             ids,
             online: AtomicBool::new(false),
             running: AtomicU64::new(NOBODY),
+            watch: Watch::new(),
             tsc_skew: AtomicU64::new(0),
             stack: vmap::stack(STACK_BYTES)?,
             gdt: tables::gdt(&emergency_stacks),

@@ -34,7 +34,7 @@ pub use tables::HostTables;
 
 use crate::boot::BootInfo;
 use crate::mm::phys;
-use crate::{console, cpu, irq, reset, smp, time};
+use crate::{console, cpu, debug, irq, reset, smp, time};
 
 /// This machine. There is only one, so the handle has no size.
 #[derive(Clone, Copy, Debug)]
@@ -242,7 +242,10 @@ impl Machine for Host {
 
     fn end(self, how: MachineEnd) -> ! {
         match how {
-            MachineEnd::Panic => panic!("asked for by domain 0"),
+            MachineEnd::Panic => {
+                debug::hang_if_asked();
+                panic!("asked for by domain 0")
+            }
             MachineEnd::Reboot => reset::reboot(),
             MachineEnd::PowerOff => {
                 let why = reset::power_off();

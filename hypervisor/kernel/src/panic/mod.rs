@@ -16,7 +16,7 @@ pub mod symbols;
 use crate::apic::local;
 use crate::console;
 use crate::cpu::interrupt::{Frame, exception_name};
-use crate::{cpu, reset, time};
+use crate::{cpu, reset, time, watchdog};
 use backtrace::Backtrace;
 
 /// No CPU has panicked.
@@ -75,10 +75,19 @@ fn registers(out: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     write!(out, "{}", Backtrace { rip: frame.rip, rbp: frame.rbp })
 }
 
-/// A non-maskable interrupt: another CPU's panic, or the hardware's cry for help.
+/// A non-maskable interrupt: another CPU's panic, the watchdog, or the hardware's cry for help.
 pub fn nmi(frame: &Frame) {
     if is_under_way() {
         halt();
+    }
+    match watchdog::found_stuck() {
+        Some(Some(seconds)) => report(&|out| {
+            writeln!(out, "watchdog: stuck in the hypervisor for {seconds} s")?;
+            registers(out, frame)
+        }),
+        // It got on just now.
+        Some(None) => return,
+        None => {}
     }
     // SAFETY: NMIs interrupt anything, also a holder of the console's lock; the wait for it is bounded, and garbled
     // output is the price of an event that is rarer than a disk's death.

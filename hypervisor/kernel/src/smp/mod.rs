@@ -26,7 +26,7 @@ use crate::apic::local;
 use crate::cpu::{self, Cpu};
 use crate::mm::paging;
 use crate::time::{self, MILLISECOND, timer};
-use crate::{irq, panic, start};
+use crate::{irq, panic, start, watchdog};
 
 /// From INIT to the first STARTUP; the MP specification's value for every CPU since.
 const INIT_DELAY: u64 = 10 * MILLISECOND;
@@ -48,7 +48,7 @@ static RELEASED: AtomicBool = AtomicBool::new(false);
 pub unsafe fn init_cpus(options: &Options<'static>) -> Result<(), paging::MapError> {
     OPTIONS.call_once(|| *options);
     // A kick says nothing by itself: whoever is kicked looks at its work.
-    irq::register(irq::KICK, |_| {});
+    irq::register(irq::KICK, |_| watchdog::resume());
     let boot_id = local::id();
     let listed = &acpi().cpus;
     let (boot, others): (Vec<_>, Vec<_>) = listed.iter().partition(|ids| ids.apic == boot_id);

@@ -11,6 +11,7 @@ use x86_64::registers::model_specific::Msr;
 use super::{from_tsc, now, own_tsc, own_tsc_at, tsc_hz};
 use crate::apic::local;
 use crate::cpu::features;
+use crate::watchdog;
 
 const TSC_DEADLINE: u32 = 0x6e0;
 /// The part of a second that the timer's rate is measured for.
@@ -57,6 +58,7 @@ pub fn init_this_cpu() {
 /// Asks for [`irq::TIMER`](crate::irq::TIMER) at a time; one in the past asks for it at once. Replaces what was
 /// asked for before.
 pub fn arm(deadline: u64) {
+    let deadline = deadline.min(watchdog::due());
     match KIND.get() {
         // SAFETY: the timer is in TSC-deadline mode. Zero would disarm it.
         Some(Kind::Deadline) => unsafe { Msr::new(TSC_DEADLINE).write(own_tsc_at(deadline).max(1)) },

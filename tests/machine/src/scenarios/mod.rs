@@ -112,7 +112,8 @@ pub fn all() -> Vec<Scenario> {
         ),
         qemu(
             "small-guests-2cpus",
-            Config::new(2),
+            // Nobody hangs, even on a host that is busy with something else.
+            Config::new(2).option("watchdog_timeout=30"),
             &[
                 ("boot", boot::up),
                 ("all", small::all_pass),

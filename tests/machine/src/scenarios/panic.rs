@@ -19,9 +19,11 @@ const PAGE: u64 = 4096;
 
 /// Machines that end with a report. [`super::outputs`] has more of them.
 pub fn all() -> Vec<Scenario> {
+    let hanging = Config::program(2, "panic").option("debug=hang watchdog_timeout=2");
     let rebooting = Config::program(1, "idle").option("debug=stack-overflow noreboot=no");
     vec![
         qemu("panic-running-2cpus", Config::program(2, "panic"), &[("names-the-vcpu", names_the_vcpu)]),
+        qemu("watchdog-2cpus", hanging, &[("names-the-place", names_the_place)]),
         qemu("panic-stack-1cpu", rebooting, &[("guard-page", guard_page), ("reboots", reboots)]),
     ]
 }
@@ -98,6 +100,13 @@ fn names_the_vcpu(machine: &mut Machine) -> Result<()> {
     machine.type_in("R")?;
     machine.expect_end(SOON)?;
     Ok(())
+}
+
+/// A CPU that hangs on behalf of domain 0 is found, and says where.
+fn names_the_place(machine: &mut Machine) -> Result<()> {
+    let report = report(machine, Line::Console, "watchdog: stuck in the hypervisor for 2 s")?;
+    ensure!(report.running == "d0v0", "running: {}", report.running);
+    report.was_called_by(&["debug::hang_if_asked", "hypercall", "serve"])
 }
 
 /// An endless recursion ends below its stack, not in what lies there.
