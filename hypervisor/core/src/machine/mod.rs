@@ -5,8 +5,11 @@
 #[cfg(any(test, fuzzing))]
 #[allow(missing_docs, reason = "for tests and fuzzers")]
 pub mod test;
+mod topology;
 
 use core::fmt;
+
+pub use topology::{ApicIdLayout, CpuPlace};
 
 use hypercall_abi::memory::E820Entry;
 

@@ -11,7 +11,7 @@
 
 use super::clock::slice;
 use super::queue::CpuQueue;
-use super::{Cpus, MEMORY, Schedulable, Scheduler};
+use super::{Cpus, MEMORY, RELUCTANCE, Schedulable, Scheduler};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
@@ -44,7 +44,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 break;
             }
             let found = other.try_with(|queue| {
-                let given = queue.give(this, clock, slice(weight) / 2);
+                let given = queue.give(id, this, clock, slice(weight) / 2, RELUCTANCE * slice(weight));
                 given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
             });
             if let Some(Some((vcpu, allowed, lag))) = found {
@@ -64,15 +64,23 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         rest.reduce(|first, next| if first.1.clock().ahead_of(next.1.clock()) > 0 { next } else { first })
     }
 
-    /// Takes a vCPU from any queue: this CPU has nothing to do.
+    /// Takes a vCPU from any queue: this CPU has nothing to do. Best one that comes gladly, and from near.
     pub(super) fn take_any(&self, this: CpuId, cpu: &CpuQueue<V>) -> bool {
-        let found = self.overloaded(this).find_map(|(_, other)| {
-            let clock = other.clock();
-            let found = other.with(|queue| {
-                queue.give(this, clock, i64::MIN).inspect(|(vcpu, ..)| self.move_home(vcpu, this))
-            });
-            found.map(|found| (found, clock))
-        });
+        let near = self.topology.cache(this);
+        let take = |(reluctant, is_near)| {
+            let from = self.overloaded(this).filter(move |(id, _)| near.contains(*id) == is_near);
+            from.into_iter().find_map(|(id, other)| {
+                let clock = other.clock();
+                let found = other.with(|queue| {
+                    let given = queue.give(id, this, clock, i64::MIN, reluctant);
+                    given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
+                });
+                found.map(|found| (found, clock))
+            })
+        };
+        let found = [(i64::MAX, true), (i64::MAX, false), (i64::MIN, true), (i64::MIN, false)]
+            .into_iter()
+            .find_map(take);
         let Some(((vcpu, allowed, lag), clock)) = found else { return cpu.is_waited_for() };
         let now = self.machine.now();
         cpu.with(|queue| {
@@ -88,7 +96,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let helpers = cpu.helpers();
         if cpu.is_waited_for() {
             fence(Ordering::SeqCst);
-            if let Some(idle) = self.take_idle(this, helpers) {
+            if let Some(idle) = self.take_idle(this, helpers, helpers) {
                 self.reschedule(idle);
             } else {
                 let quiet = self.quiet.fetch_and(!helpers.0, Ordering::SeqCst) & helpers.0;
@@ -106,15 +114,25 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         could_help
     }
 
-    /// Takes one of the allowed CPUs, best the given one, out of those that are idle.
-    pub(super) fn take_idle(&self, best: CpuId, allowed: CpuMask) -> Option<CpuId> {
+    /// Takes one of the allowed CPUs out of those that are idle: best one of `soft`, and the best of these for one that
+    /// was on `home`.
+    #[inline]
+    pub(super) fn take_idle(&self, home: CpuId, allowed: CpuMask, soft: CpuMask) -> Option<CpuId> {
         loop {
-            let idle = CpuMask(self.idle.load(Ordering::SeqCst) & allowed.0);
-            let cpu = if idle.contains(best) { best } else { idle.iter().next()? };
+            let idle = self.idle.load(Ordering::SeqCst);
+            if idle & allowed.0 == 0 {
+                return None;
+            }
+            let cpu = self.best_idle(home, CpuMask(idle & allowed.0), soft, CpuMask(self.pool.0 & !idle))?;
             if self.no_longer(&self.idle, cpu) {
                 return Some(cpu);
             }
         }
+    }
+
+    fn best_idle(&self, home: CpuId, idle: CpuMask, soft: CpuMask, busy: CpuMask) -> Option<CpuId> {
+        let wished = CpuMask(idle.0 & soft.0);
+        self.topology.best(home, if wished.0 == 0 { idle } else { wished }, busy)
     }
 
     /// Takes a CPU out of a set; false if it was not in it.

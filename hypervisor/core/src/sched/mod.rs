@@ -19,6 +19,7 @@
 //! # Locks
 //! A queue's lock is a leaf but for [`SchedNode`]'s times and [`Budget`]'s account; two queues are never locked at once.
 
+mod affinity;
 mod balance;
 mod budget;
 mod clock;
@@ -29,17 +30,20 @@ mod node;
 mod queue;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod topology;
 
 use alloc::boxed::Box;
 
+use affinity::wished;
 pub use budget::Budget;
 use node::set_state;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
 use queue::{CpuQueue, Queue};
+use topology::Topology;
 
 use crate::fallible::{self, NoMemory};
 use crate::ids::CpuId;
-use crate::machine::CpuMask;
+use crate::machine::{CpuMask, CpuPlace};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::spin_loop;
 use crate::time::Nanos;
@@ -54,6 +58,8 @@ const GRANULARITY: u64 = Nanos::MILLISECOND / 4;
 const SLEEPERS_CREDIT: i64 = 1;
 /// What is further apart than so many slices is not evened out any more.
 const MEMORY: i64 = 32;
+/// Nobody is taken from a CPU that it wishes for who is fewer slices behind, unless a CPU idles.
+const RELUCTANCE: i64 = 2;
 /// Nobody makes up for more slices than that at a stretch.
 const LONGEST_TURN: i64 = 512;
 /// What a vCPU runs beyond that without being looked at (for days, if nobody else wants its CPU) moves no clock: the
@@ -71,6 +77,11 @@ pub trait Cpus: Copy {
 
     /// The CPU that asks.
     fn this_cpu(self) -> CpuId;
+
+    /// Where a CPU is. Unless the machine knows better, each is a core of its own, and all share a cache.
+    fn place(self, cpu: CpuId) -> CpuPlace {
+        CpuPlace { core: cpu.0, ..CpuPlace::default() }
+    }
 
     /// Makes a CPU look at its work: it leaves the guest, or stops idling. Sent after the work is visible.
     fn kick(self, cpu: CpuId);
@@ -110,6 +121,9 @@ pub struct Scheduler<C, V> {
     idle: AtomicU64,
     /// Those that run the only vCPU that they could, without a timer for the end of its slice.
     quiet: AtomicU64,
+    /// Those that have run a vCPU that had better run elsewhere.
+    astray: AtomicU64,
+    topology: Topology,
 }
 
 impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
@@ -119,7 +133,15 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// No memory.
     pub fn new(machine: C, pool: CpuMask) -> Result<Self, NoMemory> {
         let cpus = fallible::filled(machine.cpus() as usize, CpuQueue::default)?.into_boxed_slice();
-        Ok(Self { machine, cpus, pool, idle: AtomicU64::new(0), quiet: AtomicU64::new(0) })
+        Ok(Self {
+            machine,
+            cpus,
+            pool,
+            idle: AtomicU64::new(0),
+            quiet: AtomicU64::new(0),
+            astray: AtomicU64::new(0),
+            topology: Topology::of(machine)?,
+        })
     }
 
     /// The CPUs that run vCPUs.
@@ -168,7 +190,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Gives a new vCPU a home: the CPU with the fewest.
     pub fn place(&self, vcpu: &V) {
-        let allowed = self.allowed(vcpu);
+        let allowed = wished(vcpu, self.allowed(vcpu));
         let cpus = self.cpus.iter().enumerate().filter(|(i, _)| allowed.contains(CpuId(*i as u32)));
         if let Some((home, cpu)) = cpus.min_by_key(|(_, cpu)| cpu.homes.load(Ordering::Relaxed)) {
             cpu.homes.fetch_add(1, Ordering::Relaxed);
@@ -252,8 +274,13 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// the next opportunity.
     pub fn set_affinity(&self, vcpu: &V, cpus: CpuMask) {
         vcpu.node().set_affinity(cpus);
+        self.place_again(vcpu);
+    }
+
+    /// Where a vCPU should be has changed: it goes there at the next opportunity.
+    fn place_again(&self, vcpu: &V) {
         match vcpu.node().state() {
-            State::Running(cpu) if cpus.contains(cpu) => {}
+            State::Running(cpu) if wished(vcpu, self.allowed(vcpu)).contains(cpu) => {}
             _ => self.look_again(vcpu),
         }
         if let Some(lag) = self.with_home(vcpu, |queue| queue.take(vcpu, self.machine.now())) {
@@ -299,6 +326,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             while next.is_none() && self.take_any(this, cpu) {
                 next = self.start(this, cpu, now);
             }
+            if next.is_none() {
+                self.call_astray(this);
+            }
         }
         match next {
             Some(_) => drop(self.no_longer(&self.idle, this)),
@@ -311,10 +341,14 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     fn start(&self, this: CpuId, cpu: &CpuQueue<V>, now: Nanos) -> Option<V> {
         loop {
             let (vcpu, slice_end, limit) = cpu.with(|queue| queue.start(this, now))?;
-            if !self.allowed(&vcpu).contains(this) {
+            let allowed = self.allowed(&vcpu);
+            if !allowed.contains(this) {
                 // Its affinity has changed while it was on its way here.
                 self.put(vcpu, Nanos::NEVER);
                 continue;
+            }
+            if !vcpu.node().soft_affinity().contains(this) {
+                self.runs_astray(&vcpu, this, allowed);
             }
             let is_waited_for = self.call_helpers(this, cpu);
             cpu.slice_end.store(if is_waited_for { slice_end } else { limit }.0, Ordering::Relaxed);
@@ -346,7 +380,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             }
             set_state(&vcpu, node, State::Queued, now);
             let allowed = self.allowed(&vcpu);
-            if allowed.contains(this) {
+            if self.stays_on(&vcpu, this, allowed) {
                 queue.push(vcpu, allowed);
                 return None;
             }
@@ -415,9 +449,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     fn enqueue(&self, vcpu: V, lag: i64, most: i64) {
         let home = vcpu.node().home();
         let allowed = self.allowed(&vcpu);
-        let idle = self.take_idle(home, allowed);
-        let stay = if allowed.contains(home) { home } else { allowed.iter().next().unwrap_or(home) };
-        let target = idle.unwrap_or(stay);
+        let soft = vcpu.node().soft_affinity();
+        let idle = self.take_idle(home, allowed, soft);
+        let target = idle.unwrap_or_else(|| self.waits_on(&vcpu, home, allowed));
         let Some(cpu) = self.cpus.get(target.index()) else { return };
         if home != target {
             self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
@@ -430,7 +464,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             self.reschedule(target);
         }
         if idle.is_none()
-            && let Some(idle) = self.take_idle(target, allowed)
+            && let Some(idle) = self.take_idle(target, allowed, soft)
         {
             self.reschedule(idle);
         }

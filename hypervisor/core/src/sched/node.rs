@@ -132,13 +132,13 @@ impl SchedNode {
         self.affinity.store(cpus.0, Ordering::Relaxed);
     }
 
-    /// The CPUs that it had better run on. The tools' to set and to see; the scheduler does not look at it.
+    /// The CPUs that it had better run on.
+    #[inline]
     pub fn soft_affinity(&self) -> CpuMask {
         CpuMask(self.soft_affinity.load(Ordering::Relaxed))
     }
 
-    /// Changes [`soft_affinity`](Self::soft_affinity).
-    pub fn set_soft_affinity(&self, cpus: CpuMask) {
+    pub(super) fn set_soft_affinity(&self, cpus: CpuMask) {
         self.soft_affinity.store(cpus.0, Ordering::Relaxed);
     }
 

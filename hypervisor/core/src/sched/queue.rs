@@ -5,6 +5,7 @@
 
 use alloc::collections::VecDeque;
 
+use super::affinity::goes_gladly;
 use super::clock::{Clock, Vtime, real_ns, slice, virtual_ns};
 use super::node::{SchedNode, State, set_state};
 use super::{GRANULARITY, LONGEST_RUN, LONGEST_TURN, Schedulable};
@@ -36,6 +37,8 @@ pub(super) struct CpuQueue<V> {
     pub homes: AtomicU32,
     /// The CPU should pick again.
     pub resched: AtomicBool,
+    /// CPUs that the vCPU which last ran here [astray](super::affinity) wishes for.
+    pub wished: AtomicU64,
 }
 
 /// The vCPUs that wait for this CPU, and those that wait for a time.
@@ -98,6 +101,7 @@ impl<V> Default for CpuQueue<V> {
             slice_end: AtomicU64::new(Nanos::NEVER.0),
             homes: AtomicU32::new(0),
             resched: AtomicBool::new(false),
+            wished: AtomicU64::new(0),
         }
     }
 }
@@ -304,14 +308,32 @@ impl<V: Schedulable> Queue<V> {
         owed.or_else(|| self.ready.iter().position(may_go)).or((!self.ready.is_empty()).then_some(0))
     }
 
-    /// Gives a vCPU away that may run on `thief`, with how far it is behind `clock`: at least `lag`. Who does not run
-    /// there is not considered again.
-    pub fn give(&mut self, thief: CpuId, clock: Vtime, lag: i64) -> Option<(V, CpuMask, i64)> {
+    /// Gives a vCPU away that may run on `thief`, with how far it is behind `clock`: at least `lag`, and at least
+    /// `reluctant` if it loses this CPU, `here`, as one that it wishes for. Best one that does not. Nobody is considered
+    /// again who may not run there; nor is one that has just come, to a CPU that is on its way.
+    pub fn give(
+        &mut self,
+        here: CpuId,
+        thief: CpuId,
+        clock: Vtime,
+        lag: i64,
+        reluctant: i64,
+    ) -> Option<(V, CpuMask, i64)> {
+        if self.running.is_none() && self.ready.len() == 1 {
+            return None;
+        }
         let lag_of = |vtime: Vtime| clock.ahead_of(vtime.plus(self.offset));
-        let found = self.ready.iter().position(|ready| {
-            ready.allowed.contains(thief) && lag_of(ready.vtime) >= lag && !ready.vcpu.node().is_held()
+        let mut second_best = None;
+        let found = self.ready.iter().enumerate().find_map(|(at, ready)| {
+            let may =
+                ready.allowed.contains(thief) && lag_of(ready.vtime) >= lag && !ready.vcpu.node().is_held();
+            let is_glad = may && goes_gladly(&ready.vcpu, ready.allowed, here, thief);
+            if may && !is_glad {
+                second_best = second_best.or((lag_of(ready.vtime) >= reluctant).then_some(at));
+            }
+            is_glad.then_some(at)
         });
-        let Some(at) = found else {
+        let Some(at) = found.or(second_best) else {
             self.helpers = CpuMask(self.ready.iter().fold(0, |all, ready| all | ready.allowed.0));
             return None;
         };

@@ -20,7 +20,7 @@ use tenon_core::hypercall::memory::e820;
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
-use tenon_core::machine::{CpuIds, CpuMask, Machine, MachineEnd};
+use tenon_core::machine::{ApicIdLayout, CpuIds, CpuMask, CpuPlace, Machine, MachineEnd};
 use tenon_core::memory_map::Range;
 use tenon_core::sched::Cpus;
 use tenon_core::time::{Nanos, Tsc, TscScale};
@@ -125,6 +125,10 @@ impl Cpus for Host {
     #[inline]
     fn this_cpu(self) -> CpuId {
         cpu::this().id
+    }
+
+    fn place(self, cpu: CpuId) -> CpuPlace {
+        ApicIdLayout::read(|leaf, subleaf| self.cpuid(leaf, subleaf)).place(self.cpu_ids(cpu).apic)
     }
 
     fn kick(self, target: CpuId) {

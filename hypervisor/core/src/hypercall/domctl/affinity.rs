@@ -1,4 +1,4 @@
-//! On which CPUs a domain's vCPUs run: the hard affinity is a rule. The soft one is a wish, kept but not granted.
+//! On which CPUs a domain's vCPUs run: the hard affinity is a rule, the soft one a wish.
 
 use hypercall_abi::domctl::{AffinityFlags, NodeAffinity, VcpuAffinity};
 
@@ -27,7 +27,7 @@ pub(super) fn set<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
         on.call.hv.sched.set_affinity(&vcpu, CpuMask(hard));
     }
     if let Some(soft) = soft {
-        vcpu.sched.set_soft_affinity(CpuMask(soft));
+        on.call.hv.sched.set_soft_affinity(&vcpu, CpuMask(soft));
     }
     let hard = vcpu.sched.affinity().0 & online;
     report(on, op, hard, vcpu.sched.soft_affinity().0 & hard)

@@ -5,7 +5,8 @@ use hypercall_abi::arch as words;
 use hypercall_abi::start_info::MEMMAP_TYPE_RAM;
 use hypercall_abi::sysctl::{AvailHeap, PhysCap, PhysInfo};
 
-use super::{Call, Machine, Result, Topology, refuse};
+use super::topology::shape;
+use super::{Call, Machine, Result, refuse};
 use crate::cpuid::Regs;
 use crate::frame::{PAGE_SHIFT, PAGE_SIZE};
 
@@ -14,9 +15,8 @@ pub(super) const WORDS: usize = words::FEATURESET_E21C + 1;
 
 pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
     let machine = call.hv.machine;
-    let topology = Topology::of(machine);
     let features = feature_words(|leaf, subleaf| machine.cpuid(leaf, subleaf));
-    let (threads_per_core, cores_per_socket) = topology.shape();
+    let (threads_per_core, cores_per_socket) = shape(machine);
     PhysInfo {
         threads_per_core,
         cores_per_socket,

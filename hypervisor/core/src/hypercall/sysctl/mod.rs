@@ -12,8 +12,6 @@ mod trace;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::Sysctl;
 
-use topology::Topology;
-
 use super::command::{Command, command};
 use super::domctl::{SCHEDULER, list_domains};
 use super::{Call, Machine, Outcome, Result, ensure, refuse};

@@ -22,7 +22,7 @@ use std::vec::Vec;
 
 use hypercall_abi::memory::E820Entry;
 
-use super::{CpuIds, Machine, MachineEnd};
+use super::{ApicIdLayout, CpuIds, CpuPlace, Machine, MachineEnd};
 use crate::console_ring::ConsoleRing;
 use crate::cpuid;
 use crate::fallible::NoMemory;
@@ -202,6 +202,10 @@ impl Cpus for TestMachine {
 
     fn this_cpu(self) -> CpuId {
         THIS_CPU.get()
+    }
+
+    fn place(self, cpu: CpuId) -> CpuPlace {
+        ApicIdLayout::read(|leaf, subleaf| self.cpuid(leaf, subleaf)).place(self.cpu_ids(cpu).apic)
     }
 
     fn kick(self, cpu: CpuId) {

@@ -1,5 +1,6 @@
 //! The scheduler against a simulated machine: see [`sim`].
 
+mod affinity;
 mod fairness;
 mod latency;
 mod sim;

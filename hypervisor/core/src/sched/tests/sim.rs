@@ -11,7 +11,7 @@ use std::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::ids::CpuId;
-use crate::machine::CpuMask;
+use crate::machine::{CpuMask, CpuPlace};
 use crate::sched::{Budget, Cpus, RunTimes, SchedNode, Schedulable, Scheduler, State};
 use crate::time::Nanos;
 
@@ -26,10 +26,17 @@ pub struct Machine {
     kicked: RefCell<Vec<bool>>,
     /// Timer interrupts and kicks taken, by CPU.
     interrupts: RefCell<Vec<u32>>,
+    /// Threads of a core, and of what shares a cache.
+    shape: (u32, u32),
 }
 
 impl Machine {
     pub fn new(cpus: u32) -> Self {
+        Self::with_shape(cpus, 1, cpus)
+    }
+
+    /// One with cores of so many threads, and caches for so many.
+    pub fn with_shape(cpus: u32, in_core: u32, in_cache: u32) -> Self {
         let cpus = cpus as usize;
         Self {
             now: Cell::new(0),
@@ -37,6 +44,7 @@ impl Machine {
             timers: RefCell::new(vec![u64::MAX; cpus]),
             kicked: RefCell::new(vec![false; cpus]),
             interrupts: RefCell::new(vec![0; cpus]),
+            shape: (in_core, in_cache),
         }
     }
 
@@ -81,6 +89,10 @@ impl Cpus for &Machine {
         CpuId(self.this.get())
     }
 
+    fn place(self, cpu: CpuId) -> CpuPlace {
+        CpuPlace { core: cpu.0 / self.shape.0, cache: cpu.0 / self.shape.1, socket: 0 }
+    }
+
     fn kick(self, cpu: CpuId) {
         self.kicked.borrow_mut()[cpu.index()] = true;
     }
@@ -118,6 +130,8 @@ pub struct Inner {
     pub alarm: Cell<Nanos>,
     /// It has been woken then and has not run since.
     woken: Cell<Option<u64>>,
+    /// Time that it ran on each CPU.
+    ran_on: RefCell<[u64; 64]>,
     /// From each wake-up until it ran.
     pub latencies: RefCell<Vec<u64>>,
 }
@@ -144,6 +158,7 @@ impl Vcpu {
             left: Cell::new(left),
             alarm: Cell::new(Nanos::NEVER),
             woken: Cell::new(None),
+            ran_on: RefCell::new([0; 64]),
             latencies: RefCell::default(),
         }))
     }
@@ -169,6 +184,11 @@ impl Vcpu {
 
     pub fn ran(&self, now: u64) -> u64 {
         self.times(now)[RunTimes::RUNNING]
+    }
+
+    /// Time that it ran on some CPUs.
+    pub fn ran_on(&self, cpus: CpuMask) -> u64 {
+        cpus.iter().map(|cpu| self.ran_on.borrow()[cpu.index()]).sum()
     }
 
     pub fn waited(&self, now: u64) -> u64 {
@@ -301,7 +321,8 @@ impl<'a> Sim<'a> {
     fn advance(&self, to: u64) {
         let passed = to - self.now();
         self.machine.advance(to);
-        for vcpu in self.running.iter().flatten() {
+        for (cpu, vcpu) in self.running.iter().enumerate().filter_map(|(i, vcpu)| Some((i, vcpu.as_ref()?))) {
+            vcpu.ran_on.borrow_mut()[cpu] += passed;
             vcpu.left.set(vcpu.left.get().saturating_sub(passed));
         }
     }
