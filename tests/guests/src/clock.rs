@@ -5,6 +5,7 @@ use core::sync::atomic::{Ordering, fence};
 
 use hypercall_abi::xen::{VcpuInfo, VcpuTimeInfo};
 
+use crate::paging::Page;
 use crate::{cpu, shared};
 
 pub const MICROSECOND: u64 = 1_000;
@@ -14,11 +15,16 @@ pub const SECOND: u64 = 1_000_000_000;
 /// A consistent copy of a vCPU's clock.
 #[must_use]
 pub fn info(vcpu: u32) -> VcpuTimeInfo {
-    let offset = shared::vcpu_info(vcpu) + offset_of!(VcpuInfo, time) as u64;
+    read(shared::page(), shared::vcpu_info(vcpu))
+}
+
+/// The same of the `vcpu_info` in some page.
+fn read(page: Page, vcpu_info: u64) -> VcpuTimeInfo {
+    let offset = vcpu_info + offset_of!(VcpuInfo, time) as u64;
     loop {
-        let before: VcpuTimeInfo = shared::page().get(offset);
+        let before: VcpuTimeInfo = page.get(offset);
         fence(Ordering::SeqCst);
-        let after: VcpuTimeInfo = shared::page().get(offset);
+        let after: VcpuTimeInfo = page.get(offset);
         if before.version.is_multiple_of(2) && before.version == after.version {
             return after;
         }
@@ -46,10 +52,16 @@ pub fn now() -> u64 {
 /// System time now, by a vCPU's clock.
 #[must_use]
 pub fn of(vcpu: u32) -> u64 {
+    of_info(shared::page(), shared::vcpu_info(vcpu))
+}
+
+/// System time now, by the `vcpu_info` in some page.
+#[must_use]
+pub fn of_info(page: Page, vcpu_info: u64) -> u64 {
     loop {
-        let info = info(vcpu);
+        let info = read(page, vcpu_info);
         let now = at(&info, cpu::tsc());
-        if self::info(vcpu).version == info.version {
+        if read(page, vcpu_info).version == info.version {
             return now;
         }
     }

@@ -9,7 +9,7 @@ use crate::attempt;
 use crate::trap::Trap;
 
 /// CPUs that a guest may start.
-pub const MAX_CPUS: usize = 8;
+pub const MAX_CPUS: usize = 128;
 
 pub const MSR_APIC_BASE: u32 = 0x1b;
 pub const MSR_TSC_DEADLINE: u32 = 0x6e0;

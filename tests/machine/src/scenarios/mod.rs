@@ -18,6 +18,7 @@ mod tools;
 mod top;
 mod trace;
 mod vcpus;
+mod wide;
 
 use crate::config::{Boot, Config, Disk};
 use crate::runner::{Body, Case, Emulator, Scenario};
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(panic::all());
     all.extend(outputs::all());
     all.push(shares::machine());
+    all.extend(wide::all());
     all.extend([
         // Kernel 6.1 by BIOS on one CPU: the whole life of a guest, and everything that may go wrong.
         qemu(
@@ -117,6 +119,7 @@ pub fn all() -> Vec<Scenario> {
             &[
                 ("boot", boot::up),
                 ("all", small::all_pass),
+                ("crowd", small::crowd),
                 ("hostile", small::hostile),
                 ("floods", small::floods),
                 ("power-off", boot::power_off),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::lifecycle::gone;
 use super::{boot, qemu};
@@ -24,7 +24,13 @@ pub fn machine() -> Scenario {
     qemu(
         "shares-6.1-1cpu",
         config,
-        &[("boot", boot::up), ("weights", weights), ("cap", cap), ("power-off", boot::power_off)],
+        &[
+            ("boot", boot::up),
+            ("weights", weights),
+            ("cap", cap),
+            ("loops", loops),
+            ("power-off", boot::power_off),
+        ],
     )
 }
 
@@ -77,6 +83,23 @@ fn weights(machine: &mut Machine) -> Result<()> {
     is_about(&had(machine, &domains)?, &[500, 500])?;
     destroy(machine, "light")?;
     destroy(machine, "heavy")
+}
+
+/// Beside guests that yield, halt, set timers and interrupt themselves as often as they can, one that computes gets its
+/// share. What they do not use it gets as well.
+fn loops(machine: &mut Machine) -> Result<()> {
+    const LOOPS: [&str; 4] = ["yields", "halts", "timers", "ipis"];
+    for word in LOOPS {
+        start(machine, word, &format!("cmdline = \"{word}\""))?;
+    }
+    let computes = start(machine, "computes", "")?;
+    let [share] = had(machine, &[computes])?[..] else { bail!("one guest has one share") };
+    let least = 1000 / (LOOPS.len() as u32 + 1) - TOLERANCE;
+    ensure!(share >= least, "a share of {share} permille, not {least} at least");
+    for name in LOOPS.into_iter().chain(["computes"]) {
+        destroy(machine, name)?;
+    }
+    Ok(())
 }
 
 /// A guest that is alone gets no more than its cap; one without a cap gets the rest.

@@ -78,6 +78,23 @@ fn passes(machine: &mut Machine, name: &str) -> Result<()> {
     bail!("{}\n{}", sum.line, failed.join("\n"))
 }
 
+/// A guest with as many vCPUs as one may have; more are refused.
+pub fn crowd(machine: &mut Machine) -> Result<()> {
+    let free = machine.free_kib()?;
+    let file = |vcpus| {
+        format!("name = \"crowd\"\ntype = \"pvh\"\nkernel = \"/guests/crowd\"\nmemory = 64\nvcpus = {vcpus}")
+    };
+    machine.write_file("/tmp/crowd.cfg", &file(129))?;
+    let refused = machine.run("tenon create /tmp/crowd.cfg", Duration::from_secs(60))?;
+    ensure!(refused.code != 0 && refused.output.contains("128"), "129 vCPUs: {}", refused.output);
+    machine.write_file("/tmp/crowd.cfg", &file(128))?;
+    machine.ok("tenon create /tmp/crowd.cfg")?;
+    let sum = machine.expect("crowd: ", Duration::from_secs(300))?;
+    ensure!(sum.line.contains(" 0 failed"), "{}\n{}", sum.line, sum.before);
+    gone(machine, "crowd")?;
+    memory_is_back(machine, free)
+}
+
 /// Guests that do their worst end, with a reason in the log; another guest goes on, and all memory is back.
 pub fn hostile(machine: &mut Machine) -> Result<()> {
     bystander::up(machine)?;

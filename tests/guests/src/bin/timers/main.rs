@@ -21,6 +21,7 @@ guest!(
         clocks::agree,
         clocks::wall_clock,
         virq::singleshot,
+        virq::singleshot_is_prompt,
         virq::singleshot_in_the_past,
         virq::stopped,
         virq::timer_op,
