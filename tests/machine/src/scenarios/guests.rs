@@ -26,7 +26,7 @@ pub fn all() -> Vec<Scenario> {
 }
 
 /// The guest's last line counts no failures, and then it switches the machine off.
-fn passes(machine: &mut Machine) -> Result<()> {
+pub fn passes(machine: &mut Machine) -> Result<()> {
     let sum = machine.expect(" passed, ", Duration::from_secs(180))?;
     let failures: Vec<&str> = sum.before.lines().filter(|line| line.contains("FAIL ")).collect();
     ensure!(failures.is_empty() && sum.line.contains(" 0 failed"), "{}\n{}", failures.join("\n"), sum.line);

@@ -2,7 +2,7 @@
 
 use hypercall_abi::abi::{Handle64, X32, X64};
 use hypercall_abi::errno::Errno;
-use hypercall_abi::hvm;
+use hypercall_abi::hvm::{self, HwCpu};
 use hypercall_abi::plain::{Plain, Union};
 use hypercall_abi::sched;
 use hypercall_abi::vcpu::*;
@@ -13,7 +13,7 @@ use hypercall_abi::xen::{DOMID_SELF, VcpuTimeInfo};
 use super::rig::*;
 use crate::domain::Requests;
 use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
-use crate::ids::VcpuId;
+use crate::ids::{DomId, VcpuId};
 use crate::interrupt;
 use crate::machine::MachineEnd;
 use crate::sched::Cpus;
@@ -96,6 +96,34 @@ fn timers() {
     assert_eq!(guest.vcpu.context.lock().timers.periodic.1, 10_000_000);
     assert_eq!(period(u64::MAX), no(Errno::EINVAL), "centuries");
     assert_eq!(vcpu_op(&rig, &guest, OP_STOP_PERIODIC_TIMER, 0, &NOTHING), 0);
+}
+
+/// The deadline that it had by the old one is not kept.
+#[test]
+fn a_vcpu_that_gets_another_tsc_looks_at_its_timers() {
+    let rig = Rig::new();
+    let id = rig.create(1);
+    rig.load(id, &records(&pvh_cpu())).unwrap();
+    let vcpu = rig.hv.domain(DomId(id)).unwrap().vcpu(VcpuId(0)).unwrap();
+    vcpu.context.lock().timers.apic = Nanos(1 << 50);
+    rig.load(id, &records(&HwCpu { tsc: 1 << 40, ..pvh_cpu() })).unwrap();
+    let mut context = vcpu.context.lock_as(Class::Context);
+    interrupt::check_timers(&rig.hv, &vcpu, &mut context);
+    assert_eq!(context.timers.apic, Nanos::NEVER, "its local APIC's timer is not set");
+}
+
+#[test]
+fn the_time_is_in_a_vcpu_info_that_another_vcpu_has_registered() {
+    let rig = Rig::new();
+    let guest = rig.guest(2);
+    let second = guest.domain().vcpu(VcpuId(1)).unwrap();
+    let info = RegisterVcpuInfo { mfn: 7, offset: 0, rsvd: 0 };
+    assert_eq!(vcpu_op(&rig, &guest, OP_REGISTER_VCPU_INFO, 1, &info), 0);
+    let shown = || guest.get::<nr::VcpuInfo<X64>>(7 << 12).time.system_time;
+    assert_eq!(shown(), 0);
+    // It may be running already: it has been told of an upcall.
+    interrupt::work(&rig.hv, &second, &mut second.context.lock_as(Class::Context));
+    assert_eq!(shown(), rig.machine.now().0);
 }
 
 #[test]
