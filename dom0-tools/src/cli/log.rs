@@ -6,9 +6,13 @@ use super::exit::Failure;
 use super::output;
 use crate::host::Host;
 
-/// Shows the hypervisor's log.
-pub fn run(clear: bool, json: bool) -> Result<(), Failure> {
-    let log = Host::open()?.xen.log(clear)?;
+/// Shows the hypervisor's log, with what it answers to `keys` at its end.
+pub fn run(clear: bool, keys: Option<&str>, json: bool) -> Result<(), Failure> {
+    let xen = Host::open()?.xen;
+    if let Some(keys) = keys {
+        xen.debug_keys(keys)?;
+    }
+    let log = xen.log(clear)?;
     if json {
         let text = String::from_utf8_lossy(&log);
         return output::json(&json!({ "log": text.lines().collect::<Vec<_>>() }));

@@ -86,6 +86,9 @@ enum Command {
         /// Empties the log.
         #[arg(long, short)]
         clear: bool,
+        /// First has the hypervisor say more: q what domains have, v where vCPUs are; h says what else there is.
+        #[arg(long, value_name = "KEYS")]
+        keys: Option<String>,
     },
     /// Records what CPUs and guests do, for a look at ui.perfetto.dev.
     Trace(trace::TraceArgs),
@@ -211,7 +214,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Sched(args) => sched::run(args, cli.json),
         Command::Top(args) => top::run(args, cli.json),
         Command::Trace(args) => trace::run(args, cli.json),
-        Command::Dmesg { clear } => log::run(*clear, cli.json),
+        Command::Dmesg { clear, keys } => log::run(*clear, keys.as_deref(), cli.json),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The hypervisor and the machine as a whole: `sysctl`.
 
 use hypercall_abi::domctl::{DOMINF_SHUTDOWN_MASK, DOMINF_SHUTDOWN_SHIFT, DomInf, GetDomainInfo};
-use hypercall_abi::sysctl::{self, GetDomainInfoList, PhysInfo, ReadConsole, Sysctl};
+use hypercall_abi::sysctl::{self, DebugKeys, GetDomainInfoList, PhysInfo, ReadConsole, Sysctl};
 
 use super::domain::{DomainFlags, DomainInfo};
 use super::error::XenError;
@@ -74,6 +74,18 @@ impl Xen {
         let mut call = Sysctl::new(sysctl::PHYSINFO, PhysInfo::default());
         self.sysctl("sysctl physinfo", &mut call)?;
         Ok(call.payload())
+    }
+
+    /// Has the hypervisor act as if these keys had been typed on its console.
+    ///
+    /// # Errors
+    /// As the hypervisor says: `EINVAL` for a key that does nothing.
+    pub fn debug_keys(&self, keys: &str) -> Result<(), XenError> {
+        let mut buffer = self.buffer(keys.len().max(1))?;
+        buffer.bytes_mut()[..keys.len()].copy_from_slice(keys.as_bytes());
+        let argument =
+            DebugKeys { keys: buffer.handle(), nr_keys: keys.len() as u32, ..DebugKeys::default() };
+        self.sysctl("sysctl debug_keys", &mut Sysctl::new(sysctl::DEBUG_KEYS, argument)).map(drop)
     }
 
     /// The hypervisor's log, oldest first; `clear` empties it.

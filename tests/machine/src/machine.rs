@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::channel::{Channel, Event, Keyboard, Line, Taken};
-use crate::config::{Config, Images};
+use crate::config::{Config, Hypervisor, Images};
 use crate::{bochs, qemu};
 
 /// Console lines that end every hope. A guest's lines do not count: guests may die.
@@ -153,8 +153,13 @@ impl Machine {
         }
     }
 
-    /// The last lines of every party, for the report of a failure.
-    pub fn last_words(&self) -> String {
+    /// The last lines of every party, for the report of a failure. The hypervisor is asked where its vCPUs are, as far
+    /// as domain 0 still listens.
+    pub fn last_words(&mut self) -> String {
+        if self.agent.is_some() && self.config.hypervisor == Hypervisor::Tenon && !self.ended {
+            // If it no longer does, that shows in its last lines.
+            let _ = self.run("tenon dmesg --keys qv >/dev/null", Duration::from_secs(10));
+        }
         let mut report = String::new();
         let mut party = |name: &str, lines: Vec<&str>| {
             report.push_str(&format!("--- {name}\n"));
@@ -162,7 +167,7 @@ impl Machine {
                 report.push_str(&format!("    {line}\n"));
             }
         };
-        party("hypervisor", self.console.tail(25, is_hypervisor_line));
+        party("hypervisor", self.console.tail(60, is_hypervisor_line));
         party("guests", self.console.tail(15, is_guest_line));
         party("domain 0", self.console.tail(25, |line| !is_guest_line(line) && !is_hypervisor_line(line)));
         if let Some(agent) = &self.agent {

@@ -202,6 +202,11 @@ impl<M: Machine> Vcpu<M> {
         self.requests.fetch_or(what.bits(), Ordering::SeqCst);
     }
 
+    /// What it has been asked and has not looked at.
+    pub fn requests(&self) -> Requests {
+        Requests::from_bits_truncate(self.requests.load(Ordering::SeqCst))
+    }
+
     /// Takes all requests.
     pub(crate) fn take_requests(&self) -> Requests {
         Requests::from_bits_truncate(self.requests.swap(0, Ordering::SeqCst))

@@ -134,6 +134,11 @@ impl Vlapic {
         self.requested.union(&vectors);
     }
 
+    /// The highest vector in service.
+    pub fn highest_in_service(&self) -> Option<Vector> {
+        self.in_service.highest()
+    }
+
     /// The highest requested vector, whatever the priorities say: what a TPR write could release.
     pub fn highest_requested(&self) -> Option<Vector> {
         self.requested.highest()

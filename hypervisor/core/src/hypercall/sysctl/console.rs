@@ -1,15 +1,11 @@
-//! The console's memory, and keys as if typed on it.
+//! The console's memory.
 
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::abi::Word;
-use hypercall_abi::sysctl::{DebugKeys, ReadConsole};
+use hypercall_abi::sysctl::ReadConsole;
 
-use super::{Call, Machine, Result, ensure, refuse};
-use crate::hv_log;
-use crate::hypercall::domctl::describe;
-use crate::ids::DomId;
-use crate::machine::MachineEnd;
+use super::{Call, Machine, Result};
 
 /// Bytes copied at a time.
 const PIECE: usize = 512;
@@ -44,38 +40,4 @@ pub(super) fn read<M: Machine>(call: &Call<'_, M>, op: &mut ReadConsole) -> Resu
     op.count = done;
     op.index = at as u32;
     Ok(())
-}
-
-/// Answers the keys that have an answer: `h` for help, `q` for the domains. `C` is the end, to see what a panic reports.
-pub(super) fn debug_keys<M: Machine>(call: &Call<'_, M>, op: DebugKeys) -> Result<()> {
-    const MAX_KEYS: u32 = 16;
-    ensure!(op.nr_keys <= MAX_KEYS, E2BIG, "{} keys at once; {MAX_KEYS} are the most", op.nr_keys);
-    for i in 0..op.nr_keys.into() {
-        match call.read_element::<u8>(op.keys.get(), i)? {
-            b'h' => hv_log!(call.hv, Info, "keys: h this help, q domains, C panic"),
-            b'q' => domains(call),
-            b'C' => call.hv.machine.end(MachineEnd::Panic),
-            key => refuse!(EINVAL, "key {:?} does nothing", char::from(key)),
-        }
-    }
-    Ok(())
-}
-
-fn domains<M: Machine>(call: &Call<'_, M>) {
-    for domain in call.hv.domains_from(DomId(0)) {
-        let info = describe(call.hv, &domain);
-        hv_log!(
-            call.hv,
-            Info,
-            "{}: flags {:#x}, {} of {} pages, {} page tables, {} of {} vCPUs on, ran {} ms",
-            domain.id,
-            info.flags.bits(),
-            info.tot_pages,
-            info.max_pages,
-            domain.memory.tables(),
-            info.nr_online_vcpus,
-            domain.config.max_vcpus,
-            info.cpu_time / 1_000_000
-        );
-    }
 }

@@ -5,6 +5,7 @@
 mod console;
 mod features;
 mod host;
+mod keys;
 mod pool;
 mod topology;
 mod trace;
@@ -23,7 +24,7 @@ pub(super) fn sysctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
 fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
     match ctl.cmd {
         abi::READCONSOLE => ctl.with(|op| console::read(call, op))?,
-        abi::DEBUG_KEYS => console::debug_keys(call, ctl.payload())?,
+        abi::DEBUG_KEYS => keys::debug_keys(call, ctl.payload())?,
         abi::GETDOMAININFOLIST => ctl.with(|op| list_domains(call, op))?,
         abi::TBUF_OP => ctl.with(|op| trace::tbuf_op(call, op))?,
         abi::PHYSINFO => ctl.set_payload(host::physinfo(call)),

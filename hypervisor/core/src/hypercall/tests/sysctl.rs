@@ -118,9 +118,11 @@ fn keys() {
     };
     let keys = |text: &[u8]| rig.sysctl(DEBUG_KEYS, arg(text)).map(drop);
     let _ = rig.machine.take_log();
-    assert_eq!(keys(b"hq"), Ok(()));
+    assert_eq!(keys(b"hqv"), Ok(()));
     let log = rig.machine.take_log();
-    assert!(log.iter().any(|(_, line)| line.starts_with("d1: ")), "{log:?}");
+    for start in ["d1: ", "d0v0: Queued"] {
+        assert!(log.iter().any(|(_, line)| line.starts_with(start)), "no {start}: {log:?}");
+    }
     assert_eq!(keys(b"R"), Err(no(Errno::EINVAL)));
     assert_eq!(keys(&[b'h'; 17]), Err(no(Errno::E2BIG)));
     let last = rig.control.put(&Sysctl::new(DEBUG_KEYS, arg(b"C")));
