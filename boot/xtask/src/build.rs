@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -110,14 +111,20 @@ fn binary_names(source: &Path) -> Result<Vec<String>> {
 pub fn install(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().context("a file to install has a parent")?;
     fs::create_dir_all(parent)?;
-    let new = to.with_extension("new");
+    let new = temporary(to);
     fs::copy(from, &new).with_context(|| format!("cannot copy {} to {}", from.display(), new.display()))?;
     fs::rename(&new, to).with_context(|| format!("cannot replace {}", to.display()))
 }
 
+/// A name next to `to` that no other thread uses: machines that start at once may want the same file.
+fn temporary(to: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    to.with_extension(format!("new{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
 /// Writes `to` by way of a temporary name, so that no reader sees half a file.
 pub fn write(to: &Path, bytes: &[u8]) -> Result<()> {
-    let new = to.with_extension("new");
+    let new = temporary(to);
     fs::write(&new, bytes).with_context(|| format!("cannot write {}", new.display()))?;
     fs::rename(&new, to).with_context(|| format!("cannot replace {}", to.display()))
 }
