@@ -13,8 +13,11 @@ const MEMORY_MIB: u32 = 64;
 /// So many creations early and late are compared by their medians: one alone may be disturbed by the emulator's host.
 const COMPARED: usize = 5;
 
+/// An idle guest leaves its vCPU no more often than that.
+const EXITS_PER_SECOND: f64 = 50.0;
+
 /// They are created one after another, the last ones as quickly as the first, are all listed, all answer on their
-/// consoles, and leave no page behind.
+/// consoles, take little of the machine while they are idle, and leave no page behind.
 pub fn hundred(machine: &mut Machine) -> Result<()> {
     // The first one fills caches.
     create(machine, 0)?;
@@ -32,13 +35,26 @@ pub fn hundred(machine: &mut Machine) -> Result<()> {
         machine.type_to_guest(&name(number), "echo here-$((40+2))")?;
         machine.guest_says(&name(number), "^here-42", 1)?;
     }
+    idle_guests_rest(machine)?;
     for number in 1..=GUESTS {
         destroy(machine, number)?;
     }
     memory_is_back(machine, free)?;
     // The second to the sixth, and the last five.
     let (early, late) = (median(&took[1..=COMPARED]), median(&took[GUESTS - COMPARED..]));
+    println!("creations 2 to 6 took {early:?}, the last {COMPARED} {late:?} (medians)");
     ensure!(late <= early * 12 / 10, "the last creations took {late:?}, the first {early:?}: {took:?}");
+    Ok(())
+}
+
+fn idle_guests_rest(machine: &mut Machine) -> Result<()> {
+    let top = machine.json("tenon top --json --interval 20")?;
+    let guests = top["domains"].as_array().context("no domains")?.iter().filter(|domain| domain["id"] != 0);
+    let exits: Vec<f64> = guests.filter_map(|guest| guest["exits_per_second"].as_f64()).collect();
+    ensure!(exits.len() == GUESTS, "{} guests have exits:\n{top:#}", exits.len());
+    let mean = exits.iter().sum::<f64>() / GUESTS as f64;
+    println!("{GUESTS} idle guests: {mean:.1} exits per second each");
+    ensure!(mean < EXITS_PER_SECOND, "{mean} exits per second and guest:\n{top:#}");
     Ok(())
 }
 
