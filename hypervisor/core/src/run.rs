@@ -29,6 +29,7 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let memory = &vcpu.domain().memory;
     let trace = hv.machine.trace();
     let resched = hv.sched.reschedules();
+    let timer = hv.machine.forgets_interrupts().then(|| hv.sched.timer_deadline());
     loop {
         hv.entries.enter(cpu);
         match attention(state, memory, context, resched) {
@@ -40,6 +41,9 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
                     trace.exit(&context.guest);
                 }
                 exit::handle(hv, vcpu, &state.exits, context);
+                if timer.is_some_and(|deadline| deadline.load(Ordering::Relaxed) <= hv.machine.now().0) {
+                    hv.machine.remind_of_interrupts();
+                }
             }
             Attention::Work => {
                 hv.entries.leave(cpu);

@@ -10,6 +10,7 @@ use tenon_core::sync::{Class, RwLock};
 use x86_64::instructions::interrupts;
 
 use crate::apic::local;
+use crate::cpu::features;
 use crate::watchdog;
 
 /// What is called when a vector arrives. The end-of-interrupt follows when it returns.
@@ -71,6 +72,9 @@ pub fn wait() {
     // No handler runs. One left in service would keep every later one of its priority from waking this CPU.
     if local::end_what_is_in_service() {
         log::error!("an interrupt was in service on an idle CPU: ended");
+    }
+    if features().forgets_interrupts {
+        local::remind();
     }
     interrupts::enable_and_hlt();
     interrupts::disable();

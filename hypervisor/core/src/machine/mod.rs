@@ -98,6 +98,13 @@ pub trait Machine: Cpus + Frames + HostDevices {
     /// Takes the host interrupts that are pending on this CPU. Called with no lock held.
     fn take_interrupts(self);
 
+    /// Whether an interrupt that arrives during an exit may be forgotten, as an emulator does
+    /// (`docs/src/decisions/lost-interrupts.md`).
+    fn forgets_interrupts(self) -> bool;
+
+    /// Has the CPU look whether an interrupt waits for it.
+    fn remind_of_interrupts(self);
+
     /// CPUID as the CPU answers it.
     fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4];
 

@@ -436,6 +436,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
+    /// What this CPU's timer is set to, in ns since boot. In the past: it has gone off, and the interrupt was not taken yet.
+    pub fn timer_deadline(&self) -> &AtomicU64 {
+        &self.this().unwrap_or(&self.cpus[0]).armed
+    }
+
     fn arm(&self, cpu: &CpuQueue<V>, deadline: Nanos, now: Nanos) {
         let deadline = cpu.first_timer().min(deadline);
         // If it goes off earlier it is left alone: when it has, whoever has a deadline sets it again.

@@ -158,6 +158,12 @@ pub fn end_what_is_in_service() -> bool {
     in_service
 }
 
+/// Has this CPU look whether an interrupt waits: a write of the task priority makes the APIC compare anew.
+#[inline]
+pub fn remind() {
+    write(TASK_PRIORITY, 0);
+}
+
 /// This CPU's APIC id.
 pub fn id() -> u32 {
     if is_x2apic() { read(ID) } else { read(ID) >> 24 }

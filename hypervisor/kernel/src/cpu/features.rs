@@ -30,6 +30,8 @@ pub struct Features {
     pub vmx: bool,
     /// Physical address bits.
     pub phys_bits: u8,
+    /// This is QEMU's emulation, which forgets interrupts that arrive during a VM exit.
+    pub forgets_interrupts: bool,
 }
 
 static FEATURES: Once<Features> = Once::new();
@@ -60,5 +62,14 @@ fn detect() -> Features {
         svm: amd(|f| f.has_svm()),
         vmx: basic(|f| f.has_vmx()),
         phys_bits: cpuid.get_processor_capacity_feature_info().map_or(36, |f| f.physical_address_bits()),
+        forgets_interrupts: is_tcg(),
     }
+}
+
+/// Whether the CPU calls itself QEMU's Tiny Code Generator.
+fn is_tcg() -> bool {
+    const SIGNATURE: u32 = 0x4000_0000;
+    let is_virtual = CpuId::new().get_feature_info().is_some_and(|f| f.has_hypervisor());
+    let [_, first, second, third] = super::cpuid(SIGNATURE, 0);
+    is_virtual && [first, second, third].map(u32::to_le_bytes) == [*b"TCGT", *b"CGTC", *b"GTCG"]
 }

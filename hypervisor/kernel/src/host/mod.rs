@@ -32,6 +32,7 @@ pub use page::DirectPage;
 pub use pci::windows as config_windows;
 pub use tables::HostTables;
 
+use crate::apic::local;
 use crate::boot::BootInfo;
 use crate::mm::phys;
 use crate::{console, cpu, debug, irq, reset, smp, time};
@@ -207,6 +208,15 @@ impl Machine for Host {
 
     fn take_interrupts(self) {
         irq::window();
+    }
+
+    #[inline]
+    fn forgets_interrupts(self) -> bool {
+        cpu::features().forgets_interrupts
+    }
+
+    fn remind_of_interrupts(self) {
+        local::remind();
     }
 
     fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4] {

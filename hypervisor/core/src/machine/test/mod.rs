@@ -270,6 +270,12 @@ impl Machine for TestMachine {
 
     fn take_interrupts(self) {}
 
+    fn forgets_interrupts(self) -> bool {
+        false
+    }
+
+    fn remind_of_interrupts(self) {}
+
     /// An AMD CPU with one package of two cores of two threads.
     fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4] {
         match (leaf, subleaf) {
