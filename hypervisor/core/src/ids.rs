@@ -35,6 +35,10 @@ id!(
     CpuId(u32), "cpu{}"
 );
 id!(
+    /// A CPU pool.
+    PoolId(u32), "pool {}"
+);
+id!(
     /// An event channel port; meaningful only together with its domain.
     Port(u32), "port {}"
 );
@@ -63,6 +67,16 @@ impl VcpuId {
 }
 
 impl CpuId {
+    /// The id as an index. Whoever indexes checks the bound.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl PoolId {
+    /// The control domain's pool, which is there from the start and for good.
+    pub const ZERO: Self = Self(0);
+
     /// The id as an index. Whoever indexes checks the bound.
     pub const fn index(self) -> usize {
         self.0 as usize

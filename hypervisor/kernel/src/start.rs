@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::error::Error;
 
 use tenon_core::hypervisor::Hypervisor;
-use tenon_core::machine::CpuMask;
 use tenon_core::run;
 
 use crate::acpi::acpi;
@@ -41,7 +40,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     host::init_devices(own.iter().map(|port| acpi().isa_line(port.irq).gsi).collect());
     svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;
     enable_backend()?;
-    let hv = host::init(info, pool(info.options.isolcpus))?;
+    let hv = host::init(info)?;
     irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor() {
             watchdog::look(hv);
@@ -51,14 +50,6 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     dom0::build(hv, info)?;
     watchdog::init(&info.options);
     Ok(hv)
-}
-
-/// The CPUs that run vCPUs: those that are up, less the isolated ones unless that is all.
-fn pool(isolated: CpuMask) -> CpuMask {
-    let mut online = CpuMask::default();
-    cpu::online().for_each(|cpu| online.insert(cpu.id));
-    let pool = CpuMask(online.0 & !isolated.0);
-    if pool.0 == 0 { online } else { pool }
 }
 
 /// What the administrator insists on and is not there.
@@ -79,7 +70,8 @@ fn enable_backend() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// The life of a CPU: runs what the scheduler picks, sleeps when there is nothing.
+/// The life of a CPU: runs what the scheduler picks, sleeps when there is nothing. One that is switched off finds nothing,
+/// and nothing wakes it but a kick, or a timer that was set before.
 fn serve(hv: &'static Hypervisor<Host>) -> ! {
     watchdog::resume();
     loop {

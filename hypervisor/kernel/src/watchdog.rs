@@ -2,7 +2,8 @@
 //!
 //! Each CPU looks at the next one, from its timer, twice in the time-out. One that is neither idle nor in a guest, and stays
 //! at the same place, gets an NMI and reports itself where it is stuck ([`found_stuck`]); if it takes none, whoever found it
-//! reports. A CPU does not look while the other one is idle: whoever leaves idle kicks its watcher.
+//! reports. A CPU does not look while the other one is idle: whoever leaves idle kicks its watcher. One that is switched off
+//! neither looks nor is looked at; all are kicked when it goes or comes, for they have other neighbours then.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -97,7 +98,7 @@ pub fn look(hv: &Hypervisor<Host>) {
             local::send_nmi(next.ids.apic);
         }
         this.watch.due.store(NONE, Ordering::SeqCst);
-        if !next.watch.idle.load(Ordering::SeqCst) {
+        if !next.watch.idle.load(Ordering::SeqCst) && this.online.load(Ordering::Acquire) {
             this.watch.due.store(now + timeout / 2, Ordering::SeqCst);
         }
     }
@@ -109,7 +110,7 @@ pub fn look(hv: &Hypervisor<Host>) {
 /// Begins to look, if this CPU does not: the next one may have left idle.
 pub fn resume() {
     let timeout = TIMEOUT.load(Ordering::Relaxed);
-    if timeout != 0 && due() == NONE {
+    if timeout != 0 && due() == NONE && cpu::this().online.load(Ordering::Acquire) {
         cpu::this().watch.due.store(time::now() + timeout / 2, Ordering::SeqCst);
         timer::arm(due());
     }

@@ -14,7 +14,7 @@ use crate::frames::{FrameRef, OutOfFrames};
 use crate::gnttab::GrantError;
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HardwareDomain;
-use crate::ids::{DomId, Port, VcpuId};
+use crate::ids::{DomId, PoolId, Port, VcpuId};
 use crate::machine::Machine;
 use crate::p2m::P2mError;
 use crate::refusals;
@@ -49,6 +49,10 @@ refusals! {
     pub enum BuildError {
         /// The number of vCPUs is out of range.
         Vcpus(n: u32) => EINVAL, "{n} vCPUs asked for: a domain has 1 to {MAX_VCPUS}";
+        /// The pool is not there.
+        NoPool(pool: PoolId) => ESRCH, "there is no {pool}";
+        /// The pool could not run it.
+        EmptyPool(pool: PoolId) => ENODEV, "{pool} has no CPU";
         /// Tenon has no memory left for its own structures.
         OutOfMemory => ENOMEM, "no hypervisor memory for another domain";
     }
@@ -126,6 +130,7 @@ impl<M: Machine> Domain<M> {
             time_offset: AtomicI64::new(0),
             watchdogs: Watchdogs::none(),
             budget: Budget::default(),
+            pool: AtomicU32::new(PoolId::ZERO.0),
             marks_runstate: AtomicBool::new(false),
             log_after: AtomicU64::new(0),
             running_on: AtomicU64::new(0),

@@ -32,7 +32,7 @@ use crate::cpuid;
 use crate::evtchn::EventChannels;
 use crate::frames::FrameRef;
 use crate::hardware::HardwareDomain;
-use crate::ids::{DomId, VcpuId};
+use crate::ids::{DomId, PoolId, VcpuId};
 use crate::machine::{CpuMask, Machine};
 use crate::sched::Budget;
 use crate::sync::{Lock, RwLock};
@@ -82,6 +82,8 @@ pub struct Domain<M: Machine> {
     pub watchdogs: Watchdogs,
     /// CPU time that it may use.
     pub budget: Budget,
+    /// Its CPU pool. After it has been added to the table, [`Hypervisor`](crate::hypervisor::Hypervisor) changes it.
+    pub(crate) pool: AtomicU32,
     /// Updates of its runstate areas are marked while they are under way.
     pub(crate) marks_runstate: AtomicBool,
     /// When the domain's next message may be logged.
@@ -112,6 +114,12 @@ impl<M: Machine> Domain<M> {
     /// CPUs that have one of the vCPUs loaded now.
     pub fn running_on(&self) -> CpuMask {
         CpuMask(self.running_on.load(Ordering::SeqCst))
+    }
+
+    /// Its CPU pool.
+    #[inline]
+    pub fn pool(&self) -> PoolId {
+        PoolId(self.pool.load(Ordering::SeqCst))
     }
 
     /// Whether guest frame and machine frame are the same number throughout.

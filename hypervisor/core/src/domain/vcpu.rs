@@ -16,7 +16,7 @@ use crate::exit::ExitCounts;
 use crate::fallible::NoMemory;
 use crate::frames::FrameRef;
 use crate::guest_cpu::GuestCpu;
-use crate::ids::{VcpuId, Vector};
+use crate::ids::{PoolId, VcpuId, Vector};
 use crate::machine::Machine;
 use crate::sched::{Budget, SchedNode, Schedulable, Scheduler};
 use crate::sync::{Class, Lock};
@@ -277,6 +277,10 @@ impl<M: Machine> Schedulable for VcpuRef<M> {
 
     fn budget(&self) -> &Budget {
         &self.domain.budget
+    }
+
+    fn pool(&self) -> PoolId {
+        self.domain.pool()
     }
 
     fn has_work(&self) -> bool {

@@ -8,6 +8,14 @@ use crate::machine::Machine;
 use crate::vlapic::{Delivery, Message};
 
 impl<'a, M: Machine> Hardware<'a, M> {
+    /// Has the real interrupts that go to a CPU go elsewhere: no vCPU of the domain is there any more.
+    pub fn leave_cpu(self, cpu: CpuId) {
+        for apic in &self.devices.io_apics {
+            apic.state.lock().routes().filter(|route| !route.masked).for_each(|route| self.route(&route));
+        }
+        self.move_messages(cpu);
+    }
+
     pub(super) fn deliver(self, message: &Message) {
         // No device resets or starts a vCPU.
         if !matches!(message.delivery, Delivery::Init | Delivery::Startup(_)) {
@@ -22,6 +30,8 @@ impl<'a, M: Machine> Hardware<'a, M> {
 
     /// The CPU that the real interrupt had best go to: where the vCPU is that the message names first.
     pub(super) fn best_cpu(self, message: Option<&Message>) -> CpuId {
-        message.and_then(|message| self.named_by(message).next()).map_or(CpuId(0), |vcpu| vcpu.sched.home())
+        message
+            .and_then(|message| self.named_by(message).next())
+            .map_or(CpuId(0), |vcpu| self.hv.sched.cpu_of(&vcpu))
     }
 }

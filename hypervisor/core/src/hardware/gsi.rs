@@ -33,7 +33,7 @@ impl<M: Machine> Hardware<'_, M> {
     }
 
     /// Has the real pin interrupt the CPU where the vCPU is that the guest chose.
-    fn route(self, route: &Route) {
+    pub(super) fn route(self, route: &Route) {
         self.hv.machine.route_gsi(route, self.best_cpu(route.message.as_ref()));
     }
 

@@ -180,7 +180,7 @@ impl<'a, M: Machine> Hardware<'a, M> {
 }
 
 impl<M: Machine> Hypervisor<M> {
-    fn with_hardware(&self, event: impl FnOnce(Hardware<'_, M>)) {
+    pub(crate) fn with_hardware(&self, event: impl FnOnce(Hardware<'_, M>)) {
         let domain = self.domain(DomId::ZERO);
         if let Some(hardware) = domain.as_ref().and_then(|domain| Hardware::of(self, domain)) {
             event(hardware);

@@ -68,6 +68,8 @@ impl Messages {
 pub(super) struct Binding {
     pub(super) interrupt: Interrupt,
     vector: Vector,
+    /// Where the device sends it.
+    cpu: CpuId,
     /// The domain has closed it for now.
     masked: bool,
 }
@@ -100,10 +102,10 @@ impl<M: Machine> Hardware<'_, M> {
             hv_log!(self.hv, Error, "{bdf} interrupt {entry}: all interrupt vectors are in use");
             return self.close(interrupt);
         };
-        let binding = Binding { interrupt, vector, masked: false };
+        let binding = Binding { interrupt, vector, cpu: self.best_cpu(Some(&message)), masked: false };
         bindings.push(binding);
         self.devices.messages.set(vector, address, data);
-        self.open(&binding, self.best_cpu(Some(&message)));
+        self.open(&binding);
     }
 
     /// Closes a table entry, or opens it again with the message that it has.
@@ -128,10 +130,10 @@ impl<M: Machine> Hardware<'_, M> {
         }
     }
 
-    /// Writes Tenon's message into the device, and opens the interrupt.
-    fn open(self, binding: &Binding, cpu: CpuId) {
+    /// Writes Tenon's message into the device, and opens the interrupt unless it is masked.
+    fn open(self, binding: &Binding) {
         let mut machine = self.hv.machine;
-        let (address, data) = machine.message(binding.vector, cpu);
+        let (address, data) = machine.message(binding.vector, binding.cpu);
         match binding.interrupt.location {
             Location::Capability(msi) => msi.program(binding.interrupt.bdf, address, data, &mut machine),
             Location::Table(at) => {
@@ -139,7 +141,7 @@ impl<M: Machine> Hardware<'_, M> {
                 self.write_entry(at, 0, address & 0xffff_ffff);
                 self.write_entry(at, 4, address >> 32);
                 self.write_entry(at, 8, u64::from(data));
-                self.write_entry(at, ENTRY_CONTROL, 0);
+                self.write_entry(at, ENTRY_CONTROL, u64::from(binding.masked));
             }
         }
     }
@@ -164,11 +166,24 @@ impl<M: Machine> Hardware<'_, M> {
         self.deliver(&message);
         let cpu = self.best_cpu(Some(&message));
         if cpu != self.hv.machine.this_cpu() && self.devices.messages.strayed(vector) {
-            let pci = self.devices.pci.lock();
-            if let Some(binding) = pci.bindings.iter().find(|b| b.vector == vector && !b.masked) {
-                self.open(binding, cpu);
+            let mut pci = self.devices.pci.lock();
+            if let Some(binding) = pci.bindings.iter_mut().find(|b| b.vector == vector && !b.masked) {
+                self.send_to(binding, cpu);
             }
         }
+    }
+
+    /// Has devices send to other CPUs what they send to this one.
+    pub(super) fn move_messages(self, cpu: CpuId) {
+        let mut pci = self.devices.pci.lock();
+        for binding in pci.bindings.iter_mut().filter(|binding| binding.cpu == cpu) {
+            self.send_to(binding, self.best_cpu(self.devices.messages.get(binding.vector).as_ref()));
+        }
+    }
+
+    fn send_to(self, binding: &mut Binding, cpu: CpuId) {
+        binding.cpu = cpu;
+        self.open(binding);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ids::{CpuId, DomId, VcpuId, Vector};
 use crate::machine::test::{Ended, TestMachine};
 use crate::machine::{CpuMask, MachineEnd};
 use crate::memory_map::{Kind, MemoryMap, Range};
-use crate::p2m::PageType;
+use crate::p2m::{PageType, Progress};
 use crate::sched::Cpus;
 use crate::sync::{Class, Lock};
 use crate::vioapic::VirtualIoApic;
@@ -57,7 +57,8 @@ impl Rig {
                 (MSIX + 4, (TABLE as u32, 0)),
             ]),
         );
-        let hv = Hypervisor::new(machine, true, CpuMask::first(machine.cpus())).expect("host heap");
+        let hv =
+            Hypervisor::new(machine, true, CpuMask::first(machine.cpus()), CpuMask(0)).expect("host heap");
         let config = DomainConfig {
             handle: [0; 16],
             max_vcpus: 2,
@@ -326,4 +327,28 @@ fn pins_go_where_the_vcpu_is() {
     assert_eq!(last(), Some((10, true, CpuId(1))), "closed until the domain has ended it");
     rig.hardware().end_of_interrupt(Vector(0x52));
     assert_eq!(last(), Some((10, false, CpuId(1))));
+}
+
+#[test]
+fn interrupts_leave_a_cpu_that_is_switched_off() {
+    let rig = Rig::new();
+    rig.enable();
+    rig.program(0, 1, 0x31);
+    rig.program(1, 0, 0x32);
+    for (index, value) in [(0x25, 2 << 24), (0x24, 0x8052)] {
+        rig.write(IO_APIC, 4, index);
+        rig.write(IO_APIC + 0x10, 4, value);
+    }
+    let goes_to = |entry| rig.entry(entry).0 >> 12 & 0xff;
+    let pin = || rig.machine.devices().routes.last().map(|(route, cpu)| (route.gsi, *cpu));
+    assert_eq!((goes_to(0), goes_to(1), pin()), (1, 0, Some((10, CpuId(1)))));
+    // Closed for now; it stays so.
+    rig.write(MEMORY + TABLE + 12, 4, 1);
+    assert_eq!(rig.hv.switch_cpu_off(CpuId(1)), Ok(Progress::Done));
+    let cpu = rig.vcpu(1).sched.home();
+    assert_eq!((goes_to(0), goes_to(1), pin()), (cpu.0.into(), 0, Some((10, cpu))));
+    assert!(cpu != CpuId(1) && rig.entry(0).2 == 1);
+    rig.write(MEMORY + TABLE + 12, 4, 0);
+    rig.hv.message_arrived(Vector(rig.entry(0).1 as u8));
+    assert_eq!(rig.posted(1), [0x31]);
 }

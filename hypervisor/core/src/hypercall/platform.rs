@@ -7,6 +7,7 @@ use hypercall_abi::platform::PlatformOp;
 use hypercall_abi::sched::SHUTDOWN_POWEROFF;
 
 use super::command::{Command, command};
+use super::sysctl::pool::once_done;
 use super::{Call, Machine, Outcome, Refused, Result, ensure, refuse};
 use crate::ids::CpuId;
 
@@ -31,6 +32,8 @@ fn run<A: Abi, M: Machine>(call: &mut Call<'_, M>, op: &mut PlatformOp) -> Resul
         }
         abi::GET_CPUINFO => op.with(|info| cpu_info(call, info))?,
         abi::GET_CPU_VERSION => op.with(|version| cpu_version(call, version))?,
+        abi::CPU_ONLINE => call.hv.switch_cpu_on(CpuId(op.payload::<abi::CpuOl>().cpuid))?,
+        abi::CPU_OFFLINE => return cpu_offline(call, CpuId(op.payload::<abi::CpuOl>().cpuid)),
         abi::ENTER_ACPI_SLEEP => sleep(call, op.payload())?,
         abi::FIRMWARE_INFO => {
             let info: abi::FirmwareInfo<A> = op.payload();
@@ -52,9 +55,7 @@ fn unsupported(cmd: u32) -> Result {
         abi::EFI_RUNTIME_CALL => (Errno::EOPNOTSUPP, "EFI runtime services are not used"),
         abi::CHANGE_FREQ | abi::GETIDLETIME => (Errno::ENOSYS, "domain 0 does not set CPU frequencies"),
         abi::SET_PROCESSOR_PMINFO => (Errno::ENOSYS, "CPU power states are left to the firmware"),
-        abi::CPU_ONLINE | abi::CPU_OFFLINE | abi::CPU_HOTADD => {
-            (Errno::EOPNOTSUPP, "CPUs are not switched on and off")
-        }
+        abi::CPU_HOTADD => (Errno::EOPNOTSUPP, "CPUs are not added at run time"),
         abi::MEM_HOTADD => (Errno::EOPNOTSUPP, "memory is not added at run time"),
         abi::CORE_PARKING => (Errno::EOPNOTSUPP, "CPUs are not parked"),
         abi::RESOURCE_OP => (Errno::EOPNOTSUPP, "MSRs of the machine are not passed on"),
@@ -81,11 +82,17 @@ fn cpu_info<M: Machine>(call: &Call<'_, M>, info: &mut abi::Pcpuinfo) -> Result<
     if info.xen_cpuid < cpus {
         let ids = call.hv.machine.cpu_ids(CpuId(info.xen_cpuid));
         (info.apic_id, info.acpi_id) = (ids.apic, ids.acpi);
-        info.flags = abi::PcpuFlags::ONLINE;
+        let is_on = call.hv.online().contains(CpuId(info.xen_cpuid));
+        info.flags = if is_on { abi::PcpuFlags::ONLINE } else { abi::PcpuFlags::empty() };
     } else {
         info.flags = abi::PcpuFlags::INVALID;
     }
     Ok(())
+}
+
+fn cpu_offline<M: Machine>(call: &Call<'_, M>, cpu: CpuId) -> Result {
+    ensure!(cpu.0 != 0, EOPNOTSUPP, "{cpu} started the machine: it stays on");
+    Ok(once_done(call.hv.switch_cpu_off(cpu)?))
 }
 
 /// All CPUs are taken to be of the same model.

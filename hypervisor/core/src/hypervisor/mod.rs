@@ -8,8 +8,11 @@ mod lifecycle;
 #[cfg(all(test, loom))]
 #[path = "tests/loom.rs"]
 mod loom_tests;
+mod pools;
 
 pub use grants::{Mapped, UseError};
+use pools::Members;
+pub use pools::PoolError;
 
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
@@ -32,6 +35,8 @@ pub struct Hypervisor<M: Machine> {
     pub sched: Scheduler<M, VcpuRef<M>>,
     /// Who is in a guest.
     pub entries: Entries,
+    /// Who is in which pool.
+    members: Lock<Members>,
     /// Sorted by id.
     domains: RwLock<Vec<DomainRef<M>>>,
     /// Where to look for the next free id.
@@ -51,16 +56,20 @@ macro_rules! hv_log {
 }
 
 impl<M: Machine> Hypervisor<M> {
-    /// A hypervisor without domains, which will run vCPUs on the CPUs of `pool`.
+    /// A hypervisor without domains, on the CPUs that are `on`. Those that are not `isolated`, or all if that is none, are
+    /// in pool 0.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: M, stable_tsc: bool, pool: CpuMask) -> Result<Self, NoMemory> {
+    pub fn new(machine: M, stable_tsc: bool, on: CpuMask, isolated: CpuMask) -> Result<Self, NoMemory> {
         emulate::prepare();
+        let rest = on.0 & !isolated.0;
+        let (first, isolated) = if rest == 0 { (on, CpuMask(0)) } else { (CpuMask(rest), isolated) };
         Ok(Self {
             machine,
-            sched: Scheduler::new(machine, pool)?,
+            sched: Scheduler::new(machine, first)?,
             entries: Entries::default(),
+            members: Lock::new(Class::Pools, Members::new(on, isolated)),
             domains: RwLock::new(Class::Domains, Vec::new()),
             next_id: Lock::new(Class::NextId, 1),
             console_cleared: AtomicU64::new(0),
@@ -108,8 +117,10 @@ impl<M: Machine> Hypervisor<M> {
     /// Adds a domain to the table and gives its vCPUs to the scheduler. False if the number is taken.
     ///
     /// # Errors
-    /// No memory for the table's or the scheduler's room.
+    /// No memory for the table's or the scheduler's room, or no pool that could run it.
     pub fn add_domain(&self, domain: &DomainRef<M>) -> Result<bool, BuildError> {
+        // The pool stays until the domain is in it.
+        let _pools = self.check_pool_of(domain)?;
         let mut domains = self.domains.write();
         let at = domains.partition_point(|d| d.id < domain.id);
         if domains.get(at).is_some_and(|d| d.id == domain.id) {

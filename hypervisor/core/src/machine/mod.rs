@@ -69,6 +69,9 @@ pub trait Machine: Cpus + Frames + HostDevices {
     /// What the firmware calls that CPU.
     fn cpu_ids(self, cpu: CpuId) -> CpuIds;
 
+    /// A CPU has nothing to do until it is switched on again, or is switched on.
+    fn set_online(self, cpu: CpuId, on: bool);
+
     /// What CPUs and backend can offer to guests.
     fn guest_features(self) -> cpuid::Offer;
 

@@ -26,7 +26,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// Changes which CPUs a vCPU wishes for. Where it runs or waits on another, it moves if one of them is idle.
     pub fn set_soft_affinity(&self, vcpu: &V, cpus: CpuMask) {
         vcpu.node().set_soft_affinity(cpus);
-        self.place_again(vcpu);
+        self.settle(vcpu);
     }
 
     /// The CPU whose queue a vCPU waits in if it finds none idle: its home, unless it should be elsewhere.

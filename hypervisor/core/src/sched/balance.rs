@@ -47,9 +47,12 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 let given = queue.give(id, this, clock, slice(weight) / 2, RELUCTANCE * slice(weight));
                 given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
             });
-            if let Some(Some((vcpu, allowed, lag))) = found {
+            if let Some(Some((vcpu, lag))) = found {
                 let now = self.machine.now();
-                cpu.with(|queue| queue.admit(vcpu, allowed, lag, MEMORY, now));
+                cpu.with(|queue| {
+                    let allowed = self.allowed(&vcpu);
+                    queue.admit(vcpu, allowed, lag, MEMORY, now)
+                });
                 break;
             }
             tried.insert(id);
@@ -81,10 +84,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let found = [(i64::MAX, true), (i64::MAX, false), (i64::MIN, true), (i64::MIN, false)]
             .into_iter()
             .find_map(take);
-        let Some(((vcpu, allowed, lag), clock)) = found else { return cpu.is_waited_for() };
+        let Some(((vcpu, lag), clock)) = found else { return cpu.is_waited_for() };
         let now = self.machine.now();
         cpu.with(|queue| {
             queue.follow(clock, lag);
+            let allowed = self.allowed(&vcpu);
             queue.admit(vcpu, allowed, lag, MEMORY, now)
         });
         true
@@ -123,7 +127,12 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             if idle & allowed.0 == 0 {
                 return None;
             }
-            let cpu = self.best_idle(home, CpuMask(idle & allowed.0), soft, CpuMask(self.pool.0 & !idle))?;
+            let cpu = self.best_idle(
+                home,
+                CpuMask(idle & allowed.0),
+                soft,
+                CpuMask(self.in_pools.load(Ordering::Relaxed) & !idle),
+            )?;
             if self.no_longer(&self.idle, cpu) {
                 return Some(cpu);
             }

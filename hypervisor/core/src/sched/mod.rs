@@ -27,6 +27,7 @@ mod clock;
 #[path = "tests/loom.rs"]
 mod loom_tests;
 mod node;
+mod pools;
 mod queue;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -38,11 +39,12 @@ use affinity::wished;
 pub use budget::Budget;
 use node::set_state;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
-use queue::{CpuQueue, Queue};
+pub use pools::MAX_POOLS;
+use queue::{CpuQueue, Next, Queue};
 use topology::Topology;
 
 use crate::fallible::{self, NoMemory};
-use crate::ids::CpuId;
+use crate::ids::{CpuId, PoolId};
 use crate::machine::{CpuMask, CpuPlace};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::spin_loop;
@@ -101,6 +103,9 @@ pub trait Schedulable: Clone + PartialEq {
     /// What it shares with its domain's other vCPUs.
     fn budget(&self) -> &Budget;
 
+    /// The pool of its domain.
+    fn pool(&self) -> PoolId;
+
     /// Whether something waits that it must wake for when it is blocked.
     fn has_work(&self) -> bool;
 
@@ -115,9 +120,11 @@ pub trait Schedulable: Clone + PartialEq {
 pub struct Scheduler<C, V> {
     machine: C,
     cpus: Box<[CpuQueue<V>]>,
-    /// The CPUs that run vCPUs: at least one.
-    pool: CpuMask,
-    /// Those of them that run nothing, and that nobody has sent work to.
+    /// The CPUs of each pool; see [`pools`].
+    pools: [AtomicU64; MAX_POOLS],
+    /// Those of all pools together.
+    in_pools: AtomicU64,
+    /// CPUs that run nothing, and that nobody has sent work to.
     idle: AtomicU64,
     /// Those that run the only vCPU that they could, without a timer for the end of its slice.
     quiet: AtomicU64,
@@ -127,26 +134,22 @@ pub struct Scheduler<C, V> {
 }
 
 impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
-    /// Queues for every CPU of the machine; those of `pool` run vCPUs.
+    /// Queues for every CPU of the machine; those of `first` are in pool 0, the others in none.
     ///
     /// # Errors
     /// No memory.
-    pub fn new(machine: C, pool: CpuMask) -> Result<Self, NoMemory> {
+    pub fn new(machine: C, first: CpuMask) -> Result<Self, NoMemory> {
         let cpus = fallible::filled(machine.cpus() as usize, CpuQueue::default)?.into_boxed_slice();
         Ok(Self {
             machine,
             cpus,
-            pool,
+            pools: core::array::from_fn(|i| AtomicU64::new(if i == 0 { first.0 } else { 0 })),
+            in_pools: AtomicU64::new(first.0),
             idle: AtomicU64::new(0),
             quiet: AtomicU64::new(0),
             astray: AtomicU64::new(0),
             topology: Topology::of(machine)?,
         })
-    }
-
-    /// The CPUs that run vCPUs.
-    pub fn pool(&self) -> CpuMask {
-        self.pool
     }
 
     /// The queue of this CPU.
@@ -170,14 +173,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
-    /// Makes every CPU pick again.
+    /// Makes every CPU that runs vCPUs pick again.
     pub fn reschedule_all(&self) {
-        self.pool.iter().for_each(|cpu| self.reschedule(cpu));
-    }
-
-    /// Where a vCPU may run: what its affinity leaves of the pool.
-    fn allowed(&self, vcpu: &V) -> CpuMask {
-        CpuMask(vcpu.node().affinity().0 & self.pool.0)
+        CpuMask(self.in_pools.load(Ordering::Relaxed)).iter().for_each(|cpu| self.reschedule(cpu));
     }
 
     /// Makes room for that many vCPUs on every queue, so that queueing never allocates.
@@ -188,14 +186,21 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         self.cpus.iter().try_for_each(|cpu| cpu.with(|queue| queue.reserve(vcpus)))
     }
 
-    /// Gives a new vCPU a home: the CPU with the fewest.
+    /// Gives a new vCPU a home.
     pub fn place(&self, vcpu: &V) {
-        let allowed = wished(vcpu, self.allowed(vcpu));
-        let cpus = self.cpus.iter().enumerate().filter(|(i, _)| allowed.contains(CpuId(*i as u32)));
-        if let Some((home, cpu)) = cpus.min_by_key(|(_, cpu)| cpu.homes.load(Ordering::Relaxed)) {
+        if let Some(home) = self.fewest_homes(wished(vcpu, self.allowed(vcpu)))
+            && let Some(cpu) = self.cpus.get(home.index())
+        {
             cpu.homes.fetch_add(1, Ordering::Relaxed);
-            vcpu.node().set_home(CpuId(home as u32));
+            vcpu.node().set_home(home);
         }
+    }
+
+    /// Of these CPUs, the one that is home to the fewest vCPUs.
+    fn fewest_homes(&self, cpus: CpuMask) -> Option<CpuId> {
+        cpus.iter().min_by_key(|cpu| {
+            self.cpus.get(cpu.index()).map_or(u32::MAX, |cpu| cpu.homes.load(Ordering::Relaxed))
+        })
     }
 
     /// The counterpart of [`place`](Self::place), for a vCPU that is held for good.
@@ -265,27 +270,19 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Takes back one [`hold`](Self::hold); with the last, the vCPU runs on unless it is blocked.
     pub fn release(&self, vcpu: &V) {
-        if vcpu.node().release() && (!vcpu.node().is_blocked() || vcpu.has_work()) {
-            self.wake(vcpu);
+        if vcpu.node().release() {
+            // Whoever makes an event visible looks at the holds afterwards, and leaves the waking to this if it finds one.
+            fence(Ordering::SeqCst);
+            if !vcpu.node().is_blocked() || vcpu.has_work() {
+                self.wake(vcpu);
+            }
         }
     }
 
-    /// Confines a vCPU to some CPUs, of which the pool must have one. Where it runs or waits on another, it moves at
-    /// the next opportunity.
+    /// Confines a vCPU to some CPUs. Where it runs or waits on another, it moves at the next opportunity.
     pub fn set_affinity(&self, vcpu: &V, cpus: CpuMask) {
         vcpu.node().set_affinity(cpus);
-        self.place_again(vcpu);
-    }
-
-    /// Where a vCPU should be has changed: it goes there at the next opportunity.
-    fn place_again(&self, vcpu: &V) {
-        match vcpu.node().state() {
-            State::Running(cpu) if wished(vcpu, self.allowed(vcpu)).contains(cpu) => {}
-            _ => self.look_again(vcpu),
-        }
-        if let Some(lag) = self.with_home(vcpu, |queue| queue.take(vcpu, self.machine.now())) {
-            self.enqueue(vcpu.clone(), lag, MEMORY);
-        }
+        self.settle(vcpu);
     }
 
     /// Changes a vCPU's share, from now on.
@@ -314,12 +311,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let cpu = self.cpus.get(this.index())?;
         cpu.resched.store(false, Ordering::SeqCst);
         self.no_longer(&self.quiet, this);
-        if self.pool.contains(this) {
-            self.balance(this, cpu);
-        }
+        self.balance(this, cpu);
         let now = self.machine.now();
         let mut next = self.start(this, cpu, now);
-        if next.is_none() && self.pool.contains(this) {
+        if next.is_none() {
             // Whoever queues something sees that this CPU is idle, or has queued it already and it is found now.
             self.idle.fetch_or(1 << this.index(), Ordering::SeqCst);
             fence(Ordering::SeqCst);
@@ -340,19 +335,18 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// Starts the first of this CPU's queue.
     fn start(&self, this: CpuId, cpu: &CpuQueue<V>, now: Nanos) -> Option<V> {
         loop {
-            let (vcpu, slice_end, limit) = cpu.with(|queue| queue.start(this, now))?;
-            let allowed = self.allowed(&vcpu);
-            if !allowed.contains(this) {
-                // Its affinity has changed while it was on its way here.
-                self.put(vcpu, Nanos::NEVER);
-                continue;
+            match cpu.with(|queue| queue.start(this, now, |vcpu| self.allowed(vcpu).contains(this)))? {
+                // Its affinity or its pool has changed while it was on its way here.
+                Next::Stray { vcpu, lag } => self.enqueue(vcpu, lag, MEMORY),
+                Next::Runs { vcpu, slice_end, limit } => {
+                    if !vcpu.node().soft_affinity().contains(this) {
+                        self.runs_astray(&vcpu, this, self.allowed(&vcpu));
+                    }
+                    let is_waited_for = self.call_helpers(this, cpu);
+                    cpu.slice_end.store(if is_waited_for { slice_end } else { limit }.0, Ordering::Relaxed);
+                    return Some(vcpu);
+                }
             }
-            if !vcpu.node().soft_affinity().contains(this) {
-                self.runs_astray(&vcpu, this, allowed);
-            }
-            let is_waited_for = self.call_helpers(this, cpu);
-            cpu.slice_end.store(if is_waited_for { slice_end } else { limit }.0, Ordering::Relaxed);
-            return Some(vcpu);
         }
     }
 
@@ -425,14 +419,19 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let Some(cpu) = self.this() else { return };
         cpu.armed.store(Nanos::NEVER.0, Ordering::Relaxed);
         let now = self.machine.now();
-        while let Some((vcpu, capped)) = cpu.with(|queue| queue.take_due(now)) {
+        self.wake_sleepers(cpu, now, now);
+        if cpu.slice_end() <= now {
+            cpu.resched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes the vCPUs that wait on a CPU for a time up to `due`.
+    fn wake_sleepers(&self, cpu: &CpuQueue<V>, due: Nanos, now: Nanos) {
+        while let Some((vcpu, capped)) = cpu.with(|queue| queue.take_due(due, now)) {
             if !capped {
                 vcpu.timer_is_due();
             }
             self.wake(&vcpu);
-        }
-        if cpu.slice_end() <= now {
-            cpu.resched.store(true, Ordering::Relaxed);
         }
     }
 
@@ -462,7 +461,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
         }
         let now = self.machine.now();
-        let goes_first = cpu.with(|queue| queue.admit(vcpu, allowed, lag, most, now));
+        let goes_first = cpu.with(|queue| {
+            let allowed = self.allowed(&vcpu);
+            queue.admit(vcpu, allowed, lag, most, now)
+        });
         // Its CPU says that it is quiet, then looks at its queue.
         fence(Ordering::SeqCst);
         if goes_first || idle.is_some() || self.no_longer(&self.quiet, target) {
@@ -475,8 +477,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
-    /// Changes the home of a vCPU that is on no queue and not parked, so that nobody else may. Under the lock of its home:
-    /// who has that, and has found the vCPU at home, relies on it.
+    /// Changes the home of a vCPU that is on no queue. Under the lock of its home: who has that, and has found the vCPU
+    /// at home, relies on it.
     fn move_home(&self, vcpu: &V, to: CpuId) {
         let from = vcpu.node().home();
         if let (Some(from), Some(to)) = (self.cpus.get(from.index()), self.cpus.get(to.index())) {

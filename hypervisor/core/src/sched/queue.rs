@@ -67,6 +67,14 @@ struct Ready<V> {
     vcpu: V,
 }
 
+/// Who goes next.
+pub(super) enum Next<V> {
+    /// This one, which is *running* now: until then if somebody waits, until `limit` if nobody does.
+    Runs { vcpu: V, slice_end: Nanos, limit: Nanos },
+    /// This one, but on another CPU, where it is owed `lag`.
+    Stray { vcpu: V, lag: i64 },
+}
+
 #[derive(Clone, Copy)]
 struct Running {
     /// Since when it has not been charged.
@@ -265,8 +273,8 @@ impl<V: Schedulable> Queue<V> {
     }
 
     /// Takes the vCPU that goes next, and parks those that it meets and that may not run: held ones, and those whose
-    /// domain has used up its budget. Says until when it may run if somebody waits, and if nobody does.
-    pub fn start(&mut self, cpu: CpuId, now: Nanos) -> Option<(V, Nanos, Nanos)> {
+    /// domain has used up its budget. `may_run` says who may run here.
+    pub fn start(&mut self, cpu: CpuId, now: Nanos, may_run: impl Fn(&V) -> bool) -> Option<Next<V>> {
         loop {
             let vcpu = self.remove_at(self.next()?)?;
             let node = vcpu.node();
@@ -274,6 +282,11 @@ impl<V: Schedulable> Queue<V> {
                 self.leave(&vcpu);
                 set_state(&vcpu, node, State::Parked, now);
                 continue;
+            }
+            if !may_run(&vcpu) {
+                let lag = self.lag(&vcpu, now);
+                self.leave(&vcpu);
+                return Some(Next::Stray { vcpu, lag });
             }
             match node.runs_until(vcpu.budget(), now) {
                 Err(renewed) => {
@@ -288,7 +301,7 @@ impl<V: Schedulable> Queue<V> {
                     self.yields = None;
                     set_state(&vcpu, node, State::Running(cpu), now);
                     let slice = real_ns(deadline.ahead_of(vtime), weight).max(GRANULARITY);
-                    return Some((vcpu, limit.min(now + slice), limit));
+                    return Some(Next::Runs { vcpu, slice_end: limit.min(now + slice), limit });
                 }
             }
         }
@@ -318,7 +331,7 @@ impl<V: Schedulable> Queue<V> {
         clock: Vtime,
         lag: i64,
         reluctant: i64,
-    ) -> Option<(V, CpuMask, i64)> {
+    ) -> Option<(V, i64)> {
         if self.running.is_none() && self.ready.len() == 1 {
             return None;
         }
@@ -337,10 +350,10 @@ impl<V: Schedulable> Queue<V> {
             self.helpers = CpuMask(self.ready.iter().fold(0, |all, ready| all | ready.allowed.0));
             return None;
         };
-        let (allowed, lag) = self.ready.get(at).map(|ready| (ready.allowed, lag_of(ready.vtime)))?;
+        let lag = self.ready.get(at).map(|ready| lag_of(ready.vtime))?;
         let vcpu = self.remove_at(at)?;
         self.leave(&vcpu);
-        Some((vcpu, allowed, lag))
+        Some((vcpu, lag))
     }
 
     /// Nobody wants this CPU, and one that is `lag` behind `clock` is about to: that is what its clock shows.
@@ -361,11 +374,14 @@ impl<V: Schedulable> Queue<V> {
         self.timers.insert(at, (deadline, vcpu));
     }
 
+    /// Says whether it had one.
     #[inline]
-    pub fn remove_timer(&mut self, vcpu: &V) {
-        if vcpu.node().timer() != Nanos::NEVER {
+    pub fn remove_timer(&mut self, vcpu: &V) -> bool {
+        let has_timer = vcpu.node().timer() != Nanos::NEVER;
+        if has_timer {
             self.take_timer(vcpu);
         }
+        has_timer
     }
 
     #[inline(never)]
@@ -378,9 +394,9 @@ impl<V: Schedulable> Queue<V> {
         vcpu.node().set_timer(Nanos::NEVER);
     }
 
-    /// Takes a vCPU whose timer is due. True if it was capped: then it may be woken now.
-    pub fn take_due(&mut self, now: Nanos) -> Option<(V, bool)> {
-        self.timers.front().filter(|(deadline, _)| *deadline <= now)?;
+    /// Takes a vCPU whose timer goes off up to `due`. True if it was capped: then it may be woken now.
+    pub fn take_due(&mut self, due: Nanos, now: Nanos) -> Option<(V, bool)> {
+        self.timers.front().filter(|(deadline, _)| *deadline <= due)?;
         let (_, vcpu) = self.timers.pop_front()?;
         let node = vcpu.node();
         node.set_timer(Nanos::NEVER);
@@ -389,6 +405,17 @@ impl<V: Schedulable> Queue<V> {
             set_state(&vcpu, node, State::Parked, now);
         }
         Some((vcpu, capped))
+    }
+
+    /// Who waits here may have other CPUs now.
+    pub fn refresh(&mut self, allowed: impl Fn(&V) -> CpuMask) {
+        self.ready.iter_mut().for_each(|ready| ready.allowed = allowed(&ready.vcpu));
+        self.helpers = CpuMask(self.ready.iter().fold(0, |all, ready| all | ready.allowed.0));
+    }
+
+    /// Whether nobody runs or waits here, not even for a time.
+    pub fn is_deserted(&self) -> bool {
+        self.running.is_none() && self.ready.is_empty() && self.timers.is_empty()
     }
 
     /// Takes a queued vCPU out, with what it is owed; `None` if it does not wait here.

@@ -166,6 +166,11 @@ impl VirtualIoApic {
         self.pin(gsi).map(|index| self.route_of(index))
     }
 
+    /// How all pins stand.
+    pub fn routes(&self) -> impl Iterator<Item = Route> {
+        (0..self.pins.len()).map(|index| self.route_of(index))
+    }
+
     fn route_of(&self, index: usize) -> Route {
         let Pin { entry, active, .. } = self.pins[index];
         Route {

@@ -34,7 +34,7 @@ pub struct Cpu {
     pub id: CpuId,
     /// What the firmware calls it.
     pub ids: CpuIds,
-    /// Whether it has come up.
+    /// Whether it has come up, and has not been switched off since.
     pub online: AtomicBool,
     /// Who runs: see [`Cpu::running`].
     running: AtomicU64,

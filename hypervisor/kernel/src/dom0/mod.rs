@@ -21,7 +21,7 @@ use tenon_core::frame::{Gaddr, Maddr, PAGE_SIZE};
 use tenon_core::guest_cpu::{Gpr, Gprs, GuestCpu, SystemState};
 use tenon_core::hardware::{HardwareDomain, IoApic};
 use tenon_core::hypervisor::Hypervisor;
-use tenon_core::ids::DomId;
+use tenon_core::ids::{DomId, PoolId};
 use tenon_core::sync::{Class, Lock};
 use tenon_core::vioapic::{VirtualIoApic, WINDOW};
 use tenon_core::vlapic::APIC_PAGE;
@@ -119,7 +119,7 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
 }
 
 fn vcpu_count(hv: &Hypervisor<Host>, info: &BootInfo) -> u32 {
-    let cpus = hv.sched.pool().0.count_ones();
+    let cpus = hv.sched.pool_cpus(PoolId::ZERO).0.count_ones();
     let (min, max) = info.options.dom0_max_vcpus;
     cpus.max(min.unwrap_or(1)).min(max.unwrap_or(u32::MAX)).clamp(1, tenon_core::domain::MAX_VCPUS)
 }

@@ -57,15 +57,17 @@ static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 ///
 /// # Errors
 /// Says what is missing.
-pub fn init(info: &'static BootInfo, pool: CpuMask) -> Result<&'static Hypervisor<Host>, &'static str> {
+pub fn init(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     let wall_clock = time::wall_clock_at_start().saturating_mul(time::SECOND);
     WALL_CLOCK_BASE.store(wall_clock, Ordering::Relaxed);
     let entry = |range: &Range| e820(range.start.0, range.len(), range.kind.to_e820());
     let memory_map = info.firmware_map.ranges().iter().map(entry).collect();
     FACTS.call_once(|| Facts { command_line: info.command_line, memory_map, tsc_scale });
-    let hv =
-        Hypervisor::new(Host, is_tsc_stable(), pool).map_err(|_| "no memory for the hypervisor's state")?;
+    let mut on = CpuMask::default();
+    cpu::online().for_each(|cpu| on.insert(cpu.id));
+    let hv = Hypervisor::new(Host, is_tsc_stable(), on, info.options.isolcpus)
+        .map_err(|_| "no memory for the hypervisor's state")?;
     Ok(HYPERVISOR.call_once(|| hv))
 }
 
@@ -168,6 +170,13 @@ impl Machine for Host {
 
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {
         cpu::all().get(cpu.index()).map(|cpu| cpu.ids).unwrap_or_default()
+    }
+
+    fn set_online(self, target: CpuId, on: bool) {
+        if let Some(cpu) = cpu::all().get(target.index()) {
+            cpu.online.store(on, Ordering::Release);
+            cpu::online().for_each(smp::kick);
+        }
     }
 
     fn guest_features(self) -> cpuid::Offer {

@@ -15,21 +15,19 @@ pub(super) fn get<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
 }
 
 /// Changes affinities once all that are given have been read and found right, and reports what they come to on the CPUs
-/// that there are. A map that cannot be written to is an error after the change.
+/// of the domain's pool. A map that cannot be written to is an error after the change.
 pub(super) fn set<M: Machine>(on: &On<'_, M>, op: &VcpuAffinity) -> Result<()> {
     let vcpu = vcpu(on, op)?;
     let wanted = |kind, map| op.flags.contains(kind).then(|| read_bitmap(on.call, map)).transpose();
     let hard = wanted(AffinityFlags::HARD, &op.cpumap_hard)?;
     let soft = wanted(AffinityFlags::SOFT, &op.cpumap_soft)?;
-    let online = on.call.hv.sched.pool().0;
     if let Some(hard) = hard {
-        ensure!(hard & online != 0, EINVAL, "none of the CPUs {hard:#x} runs guests");
-        on.call.hv.sched.set_affinity(&vcpu, CpuMask(hard));
+        on.call.hv.confine(&vcpu, CpuMask(hard))?;
     }
     if let Some(soft) = soft {
         on.call.hv.sched.set_soft_affinity(&vcpu, CpuMask(soft));
     }
-    let hard = vcpu.sched.affinity().0 & online;
+    let hard = vcpu.sched.affinity().0 & on.call.hv.sched.pool_cpus(on.domain.pool()).0;
     report(on, op, hard, vcpu.sched.soft_affinity().0 & hard)
 }
 

@@ -5,6 +5,8 @@ use hypercall_abi::domctl::{
     MiscFlags,
 };
 
+use core::sync::atomic::Ordering;
+
 use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::cpuid::Policy;
 use crate::domain::{Domain, DomainConfig};
@@ -35,6 +37,7 @@ pub(super) fn create<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Re
     ensure!(is_free, EEXIST, "domain number {} is in use", id.0);
     let policy = Policy::for_domain(hv.machine, hv.stable_tsc, id, config.max_vcpus);
     let domain = Domain::new(hv.machine, id, config, policy, None)?;
+    domain.pool.store(wanted.cpupool_id, Ordering::Relaxed);
     // Until the tools set another limit, what their own rule gives a domain with little memory.
     domain.memory.set_max_tables(TABLES_PER_VCPU * (config.max_vcpus + 1));
     // The tools let it run when it is built.
@@ -66,7 +69,6 @@ fn check(wanted: &CreateDomain) -> Result<DomainConfig> {
     ensure!(unknown.is_empty(), EINVAL, "domain flags {:#x} are not known", unknown.bits());
     ensure!(wanted.iommu_opts.is_empty(), EINVAL, "IOMMU options for a domain without device assignment");
     ensure!(wanted.vmtrace_size == 0, EINVAL, "processor trace is not supported");
-    ensure!(wanted.cpupool_id == 0, ESRCH, "there is no CPU pool {}, only pool 0", wanted.cpupool_id);
     if wanted.grant_opts & !GRANT_VERSION_MASK != 0 {
         refuse!(EINVAL, "grant options {:#x} are not known", wanted.grant_opts);
     }

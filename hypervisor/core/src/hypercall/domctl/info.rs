@@ -54,6 +54,7 @@ pub(in crate::hypercall) fn describe<M: Machine>(hv: &Hypervisor<M>, domain: &Do
     // The guest chooses where it maps the page, and no table leads from machine frames back to guest frames.
     info.shared_info_frame = u64::MAX;
     info.max_vcpu_id = domain.config.max_vcpus.wrapping_sub(1);
+    info.cpupool = domain.pool().0;
     info.handle = *domain.handle.lock();
     info.gpaddr_bits = hv.machine.guest_features().physical_bits;
     info.arch_config = domain.arch_config();

@@ -20,7 +20,7 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
     PhysInfo {
         threads_per_core,
         cores_per_socket,
-        nr_cpus: machine.cpus(),
+        nr_cpus: call.hv.online().0.count_ones(),
         max_cpu_id: machine.cpus().saturating_sub(1),
         nr_nodes: 1,
         max_node_id: 0,

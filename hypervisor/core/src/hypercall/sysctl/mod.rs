@@ -6,7 +6,7 @@ mod console;
 mod features;
 mod host;
 mod keys;
-mod pool;
+pub(super) mod pool;
 mod topology;
 mod trace;
 
@@ -39,8 +39,9 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
         abi::PCITOPOINFO => ctl.with(|op| topology::devices(call, op))?,
         abi::GETCPUINFO => ctl.with(|op| topology::idle(call, op))?,
         abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: SCHEDULER }),
-        abi::SCHEDULER_OP => ctl.with(pool::scheduler_op)?,
-        abi::CPUPOOL_OP => ctl.with(|op| pool::cpupool_op(call, op))?,
+        abi::SCHEDULER_OP => ctl.with(|op| pool::scheduler_op(call, op))?,
+        abi::CPUPOOL_OP => return pool::cpupool_op(call, ctl),
+        abi::CPU_HOTPLUG => return pool::cpu_hotplug(call, ctl.payload()),
         cmd => return unsupported(cmd),
     }
     Ok(Outcome::OK)
@@ -49,7 +50,6 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
 /// What Tenon does not do, and why.
 fn unsupported(cmd: u32) -> Result {
     let what = match cmd {
-        abi::CPU_HOTPLUG => "CPUs are not switched on and off",
         abi::PAGE_OFFLINE_OP => "pages are not taken out of use",
         abi::GET_PMSTAT | abi::PM_OP => "frequencies and sleep states are left to the firmware",
         abi::PSR_CMT_OP | abi::PSR_ALLOC => "cache monitoring and allocation are not supported",

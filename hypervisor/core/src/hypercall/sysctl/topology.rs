@@ -3,6 +3,7 @@
 use hypercall_abi::abi::Word;
 use hypercall_abi::physdev::PciDevice;
 use hypercall_abi::sysctl::{CpuInfo, CpuTopo, CpuTopoInfo, GetCpuInfo, MemInfo, NumaInfo, PciTopoInfo};
+use hypercall_abi::sysctl::{INVALID_CORE_ID, INVALID_NODE_ID, INVALID_SOCKET_ID};
 
 use super::host::ram_pages;
 use super::{Call, Machine, Result, refuse};
@@ -29,8 +30,15 @@ pub(super) fn cpus<M: Machine>(call: &Call<'_, M>, op: &mut CpuTopoInfo) -> Resu
         op.num_cpus = count;
         return Ok(());
     }
-    let places = (0..count).map(|cpu| call.hv.machine.place(CpuId(cpu)));
-    let places = places.map(|place| CpuTopo { core: place.core, socket: place.socket, node: 0 });
+    let online = call.hv.online();
+    let places = (0..count).map(CpuId).map(|cpu| {
+        let place = call.hv.machine.place(cpu);
+        if online.contains(cpu) {
+            CpuTopo { core: place.core, socket: place.socket, node: 0 }
+        } else {
+            CpuTopo { core: INVALID_CORE_ID, socket: INVALID_SOCKET_ID, node: INVALID_NODE_ID }
+        }
+    });
     op.num_cpus = call.write_all(op.cputopo.get(), op.num_cpus, places)?;
     Ok(())
 }

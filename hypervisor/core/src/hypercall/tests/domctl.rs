@@ -46,7 +46,7 @@ fn creation_says_what_it_refuses() {
         ("max_grant_frames", |c| c.max_grant_frames = 5000, Errno::EINVAL),
         ("max_maptrack_frames", |c| c.max_maptrack_frames = i32::MAX, Errno::EINVAL),
         ("processor trace", |c| c.vmtrace_size = 4096, Errno::EINVAL),
-        ("CPU pool 3", |c| c.cpupool_id = 3, Errno::ESRCH),
+        ("pool 3", |c| c.cpupool_id = 3, Errno::ESRCH),
         ("grant options", |c| c.grant_opts = 0x100, Errno::EINVAL),
     ];
     let rig = Rig::new();

@@ -8,6 +8,7 @@ mod machine_calls;
 mod memory;
 mod multicall;
 mod noise;
+mod pools;
 mod sysctl;
 mod vcpus;
 

@@ -155,7 +155,8 @@ impl Default for Rig {
 impl Rig {
     pub fn new() -> Self {
         let machine = TestMachine::new(RAM);
-        let hv = Hypervisor::new(machine, true, CpuMask::first(machine.cpus())).expect("host heap");
+        let hv =
+            Hypervisor::new(machine, true, CpuMask::first(machine.cpus()), CpuMask(0)).expect("host heap");
         let config = DomainConfig {
             handle: [0; 16],
             max_vcpus: 2,

@@ -63,7 +63,7 @@ fn domain(hv: &Hypervisor<TestMachine>, id: DomId) -> DomainRef<TestMachine> {
 impl Model {
     fn new() -> Arc<Self> {
         let machine = TestMachine::new(8);
-        let hv = Hypervisor::new(machine, true, CpuMask(1)).unwrap();
+        let hv = Hypervisor::new(machine, true, CpuMask(1), CpuMask(0)).unwrap();
         let user = domain(&hv, USER);
         let free = machine.table().free_frames();
         let dying = domain(&hv, DYING);

@@ -59,6 +59,7 @@ struct State {
     wall_clock: AtomicU64,
     console: Mutex<Console>,
     kicks: AtomicU64,
+    off: AtomicU64,
     devices: Mutex<TestDevices>,
     trace: OnceLock<Trace<TestMachine>>,
 }
@@ -96,6 +97,7 @@ impl TestMachine {
                 log: Vec::new(),
             }),
             kicks: AtomicU64::new(0),
+            off: AtomicU64::new(0),
             devices: Mutex::default(),
             trace: OnceLock::new(),
         })))
@@ -129,6 +131,11 @@ impl TestMachine {
     /// CPUs that have been kicked since the last time, as bits.
     pub fn take_kicks(self) -> u64 {
         self.0.kicks.swap(0, Ordering::Relaxed)
+    }
+
+    /// CPUs that are switched off, as bits.
+    pub fn off(self) -> u64 {
+        self.0.off.load(Ordering::Relaxed)
     }
 
     /// The devices, to be looked at and changed.
@@ -238,6 +245,15 @@ impl Machine for TestMachine {
 
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {
         CpuIds { apic: cpu.0, acpi: cpu.0 + 1 }
+    }
+
+    fn set_online(self, cpu: CpuId, on: bool) {
+        let bit = 1 << cpu.0;
+        if on {
+            self.0.off.fetch_and(!bit, Ordering::Relaxed);
+        } else {
+            self.0.off.fetch_or(bit, Ordering::Relaxed);
+        }
     }
 
     fn guest_features(self) -> cpuid::Offer {

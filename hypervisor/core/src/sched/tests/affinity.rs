@@ -9,6 +9,7 @@ use super::few_cases;
 use super::sim::{Job, MS, Machine, SECOND, Sim, Vcpu};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
+use crate::sched::Cpus;
 
 const ANYWHERE: CpuMask = CpuMask(u64::MAX);
 
@@ -18,7 +19,7 @@ fn wish(sim: &mut Sim<'_>, vcpu: &Vcpu, cpus: u64) {
 
 /// The CPU that it runs on.
 fn cpu_of(sim: &Sim<'_>, vcpu: &Vcpu) -> Option<u32> {
-    (0..4).find(|cpu| sim.sched.pool().contains(CpuId(*cpu)) && sim.running(CpuId(*cpu)) == Some(vcpu))
+    (0..sim.machine.cpus()).find(|cpu| sim.running(CpuId(*cpu)) == Some(vcpu))
 }
 
 fn cpus(n: u32) -> Machine {

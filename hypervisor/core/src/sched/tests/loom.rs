@@ -13,9 +13,9 @@ use loom::thread;
 
 use super::{Budget, Cpus, SchedNode, Schedulable, Scheduler};
 use crate::entries::Entries;
-use crate::ids::CpuId;
+use crate::ids::{CpuId, PoolId};
 use crate::machine::CpuMask;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::time::Nanos;
 
 const CPUS: u32 = 3;
@@ -54,6 +54,7 @@ struct Vcpu(Arc<Inner>);
 struct Inner {
     node: SchedNode,
     budget: Budget,
+    pool: AtomicU32,
     event: AtomicBool,
     context: UnsafeCell<()>,
 }
@@ -71,6 +72,9 @@ impl Schedulable for Vcpu {
     fn budget(&self) -> &Budget {
         &self.0.budget
     }
+    fn pool(&self) -> PoolId {
+        PoolId(self.0.pool.load(Ordering::SeqCst))
+    }
     fn has_work(&self) -> bool {
         self.0.event.load(Ordering::Relaxed)
     }
@@ -83,6 +87,7 @@ impl Vcpu {
         let vcpu = Self(Arc::new(Inner {
             node: SchedNode::new(sched.machine.now()),
             budget: Budget::default(),
+            pool: AtomicU32::new(0),
             event: AtomicBool::new(false),
             context: UnsafeCell::new(()),
         }));
@@ -303,5 +308,85 @@ fn a_confined_vcpu_runs_where_it_may() {
         assert!(!model.run(), "it runs where it may not");
         become_cpu(1);
         assert!(model.run(), "it runs nowhere");
+    });
+}
+
+impl Model {
+    /// Takes CPU 0 out of pool 0; says whether all have left it. Who runs there may have to.
+    fn leave(&self) {
+        self.sched.leave_pool(PoolId::ZERO, CpuId(0));
+        while !self.evacuate() {
+            thread::yield_now();
+        }
+    }
+
+    fn evacuate(&self) -> bool {
+        self.sched.evacuate(CpuId(0), core::iter::once(self.vcpu.clone()))
+    }
+
+    /// Whether CPU 1 runs it, and CPU 0 does not.
+    fn runs_on_the_other(&self) -> bool {
+        become_cpu(0);
+        assert!(!self.run(), "it runs on a CPU that has left");
+        become_cpu(1);
+        self.run()
+    }
+}
+
+#[test]
+fn who_is_queued_on_a_cpu_that_leaves_runs_elsewhere() {
+    model(|| {
+        let model = Model::new(2);
+        assert!(model.run());
+        model.block();
+        let waker = model.spawn(2, Model::send_event);
+        become_cpu(1);
+        model.leave();
+        // A stray may come yet. It is not run, but sent on.
+        become_cpu(0);
+        assert!(!model.run(), "it runs on a CPU that has left");
+        waker.join().unwrap();
+        assert!(model.runs_on_the_other(), "it is lost");
+    });
+}
+
+#[test]
+fn who_begins_to_run_on_a_cpu_that_leaves_is_waited_for() {
+    model(|| {
+        let model = Model::new(2);
+        let leaver = model.spawn(1, |model| {
+            model.leave();
+            // Nobody is left, and nobody comes: this is its context now, as of a CPU of another pool.
+            model.vcpu.touch();
+        });
+        become_cpu(0);
+        if model.run() {
+            while !model.sched.should_reschedule() {
+                thread::yield_now();
+            }
+            model.vcpu.touch();
+            model.put();
+        }
+        leaver.join().unwrap();
+        assert!(model.runs_on_the_other(), "it is lost");
+    });
+}
+
+#[test]
+fn who_changes_pools_while_it_is_woken_runs_in_the_new_one() {
+    model(|| {
+        let model = Model::new(1);
+        model.sched.join_pool(PoolId(1), CpuId(1));
+        assert!(model.run());
+        model.block();
+        let waker = model.spawn(2, Model::send_event);
+        // As a domain moves: held, and stopped.
+        model.sched.hold(&model.vcpu);
+        model.sched.wait_stopped(&model.vcpu);
+        model.vcpu.0.pool.store(1, Ordering::SeqCst);
+        model.sched.settle(&model.vcpu);
+        model.sched.release(&model.vcpu);
+        waker.join().unwrap();
+        assert!(model.runs_on_the_other(), "it is lost");
     });
 }

@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use core::cmp::Reverse;
 
-use crate::ids::CpuId;
+use crate::ids::{CpuId, PoolId};
 use crate::machine::{CpuMask, CpuPlace};
 use crate::sched::{Budget, Cpus, RunTimes, SchedNode, Schedulable, Scheduler, State};
 use crate::time::Nanos;
@@ -122,6 +122,7 @@ pub struct Vcpu(Rc<Inner>);
 pub struct Inner {
     pub node: SchedNode,
     budget: Rc<Budget>,
+    pub pool: Cell<PoolId>,
     work: Cell<bool>,
     job: Job,
     /// What is left of the burst.
@@ -153,6 +154,7 @@ impl Vcpu {
         Self(Rc::new(Inner {
             node: SchedNode::new(Nanos(0)),
             budget,
+            pool: Cell::new(PoolId::ZERO),
             work: Cell::new(false),
             job,
             left: Cell::new(left),
@@ -209,6 +211,10 @@ impl Schedulable for Vcpu {
 
     fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    fn pool(&self) -> PoolId {
+        self.pool.get()
     }
 
     fn has_work(&self) -> bool {
@@ -390,13 +396,14 @@ impl<'a> Sim<'a> {
             .fold(0, |all, cpu| all | 1 << cpu);
         for (i, vcpu) in self.vcpus.iter().enumerate() {
             let waits = vcpu.node.state() == State::Queued && !vcpu.node.is_held();
-            assert!(!waits || vcpu.node.affinity().0 & idle == 0, "{i} waits while CPUs {idle:#b} idle");
+            assert!(!waits || self.sched.allowed(vcpu).0 & idle == 0, "{i} waits while CPUs {idle:#b} idle");
         }
     }
 
     fn switched_in(&self, vcpu: &Vcpu) {
         if let Some(at) = vcpu.woken.take() {
-            vcpu.latencies.borrow_mut().push(self.now() - at);
+            // One whose CPU has left its pool is woken early.
+            vcpu.latencies.borrow_mut().push(self.now().saturating_sub(at));
         }
     }
 

@@ -1,19 +1,21 @@
 //! Calls of the scheduler in any order, from any CPU: nothing is lost.
 
 use std::rc::Rc;
+use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 
 use super::few_cases;
 use super::sim::{Job, MS, Machine, SECOND, Sim};
-use crate::ids::CpuId;
+use crate::ids::{CpuId, PoolId};
 use crate::machine::CpuMask;
 use crate::sched::{Budget, Cpus};
 use crate::time::Nanos;
 
 const CPUS: u32 = 3;
 const VCPUS: usize = 5;
+const POOLS: u32 = 2;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
@@ -30,10 +32,17 @@ enum Op {
     /// Of the first two vCPUs' domain.
     Cap(u16),
     Pass(u64),
+    /// The CPU leaves its pool, if that has another.
+    Leave,
+    /// The CPU joins a pool, if it is in none and everybody has left it.
+    Join(PoolId),
+    /// A vCPU changes pools, if the new one has CPUs.
+    Change(usize, PoolId),
 }
 
 fn ops() -> impl Strategy<Value = Vec<(u32, Op)>> {
     let vcpu = || 0..VCPUS;
+    let pool = || (0..POOLS).prop_map(PoolId);
     let op = prop_oneof![
         6 => Just(Op::Step),
         2 => prop::option::of(1..5 * MS).prop_map(Op::Block),
@@ -45,6 +54,9 @@ fn ops() -> impl Strategy<Value = Vec<(u32, Op)>> {
         1 => (vcpu(), 1u32..1000).prop_map(|(vcpu, weight)| Op::Weigh(vcpu, weight)),
         1 => prop_oneof![Just(0), 1u16..100].prop_map(Op::Cap),
         2 => (1..3 * MS).prop_map(Op::Pass),
+        1 => Just(Op::Leave),
+        2 => pool().prop_map(Op::Join),
+        1 => (vcpu(), pool()).prop_map(|(vcpu, pool)| Op::Change(vcpu, pool)),
     ];
     prop::collection::vec((0..CPUS, op), 1..120)
 }
@@ -77,7 +89,10 @@ fn apply(sim: &mut Sim, holds: &mut [u32], budget: &Budget, op: Op) {
             sim.sched.release(&sim.vcpus[i]);
         }
         Op::Release(_) => {}
-        Op::Confine(i, cpus) => sim.sched.set_affinity(&sim.vcpus[i], CpuMask(cpus)),
+        Op::Confine(i, cpus) if sim.sched.pool_cpus(sim.vcpus[i].pool.get()).0 & cpus != 0 => {
+            sim.sched.set_affinity(&sim.vcpus[i], CpuMask(cpus));
+        }
+        Op::Confine(..) => {}
         Op::Weigh(i, weight) => sim.sched.set_weight(&sim.vcpus[i], weight),
         Op::Cap(percent) => {
             budget.set_cap(percent);
@@ -88,14 +103,50 @@ fn apply(sim: &mut Sim, holds: &mut [u32], budget: &Budget, op: Op) {
             sim.settle();
             sim.run_until(sim.now() + ns);
         }
+        Op::Leave => {
+            let cpu = sim.machine.this_cpu();
+            if let Some(pool) = pool_of(sim, cpu)
+                && sim.sched.pool_cpus(pool).0.count_ones() > 1
+            {
+                sim.sched.leave_pool(pool, cpu);
+                let left = sim.sched.pool_cpus(pool).0;
+                let in_pool = sim.vcpus.iter().filter(|vcpu| vcpu.pool.get() == pool);
+                in_pool
+                    .filter(|vcpu| vcpu.node.affinity().0 & left == 0)
+                    .for_each(|vcpu| sim.sched.set_affinity(vcpu, CpuMask(u64::MAX)));
+                sim.sched.evacuate(cpu, sim.vcpus.iter().cloned());
+            }
+        }
+        Op::Join(pool) => {
+            let cpu = sim.machine.this_cpu();
+            if pool_of(sim, cpu).is_none() && sim.sched.evacuate(cpu, sim.vcpus.iter().cloned()) {
+                sim.sched.join_pool(pool, cpu);
+            }
+        }
+        Op::Change(i, pool) if sim.sched.pool_cpus(pool).0 != 0 => {
+            let (this, vcpu) = (sim.machine.this_cpu(), sim.vcpus[i].clone());
+            sim.sched.hold(&vcpu);
+            sim.settle();
+            sim.only_on(this, |sim| {
+                vcpu.pool.set(pool);
+                sim.sched.set_affinity(&vcpu, CpuMask(u64::MAX));
+                sim.sched.release(&vcpu);
+            });
+        }
+        Op::Change(..) => {}
     }
+}
+
+fn pool_of(sim: &Sim, cpu: CpuId) -> Option<PoolId> {
+    (0..POOLS).map(PoolId).find(|pool| sim.sched.pool_cpus(*pool).contains(cpu))
 }
 
 proptest! {
     #![proptest_config(few_cases(256))]
 
     /// After any calls, with every hold released: only CPUs that were kicked, or are in the hypervisor anyway, look
-    /// again. Every event is seen, every vCPU that is not blocked runs, and none where it must not.
+    /// again. Every event is seen, every vCPU that is not blocked runs, and none where it must not: outside its affinity
+    /// or its pool.
     #[test]
     fn no_wake_up_is_lost(ops in ops()) {
         let machine = Machine::new(CPUS);
@@ -123,8 +174,10 @@ proptest! {
             prop_assert!(!vcpu.has_event(), "vCPU {i} has not seen an event");
         }
         for cpu in (0..CPUS).map(CpuId) {
-            let stray = sim.running(cpu).is_some_and(|vcpu| !vcpu.node.affinity().contains(cpu));
+            let stray = sim.running(cpu).is_some_and(|vcpu| !sim.sched.allowed(vcpu).contains(cpu));
             prop_assert!(!stray, "{cpu} runs one that may not run there");
+            let deserted = pool_of(&sim, cpu).is_some() || sim.sched.is_deserted(cpu);
+            prop_assert!(deserted, "{cpu} is in no pool, and somebody waits there");
         }
     }
 }
