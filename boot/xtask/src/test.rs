@@ -94,7 +94,7 @@ fn add(total: &mut Summary, sum: Summary, name: &'static str, failures: &mut Vec
 
 fn boot_machines(ws: Workspace, machines: Vec<Scenario>, args: &TestArgs) -> Result<Summary> {
     let mut needs = vec![Need::Images, Need::Qemu];
-    if machines.iter().any(|scenario| scenario.emulator == Emulator::Bochs) {
+    if machines.iter().any(|scenario| matches!(scenario.emulator, Emulator::Bochs(_))) {
         needs.push(Need::Bochs);
     }
     let dom0: Vec<Series> = Series::ALL

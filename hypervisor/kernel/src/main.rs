@@ -25,4 +25,5 @@ mod smp;
 mod start;
 mod svm;
 mod time;
+mod vmx;
 mod watchdog;

@@ -9,15 +9,23 @@ use tenon_core::run;
 
 use crate::acpi::acpi;
 use crate::boot::BootInfo;
-use crate::host::{self, Backend, Host};
-use crate::{console, cpu, debug, dom0, guest, irq, smp, svm, watchdog};
+use crate::host::{self, Backend, Choice, Host, Svm, Vmx};
+use crate::{console, cpu, debug, dom0, guest, irq, smp, watchdog};
 
 /// The boot CPU, once the machine layer is up.
 pub fn boot_cpu(info: &'static BootInfo) -> ! {
     if let Some(action) = info.options.debug {
         debug::provoke(action);
     }
-    let hv = prepare(info).unwrap_or_else(|reason| panic!("{reason}"));
+    let choice = check(info).unwrap_or_else(|reason| panic!("{reason}"));
+    match choice {
+        Choice::Svm => begin::<Svm>(info),
+        Choice::Vmx => begin::<Vmx>(info),
+    }
+}
+
+fn begin<B: Backend>(info: &'static BootInfo) -> ! {
+    let hv = prepare::<B>(info).unwrap_or_else(|reason| panic!("{reason}"));
     console::give_screen_away();
     smp::release();
     serve(hv)
@@ -25,26 +33,45 @@ pub fn boot_cpu(info: &'static BootInfo) -> ! {
 
 /// Every other CPU, once it is up and the boot CPU has called [`smp::release`].
 pub fn secondary_cpu() -> ! {
-    enable_backend().unwrap_or_else(|reason| panic!("{}: {reason}", cpu::this().id));
-    match host::hypervisor() {
+    match host::chosen_backend() {
+        Some(Choice::Svm) => join::<Svm>(),
+        Some(Choice::Vmx) => join::<Vmx>(),
+        None => panic!("released before the hypervisor was ready"),
+    }
+}
+
+fn join<B: Backend>() -> ! {
+    guest::init_this_cpu();
+    B::enable().unwrap_or_else(|reason| panic!("{}: {reason}", cpu::this().id));
+    match host::hypervisor::<B>() {
         Some(hv) => serve(hv),
         None => panic!("released before the hypervisor was ready"),
     }
 }
 
-fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn Error>> {
+/// Whether this can be what the administrator wants, and how guests are run.
+fn check(info: &BootInfo) -> Result<Choice, Box<dyn Error>> {
     refuse_what_is_missing(info)?;
-    host::choose_backend()?;
+    Ok(host::choose_backend()?)
+}
+
+fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Host<B>>, Box<dyn Error>> {
     let own: Vec<_> = console::own_devices().collect();
     let ports: Vec<u16> = own.iter().map(|port| port.io_base).collect();
     host::init_devices(own.iter().map(|port| acpi().isa_line(port.irq).gsi).collect());
-    svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;
-    enable_backend()?;
-    let hv = host::init(info)?;
+    guest::permissions::init(&ports).map_err(|_| "no memory for the permission maps")?;
+    guest::init_this_cpu();
+    B::enable()?;
+    let hv = host::init::<B>(info)?;
     irq::register(irq::TIMER, |_| {
-        if let Some(hv) = host::hypervisor() {
+        if let Some(hv) = host::hypervisor::<B>() {
             watchdog::look(hv);
             hv.sched.timer();
+        }
+    });
+    console::listen(|| {
+        if let Some(hv) = host::hypervisor::<B>() {
+            hv.console_input();
         }
     });
     dom0::build(hv, info)?;
@@ -63,16 +90,9 @@ fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn enable_backend() -> Result<(), Box<dyn Error>> {
-    guest::init_this_cpu();
-    match host::backend() {
-        Backend::Svm => Ok(svm::enable()?),
-    }
-}
-
 /// The life of a CPU: runs what the scheduler picks, sleeps when there is nothing. One that is switched off finds nothing,
 /// and nothing wakes it but a kick, or a timer that was set before.
-fn serve(hv: &'static Hypervisor<Host>) -> ! {
+fn serve<B: Backend>(hv: &'static Hypervisor<Host<B>>) -> ! {
     watchdog::resume();
     loop {
         match hv.sched.pick() {

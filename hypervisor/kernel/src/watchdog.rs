@@ -14,7 +14,7 @@ use tenon_core::time::Nanos;
 
 use crate::apic::local;
 use crate::cpu::{self, Cpu};
-use crate::host::{self, Host};
+use crate::host::{self, Backend, Host};
 use crate::time::timer;
 use crate::{irq, smp, time};
 
@@ -70,7 +70,7 @@ fn neighbour(this: &Cpu, steps: isize) -> &'static Cpu {
 }
 
 /// A number that changes whenever a CPU gets on; `None` while it is idle or in a guest, where it may stay.
-fn beat(hv: &Hypervisor<Host>, cpu: &Cpu) -> Option<u64> {
+fn beat<B: Backend>(hv: &Hypervisor<Host<B>>, cpu: &Cpu) -> Option<u64> {
     let entries = hv.entries.sequence(cpu.id);
     let is_away = cpu.watch.idle.load(Ordering::SeqCst) || entries & 1 != 0;
     (!is_away).then(|| entries.wrapping_add(cpu.watch.wakeups.load(Ordering::Relaxed) << 32))
@@ -83,7 +83,7 @@ pub fn due() -> u64 {
 }
 
 /// Looks at the next CPU if it is time. Called whenever this CPU's timer has gone off, which it then is set anew.
-pub fn look(hv: &Hypervisor<Host>) {
+pub fn look<B: Backend>(hv: &Hypervisor<Host<B>>) {
     let (this, now) = (cpu::this(), time::now());
     if now >= due() {
         let timeout = TIMEOUT.load(Ordering::Relaxed);

@@ -86,6 +86,6 @@ pub fn wait(ns: u64, done: impl Fn() -> bool) -> bool {
         if now() > deadline {
             return false;
         }
-        core::hint::spin_loop();
+        cpu::relax();
     }
 }

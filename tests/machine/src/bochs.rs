@@ -1,4 +1,4 @@
-//! Starting a machine under Bochs: a CPU with AMD-V, emulated by others than QEMU's. One CPU, one serial line.
+//! Starting a machine under Bochs: VT-x, which QEMU does not emulate, and AMD-V as others understand it. One serial line.
 
 use std::fs;
 use std::fs::File;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::channel::{Channel, Line};
-use crate::config::{Config, Images};
+use crate::config::{Config, Images, Model};
 use crate::machine::Machine;
 use crate::qemu;
 
 const CONNECT: Duration = Duration::from_secs(20);
 
-pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<Machine> {
+pub(crate) fn start(images: &dyn Images, name: &str, config: Config, model: Model) -> Result<Machine> {
     let logs = images.logs().join(name);
     fs::create_dir_all(&logs)?;
     let scratch = qemu::scratch()?;
@@ -25,7 +25,7 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     listener.set_nonblocking(true)?;
     let port = listener.local_addr()?.port();
-    fs::write(scratch.join("bochsrc"), configuration(&config, &iso, port, &logs))?;
+    fs::write(scratch.join("bochsrc"), configuration(&config, model, &iso, port, &logs))?;
     // Debian's Bochs starts in its debugger: let it go on.
     fs::write(scratch.join("go"), "c\n")?;
     let mut emulator = qemu::dying_with_us("bochs")
@@ -57,14 +57,15 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config) -> Result<M
 }
 
 /// Without sound devices of the host: opening ALSA where there is none ends Bochs.
-fn configuration(config: &Config, iso: &Path, port: u16, logs: &Path) -> String {
-    let (memory, iso, log) = (config.memory_mib, iso.display(), logs.join("bochs.log"));
+fn configuration(config: &Config, model: Model, iso: &Path, port: u16, logs: &Path) -> String {
+    let (model, cpus, memory) = (model.name(), config.machine_cpus(), config.memory_mib);
+    let (iso, log) = (iso.display(), logs.join("bochs.log"));
     format!(
         "display_library: rfb, options=\"timeout=0\"\n\
          romimage: file=/usr/share/seabios/bios-256k.bin\n\
          vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n\
          memory: guest={memory}, host={memory}\n\
-         cpu: model=ryzen, count=1, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1\n\
+         cpu: model={model}, count={cpus}, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1\n\
          clock: sync=none, time0=utc\n\
          ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14\n\
          ata0-master: type=cdrom, path={iso}, status=inserted\n\

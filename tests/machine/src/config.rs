@@ -34,6 +34,37 @@ impl Hypervisor {
     }
 }
 
+/// The CPU of a machine under Bochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// AMD-V with nested paging.
+    Ryzen,
+    /// VT-x with everything that we use.
+    Haswell,
+    /// The same, older: the one that starts with two CPUs.
+    IvyBridge,
+    /// VT-x with EPT, without unrestricted guest.
+    Lynnfield,
+    /// VT-x without EPT.
+    Penryn,
+    /// Neither extension.
+    Prescott,
+}
+
+impl Model {
+    /// What Bochs calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ryzen => "ryzen",
+            Self::Haswell => "corei7_haswell_4770",
+            Self::IvyBridge => "corei7_ivy_bridge_3770k",
+            Self::Lynnfield => "corei5_lynnfield_750",
+            Self::Penryn => "core2_penryn_t9600",
+            Self::Prescott => "p4_prescott_celeron_336",
+        }
+    }
+}
+
 /// A disk of domain 0: an empty one of 64 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disk {

@@ -14,5 +14,5 @@ pub mod runner;
 pub mod scenarios;
 mod screen;
 
-pub use config::{Boot, Config, Disk, Dom0Files, Hypervisor, Images};
+pub use config::{Boot, Config, Disk, Dom0Files, Hypervisor, Images, Model};
 pub use machine::Machine;

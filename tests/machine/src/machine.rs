@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::channel::{Channel, Event, Keyboard, Line, Taken};
-use crate::config::{Config, Hypervisor, Images};
+use crate::config::{Config, Hypervisor, Images, Model};
 use crate::{bochs, qemu};
 
 /// Console lines that end every hope. A guest's lines do not count: guests may die.
@@ -47,9 +47,9 @@ impl Machine {
         qemu::start(images, name, config).with_context(|| format!("cannot start the machine {name}"))
     }
 
-    /// Starts a machine under Bochs: AMD-V, one CPU, no input.
-    pub fn start_bochs(images: &dyn Images, name: &str, config: Config) -> Result<Self> {
-        bochs::start(images, name, config).with_context(|| format!("cannot start the machine {name}"))
+    /// Starts a machine under Bochs: one serial line, no agent.
+    pub fn start_bochs(images: &dyn Images, name: &str, config: Config, model: Model) -> Result<Self> {
+        bochs::start(images, name, config, model).with_context(|| format!("cannot start the machine {name}"))
     }
 
     /// Waits for a console line that contains `needle`.

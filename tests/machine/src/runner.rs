@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::config::{Config, Images};
+use crate::config::{Config, Images, Model};
 use crate::machine::Machine;
 
 /// Where a scenario runs.
@@ -16,8 +16,8 @@ use crate::machine::Machine;
 pub enum Emulator {
     /// One CPU or several.
     Qemu,
-    /// AMD-V as others understand it, one CPU.
-    Bochs,
+    /// AMD-V as others understand it, or VT-x.
+    Bochs(Model),
 }
 
 /// A test body.
@@ -92,7 +92,7 @@ fn machine(images: &dyn Images, scenario: &Scenario) -> Summary {
     let config = scenario.config.clone();
     let machine = match scenario.emulator {
         Emulator::Qemu => Machine::start(images, scenario.name, config),
-        Emulator::Bochs => Machine::start_bochs(images, scenario.name, config),
+        Emulator::Bochs(model) => Machine::start_bochs(images, scenario.name, config, model),
     };
     let mut machine = match machine {
         Ok(machine) => machine,

@@ -62,6 +62,7 @@ pub fn handle<M: Machine>(
         Exit::MsrWrite, MsrWrite => msr::write(hv, vcpu, context);
         Exit::TaskPriorityRead, ControlRegister => task_priority::read(hv, vcpu, context);
         Exit::TaskPriorityWrite, ControlRegister => task_priority::write(hv, vcpu, context);
+        Exit::ControlRegister, ControlRegister => ();
         Exit::NestedFault(fault), Memory => fault::handle(hv, vcpu, context, &fault);
         Exit::Io(access), Io => io::handle(hv, vcpu, context, &access);
         Exit::Halt, Halt => halt(hv, vcpu, context);

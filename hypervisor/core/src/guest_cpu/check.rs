@@ -4,14 +4,12 @@
 //! refused because of that, the domain alone ends.
 
 use super::SystemState;
-use super::bits::{CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME};
+use super::bits::{CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR4_KNOWN, CR4_PAE, EFER_LMA, EFER_LME};
 use crate::frame::PHYS_BITS_MAX;
 use crate::refusals;
 
 /// PE MP EM TS ET NE WP AM NW CD PG.
 const CR0_KNOWN: u64 = 0xe005_003f;
-/// VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE.
-const CR4_KNOWN: u64 = 0x0077_0fff;
 /// SCE LME LMA NXE FFXSR.
 const EFER_KNOWN: u64 = 0x4d01;
 /// Attributes of a 64-bit code segment that is a 32-bit one, too.

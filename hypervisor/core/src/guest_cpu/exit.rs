@@ -29,6 +29,8 @@ pub enum Exit {
     TaskPriorityRead,
     /// MOV to CR8.
     TaskPriorityWrite,
+    /// Another access to a control register. The backend has dealt with it.
+    ControlRegister,
     /// IN, OUT, INS or OUTS.
     Io(IoAccess),
     /// The nested page table has no such translation.

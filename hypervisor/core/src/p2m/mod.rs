@@ -1,8 +1,8 @@
 //! Guest frame to machine frame: one page-table walker for every format of nested page tables.
 //!
 //! A [`P2m`] owns a tree of table pages in the CPU's own layout (its [`Format`]), so what the walker writes is what
-//! the hardware walks. The walker never allocates anything but table pages, through [`TableMemory`]. There is one
-//! format today, AMD's ([`Npt`]); the type parameter is the seam for EPT and for IOMMUs.
+//! the hardware walks. The walker never allocates anything but table pages, through [`TableMemory`]. The
+//! formats are AMD's ([`Npt`]) and Intel's ([`Ept`]); the type parameter is also the seam for IOMMUs.
 //!
 //! # Locking protocol
 //! - The caller holds the domain's p2m lock: shared for `&self` methods, exclusive for `&mut self` ones. The walker
@@ -11,8 +11,8 @@
 //!   that links it is written, every entry changes by one store, and each intermediate state maps every guest frame
 //!   to its old or its new frame. A frame that is being replaced may fault for a moment: whoever handles the fault
 //!   takes the lock, finds the mapping and resumes the guest.
-//! - The hardware sets Accessed and Dirty bits concurrently. Every entry is written with them already set, so the
-//!   hardware finds nothing to update, and a store of ours can lose nothing.
+//! - The hardware sets Accessed and Dirty bits concurrently, where a format has them. Every entry is written with them
+//!   already set, so the hardware finds nothing to update, and a store of ours can lose nothing.
 //! - Caches of the tree (TLBs, paging-structure caches) are not coherent with it. A change that removes something
 //!   returns a [`Flush`]: the old frame and the tables that became empty are out of reach until the caller has
 //!   flushed and passes the token to [`P2m::flushed`].
@@ -25,6 +25,7 @@
 
 mod change;
 mod drain;
+mod ept;
 mod error;
 mod flush;
 mod format;
@@ -35,6 +36,7 @@ mod npt;
 mod tests;
 
 pub use drain::Progress;
+pub use ept::Ept;
 pub use error::P2mError;
 pub use flush::Flush;
 pub use format::{Format, Leaf, Level, Slot};

@@ -8,6 +8,7 @@ use core::fmt::{self, Write};
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use spin::Once;
 use tenon_core::console_ring::ConsoleRing;
 use tenon_core::options::{Options, SerialConfig};
 use tenon_core::sync::{Class, Lock};
@@ -56,6 +57,8 @@ static CONSOLE: Lock<Console> = Lock::new(
     },
 );
 static INPUT_WAITS: AtomicBool = AtomicBool::new(false);
+/// Who is told that there is input.
+static LISTENER: Once<fn()> = Once::new();
 
 impl Console {
     fn write(&mut self, bytes: &[u8]) {
@@ -180,13 +183,18 @@ fn receive() {
     }
 }
 
+/// Sets who is told that there is input.
+pub fn listen(listener: fn()) {
+    LISTENER.call_once(|| listener);
+}
+
 /// The serial port has interrupted: takes what it has and tells the control domain.
 fn received() {
     receive();
     if input_waits()
-        && let Some(hv) = crate::host::hypervisor()
+        && let Some(tell) = LISTENER.get()
     {
-        hv.console_input();
+        tell();
     }
 }
 

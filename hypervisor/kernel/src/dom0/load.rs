@@ -5,12 +5,11 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use tenon_core::frame::PAGE_SHIFT;
-use tenon_core::frames::Frames;
 use tenon_core::memory_map::Kind;
 
 use super::Dom0Error;
 use crate::boot::{BootInfo, Module};
-use crate::host::Host;
+use crate::host;
 use crate::mm::direct;
 
 /// No kernel is larger than this when unpacked.
@@ -38,7 +37,7 @@ impl Parts {
         };
         // All RAM in whole pages, on no list, and its users are done with it.
         for range in info.usage_map.of_kind(Kind::Module) {
-            Host.table().add_free(range.start.frame(), range.len() >> PAGE_SHIFT);
+            host::frames().add_free(range.start.frame(), range.len() >> PAGE_SHIFT);
         }
         Ok(parts)
     }

@@ -18,7 +18,7 @@ use tenon_core::memory_map::Kind;
 use tenon_core::p2m::{Format, Level};
 
 use crate::boot::BootInfo;
-use crate::host::Host;
+use crate::host::{self, Backend, Host};
 
 /// Left for Tenon and its first guests if `dom0_mem=` says nothing: a sixteenth, at least this many frames (128 MiB).
 const RESERVE_FRAMES: u64 = 32 << 10;
@@ -36,7 +36,7 @@ pub struct Memory {
 
 impl Memory {
     /// Claims the memory. `acpi_bytes` of it are set apart.
-    pub fn claim(machine: Host, info: &BootInfo, acpi_bytes: u64) -> Result<Self, String> {
+    pub fn claim<B: Backend>(machine: Host<B>, info: &BootInfo, acpi_bytes: u64) -> Result<Self, String> {
         free_low_memory(info);
         let table = machine.table();
         let free = table.free_frames();
@@ -67,7 +67,7 @@ impl Memory {
         Ok(memory)
     }
 
-    fn take(&mut self, machine: Host, mfn: Mfn, order: u32, max: u64) -> bool {
+    fn take<B: Backend>(&mut self, machine: Host<B>, mfn: Mfn, order: u32, max: u64) -> bool {
         let max = max.min(u64::from(u32::MAX)) as u32;
         let taken = FrameRef::claim_ram_run(machine, DomId::ZERO, mfn, order, max).is_ok();
         if taken {
@@ -106,7 +106,7 @@ impl Memory {
     }
 
     /// Maps it into the domain, guest frame equal to machine frame.
-    pub fn give(&self, domain: &Arc<Domain<Host>>) -> Result<(), String> {
+    pub fn give<B: Backend>(&self, domain: &Arc<Domain<Host<B>>>) -> Result<(), String> {
         for (mfn, order) in &self.runs {
             domain
                 .memory
@@ -119,7 +119,7 @@ impl Memory {
 
 /// Gives the frame table what is usable below 1 MiB, which it was not given at boot.
 fn free_low_memory(info: &BootInfo) {
-    let table = Host.table();
+    let table = host::frames();
     let trampoline = info.trampoline.map_or(0, |page| page.0);
     for range in info.usage_map.of_kind(Kind::LowMemory) {
         let frames = range.start.0.div_ceil(PAGE_SIZE as u64)..range.end.0 >> PAGE_SHIFT;

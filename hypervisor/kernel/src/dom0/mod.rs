@@ -29,7 +29,7 @@ use tenon_core::vlapic::APIC_PAGE;
 use crate::acpi::acpi;
 use crate::apic::io;
 use crate::boot::BootInfo;
-use crate::host::{self, Host};
+use crate::host::{self, Backend, Host};
 use load::Parts;
 use memory::Memory;
 
@@ -60,7 +60,7 @@ tenon_core::errors! {
 }
 
 /// Builds domain 0 and lets its first vCPU run.
-pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0Error> {
+pub fn build<B: Backend>(hv: &Hypervisor<Host<B>>, info: &'static BootInfo) -> Result<(), Dom0Error> {
     let parts = Parts::take(info)?;
     let elf = guest_image::unpack(&parts.kernel, load::MAX_KERNEL).map_err(Dom0Error::Image)?;
     let image = Image::parse(&elf).map_err(Dom0Error::Image)?;
@@ -118,7 +118,7 @@ pub fn build(hv: &Hypervisor<Host>, info: &'static BootInfo) -> Result<(), Dom0E
     Ok(())
 }
 
-fn vcpu_count(hv: &Hypervisor<Host>, info: &BootInfo) -> u32 {
+fn vcpu_count<B: Backend>(hv: &Hypervisor<Host<B>>, info: &BootInfo) -> u32 {
     let cpus = hv.sched.pool_cpus(PoolId::ZERO).0.count_ones();
     let (min, max) = info.options.dom0_max_vcpus;
     cpus.max(min.unwrap_or(1)).min(max.unwrap_or(u32::MAX)).clamp(1, tenon_core::domain::MAX_VCPUS)
@@ -147,12 +147,12 @@ fn emulated_windows() -> Vec<Span> {
     windows
 }
 
-fn create(
-    hv: &Hypervisor<Host>,
+fn create<B: Backend>(
+    hv: &Hypervisor<Host<B>>,
     vcpus: u32,
     memory: &Memory,
     map: Dom0Map<'static>,
-) -> Result<Arc<Domain<Host>>, Dom0Error> {
+) -> Result<Arc<Domain<Host<B>>>, Dom0Error> {
     let io_apics = io::all()
         .map(|(apic, lines)| IoApic {
             base: apic.address,
@@ -181,7 +181,7 @@ fn create(
 }
 
 /// Sets the first vCPU to the kernel's entry point and switches it on.
-fn start(hv: &Hypervisor<Host>, domain: &Arc<Domain<Host>>, layout: &Layout) {
+fn start<B: Backend>(hv: &Hypervisor<Host<B>>, domain: &Arc<Domain<Host<B>>>, layout: &Layout) {
     let Some(vcpu) = domain.vcpu_refs().next() else { return };
     let mut context = vcpu.context.lock();
     context.guest.set_system(&SystemState::pvh_entry());

@@ -15,7 +15,7 @@ use tenon_core::sync::{Class, Lock};
 use tenon_core::vioapic::Route;
 use tenon_core::vpci::{ConfigSpace, Register, Size};
 
-use super::{Host, pci};
+use super::{Backend, Host, pci};
 use crate::apic::io;
 use crate::cpu::port::Port;
 use crate::{cpu, irq};
@@ -44,15 +44,15 @@ pub fn init(own: Vec<u32>) {
     pci::init();
 }
 
-fn line_arrived(vector: Vector) {
+fn line_arrived<B: Backend>(vector: Vector) {
     let gsi = LINES.lock().iter().find(|line| line.vector == vector).map(|line| line.gsi);
-    if let (Some(gsi), Some(hv)) = (gsi, super::hypervisor()) {
+    if let (Some(gsi), Some(hv)) = (gsi, super::hypervisor::<B>()) {
         hv.gsi(gsi);
     }
 }
 
-fn message_arrived(vector: Vector) {
-    if let Some(hv) = super::hypervisor() {
+fn message_arrived<B: Backend>(vector: Vector) {
+    if let Some(hv) = super::hypervisor::<B>() {
         hv.message_arrived(vector);
     }
 }
@@ -65,7 +65,7 @@ fn narrow_id(cpu: CpuId) -> u8 {
     wanted.or_else(|| cpu::online().find_map(|cpu| fits(cpu.ids.apic))).unwrap_or(0)
 }
 
-impl ConfigSpace for Host {
+impl<B: Backend> ConfigSpace for Host<B> {
     fn read_config(&self, at: Register, size: Size) -> u32 {
         pci::read_config(at, size)
     }
@@ -75,7 +75,7 @@ impl ConfigSpace for Host {
     }
 }
 
-impl HostDevices for Host {
+impl<B: Backend> HostDevices for Host<B> {
     fn route_gsi(self, route: &Route, cpu: CpuId) {
         if OWN.get().is_some_and(|own| own.contains(&route.gsi)) {
             return;
@@ -86,7 +86,7 @@ impl HostDevices for Host {
             // A line that was never open is masked already.
             None if route.masked => return,
             None => {
-                let vector = lines.try_reserve(1).ok().and_then(|()| irq::allocate(line_arrived));
+                let vector = lines.try_reserve(1).ok().and_then(|()| irq::allocate(line_arrived::<B>));
                 let Some(vector) = vector else {
                     log::error!("no vector is left for interrupt line {}", route.gsi);
                     return;
@@ -108,7 +108,7 @@ impl HostDevices for Host {
     }
 
     fn take_vector(self) -> Option<Vector> {
-        irq::allocate(message_arrived)
+        irq::allocate(message_arrived::<B>)
     }
 
     fn free_vector(self, vector: Vector) {

@@ -1,13 +1,14 @@
 //! The machine as the core sees it: [`Host`] implements the core's traits on top of the machine layer.
 
+mod backend;
 mod devices;
-mod guest;
 mod page;
 mod pci;
 mod tables;
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::memory::E820Entry;
@@ -26,8 +27,8 @@ use tenon_core::sched::Cpus;
 use tenon_core::time::{Nanos, Tsc, TscScale};
 use tenon_core::trace::Trace;
 
+pub use backend::{Backend, Choice, Svm, Vmx, choose as choose_backend, chosen as chosen_backend};
 pub use devices::init as init_devices;
-pub use guest::{AnyFormat, AnyGuest, Backend, backend, choose_backend};
 pub use page::DirectPage;
 pub use pci::windows as config_windows;
 pub use tables::HostTables;
@@ -37,9 +38,14 @@ use crate::boot::BootInfo;
 use crate::mm::phys;
 use crate::{console, cpu, debug, irq, reset, smp, time};
 
-/// This machine. There is only one, so the handle has no size.
+/// This machine, with its backend. There is only one, so the handle has no size.
 #[derive(Clone, Copy, Debug)]
-pub struct Host;
+pub struct Host<B>(PhantomData<B>);
+
+impl<B> Host<B> {
+    /// The handle.
+    pub const HERE: Self = Self(PhantomData);
+}
 
 /// What was found out at boot and never changes.
 struct Facts {
@@ -51,13 +57,12 @@ struct Facts {
 static FACTS: Once<Facts> = Once::new();
 /// The wall clock at the start of time, by the machine's clock until the control domain sets it.
 static WALL_CLOCK_BASE: AtomicU64 = AtomicU64::new(0);
-static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 
 /// Notes the facts, makes the hypervisor's state.
 ///
 /// # Errors
 /// Says what is missing.
-pub fn init(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, &'static str> {
+pub fn init<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Host<B>>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     let wall_clock = time::wall_clock_at_start().saturating_mul(time::SECOND);
     WALL_CLOCK_BASE.store(wall_clock, Ordering::Relaxed);
@@ -66,14 +71,15 @@ pub fn init(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, &'stat
     FACTS.call_once(|| Facts { command_line: info.command_line, memory_map, tsc_scale });
     let mut on = CpuMask::default();
     cpu::online().for_each(|cpu| on.insert(cpu.id));
-    let hv = Hypervisor::new(Host, is_tsc_stable(), on, info.options.isolcpus)
+    let hv = Hypervisor::new(Host::HERE, is_tsc_stable(), on, info.options.isolcpus)
         .map_err(|_| "no memory for the hypervisor's state")?;
-    Ok(HYPERVISOR.call_once(|| hv))
+    Ok(B::globals().hypervisor.call_once(|| hv))
 }
 
 /// The hypervisor's state, once [`init`] has run.
-pub fn hypervisor() -> Option<&'static Hypervisor<Host>> {
-    HYPERVISOR.get()
+#[inline]
+pub fn hypervisor<B: Backend>() -> Option<&'static Hypervisor<Host<B>>> {
+    B::globals().hypervisor.get()
 }
 
 /// Whether a guest may rely on the TSC: on all CPUs it counts alike and at one rate. A hypervisor or an emulator
@@ -95,15 +101,21 @@ fn facts() -> &'static Facts {
     }
 }
 
-impl Frames for Host {
+/// The frame table.
+#[inline]
+pub fn frames() -> &'static FrameTable {
+    match phys::table() {
+        Some(table) => table,
+        None => panic!("frames are asked for before there is a table"),
+    }
+}
+
+impl<B: Backend> Frames for Host<B> {
     type Page<'a> = DirectPage<'a>;
 
     #[inline]
     fn table(self) -> &'static FrameTable {
-        match phys::table() {
-            Some(table) => table,
-            None => panic!("frames are asked for before there is a table"),
-        }
+        frames()
     }
 
     #[inline]
@@ -120,7 +132,7 @@ impl Frames for Host {
     }
 }
 
-impl Cpus for Host {
+impl<B: Backend> Cpus for Host<B> {
     fn cpus(self) -> u32 {
         cpu::all().len() as u32
     }
@@ -151,17 +163,17 @@ impl Cpus for Host {
     }
 }
 
-impl Machine for Host {
-    type Guest = AnyGuest;
-    type Format = AnyFormat;
+impl<B: Backend> Machine for Host<B> {
+    type Guest = B::Vcpu;
+    type Format = B::Format;
     type Tables = HostTables;
 
-    fn new_guest(self) -> Result<AnyGuest, NoMemory> {
-        AnyGuest::new()
+    fn new_guest(self) -> Result<B::Vcpu, NoMemory> {
+        B::vcpu()
     }
 
-    fn p2m_format(self) -> AnyFormat {
-        AnyFormat::of_backend()
+    fn p2m_format(self) -> B::Format {
+        B::format()
     }
 
     fn tables(self) -> HostTables {
@@ -211,8 +223,7 @@ impl Machine for Host {
 
     #[inline]
     fn trace(self) -> &'static Trace<Self> {
-        static TRACE: Trace<Host> = Trace::new(Host);
-        &TRACE
+        &B::globals().trace
     }
 
     fn take_interrupts(self) {

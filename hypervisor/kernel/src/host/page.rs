@@ -9,17 +9,16 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tenon_core::frame::PAGE_SIZE;
-use tenon_core::frames::FrameRef;
+use tenon_core::frames::{FrameRef, Frames};
 use tenon_core::page::GuestPage;
 
-use super::Host;
 use crate::mm::direct;
 
 /// One frame, for as long as the reference that it was made from lives.
 #[derive(Clone, Copy)]
 pub struct DirectPage<'a> {
     base: *mut u8,
-    frame: PhantomData<&'a FrameRef<Host>>,
+    frame: PhantomData<&'a ()>,
 }
 
 // SAFETY: all access is atomic or by copies that tolerate concurrent change.
@@ -30,7 +29,7 @@ unsafe impl Sync for DirectPage<'_> {}
 impl<'a> DirectPage<'a> {
     /// The view of a frame. RAM is in the direct map, writable, except the hypervisor's image, which no domain owns.
     #[inline]
-    pub fn of(frame: &'a FrameRef<Host>) -> Self {
+    pub fn of<M: Frames>(frame: &'a FrameRef<M>) -> Self {
         Self { base: direct::pointer(frame.mfn().addr()), frame: PhantomData }
     }
 

@@ -14,9 +14,10 @@ use tenon_core::frame::Maddr;
 use tenon_core::machine::MAX_CPUS;
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
-use super::asid::Asids;
+use super::permissions;
 use super::vmcb::Vmcb;
 use crate::cpu::{self, msr};
+use crate::guest::Tags;
 use crate::mm::pages::{self, Pages};
 
 const VM_CR: u32 = 0xc001_0114;
@@ -28,7 +29,7 @@ pub struct SvmCpu {
     /// Where VMLOAD finds the host's state.
     pub host_vmcb: Maddr,
     /// Its TLB tags.
-    pub asids: Asids,
+    pub tags: Tags,
 }
 
 static CPUS: [Once<SvmCpu>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
@@ -55,7 +56,7 @@ impl From<NoMemory> for Unusable {
 }
 
 /// Checks that this CPU has what is needed; returns its number of address space ids.
-pub fn probe() -> Result<u32, Unusable> {
+fn probe() -> Result<u32, Unusable> {
     let svm = CpuId::new().get_svm_info().ok_or(Unusable::NotThere)?;
     if !svm.has_nested_paging() {
         return Err(Unusable::NoNestedPaging);
@@ -64,6 +65,12 @@ pub fn probe() -> Result<u32, Unusable> {
         return Err(Unusable::Locked);
     }
     Ok(svm.supported_asids().max(2))
+}
+
+/// Checks that the CPUs can run guests and makes what they share. Once, at boot, before any is [enabled](enable).
+pub fn prepare() -> Result<(), Unusable> {
+    probe()?;
+    Ok(permissions::init()?)
 }
 
 /// Turns SVM on for this CPU.
@@ -79,7 +86,7 @@ pub fn enable() -> Result<(), Unusable> {
         Msr::new(VM_HSAVE_PA).write(host_save.0);
         asm!("vmsave rax", in("rax") host_vmcb.0, options(nostack, preserves_flags));
     }
-    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, asids: Asids::new(this.0, asids) });
+    CPUS[this.index()].call_once(|| SvmCpu { host_vmcb, tags: Tags::new(this.0, asids) });
     Ok(())
 }
 

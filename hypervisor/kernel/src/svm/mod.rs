@@ -5,11 +5,10 @@
 //! - `vcpu`: a vCPU: the trait's implementation
 //! - `entry`: into the guest and back
 //! - `exits`: what an exit means
-//! - `asid`, `permissions`: TLB tags, I/O and MSR maps
+//! - `permissions`: the MSR map
 //!
 //! Reference: AMD64 Architecture Programmer's Manual, volume 2, chapter 15.
 
-mod asid;
 mod cpu;
 mod entry;
 mod exits;
@@ -17,6 +16,5 @@ mod permissions;
 mod vcpu;
 mod vmcb;
 
-pub use cpu::{Unusable, enable, probe};
-pub use permissions::init as init_permissions;
+pub use cpu::{Unusable, enable, prepare};
 pub use vcpu::SvmVcpu;

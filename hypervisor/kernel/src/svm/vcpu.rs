@@ -10,14 +10,13 @@ use tenon_core::guest_cpu::{ControlRegs, CpuMode, Event, Exit, Gprs, GuestCpu, S
 use x86_64::registers::model_specific::EferFlags;
 use x86_64::registers::rflags::RFlags;
 
-use super::asid::Asids;
 use super::vmcb::{
     EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_INTERRUPT, EVENT_NMI, EVENT_SOFTWARE, EVENT_TYPE_MASK,
     EVENT_VALID, EVENT_VECTOR_MASK, Intercepts1, Intercepts2, TlbControl, V_IGN_TPR, V_INTR_MASKING,
     V_INTR_PRIORITY, V_INTR_VECTOR_SHIFT, V_IRQ, Vmcb,
 };
 use super::{cpu, entry, exits, permissions};
-use crate::guest::SwitchedState;
+use crate::guest::{SwitchedState, Tags, permissions::io_maps};
 use crate::mm::pages;
 
 /// The vectors below are exceptions.
@@ -54,9 +53,8 @@ impl SvmVcpu {
         // The other two come and go with what waits to be injected.
         control.intercepts1 = Intercepts1::all() - Intercepts1::VINTR - Intercepts1::IRET;
         control.intercepts2 = Intercepts2::all();
-        let maps = permissions::maps().ok_or(NoMemory)?;
-        control.iopm_base = maps.no_ports.0;
-        control.msrpm_base = maps.msrs.0;
+        control.iopm_base = io_maps().ok_or(NoMemory)?.no_ports.0;
+        control.msrpm_base = permissions::msrs().ok_or(NoMemory)?.0;
         control.v_intr = V_INTR_MASKING;
         control.np_enable = 1;
         let mut vcpu = Self {
@@ -64,7 +62,7 @@ impl SvmVcpu {
             gprs: Gprs::default(),
             switched: SwitchedState::new()?,
             cpu: None,
-            tag_from: Asids::NONE,
+            tag_from: Tags::NONE,
             interrupt: None,
             in_nmi: false,
             has_next_rip: CpuId::new().get_svm_info().is_some_and(|svm| svm.has_nrip()),
@@ -79,9 +77,13 @@ impl SvmVcpu {
     fn tag(&mut self, cpu: &cpu::SvmCpu) {
         let control = &mut self.vmcb.control;
         control.tlb_control = TlbControl::KEEP;
-        if self.tag_from != cpu.asids.generation() {
-            (control.asid, control.tlb_control) = cpu.asids.fresh();
-            self.tag_from = cpu.asids.generation();
+        if self.tag_from != cpu.tags.generation() {
+            let (tag, flush) = cpu.tags.fresh();
+            control.asid = tag;
+            if flush {
+                control.tlb_control = TlbControl::FLUSH_ALL;
+            }
+            self.tag_from = cpu.tags.generation();
         }
     }
 
@@ -324,7 +326,7 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn flush_tlb(&mut self) {
-        self.tag_from = Asids::NONE;
+        self.tag_from = Tags::NONE;
     }
 
     fn set_nested_root(&mut self, root: Mfn) {
@@ -333,7 +335,7 @@ impl GuestCpu for SvmVcpu {
     }
 
     fn allow_hardware_ports(&mut self) {
-        if let Some(maps) = permissions::maps() {
+        if let Some(maps) = io_maps() {
             self.vmcb.control.iopm_base = maps.hardware_ports.0;
         }
     }

@@ -20,7 +20,7 @@ mod trace;
 mod vcpus;
 mod wide;
 
-use crate::config::{Boot, Config, Disk};
+use crate::config::{Boot, Config, Disk, Model};
 use crate::runner::{Body, Case, Emulator, Scenario};
 
 /// Every machine and its tests.
@@ -137,8 +137,9 @@ pub fn all() -> Vec<Scenario> {
                 &[("boot", boot::up), ("hundred", many::hundred), ("power-off", boot::power_off)],
             )
         },
-        // AMD-V as other people understand it.
-        bochs("bochs-6.1-1cpu", &[("guest", boot::guest_by_scenario)]),
+        // AMD-V as other people understand it, and VT-x.
+        bochs("bochs-6.1-1cpu", Model::Ryzen),
+        bochs("bochs-intel-6.1-1cpu", Model::Haswell),
     ]);
     all
 }
@@ -162,8 +163,9 @@ fn qemu(name: &'static str, config: Config, cases: &[(&'static str, Body)]) -> S
 }
 
 /// Bochs has one CPU, a slow one, and no agent: domain 0 does a scenario of its own.
-fn bochs(name: &'static str, cases: &[(&'static str, Body)]) -> Scenario {
+fn bochs(name: &'static str, model: Model) -> Scenario {
     let mut config = Config::new(1).boot(Boot::Bios).memory_mib(2048).word("tenon.run=create");
     config.agent = false;
-    Scenario { emulator: Emulator::Bochs, long: true, ..qemu(name, config, cases) }
+    let cases: &[(&str, Body)] = &[("guest", boot::guest_by_scenario)];
+    Scenario { emulator: Emulator::Bochs(model), long: true, ..qemu(name, config, cases) }
 }

@@ -1,11 +1,13 @@
 //! The bits of each format.
 
 use crate::frame::Mfn;
-use crate::p2m::{Access, Format, Leaf, Level, Npt, PageType, Slot};
+use crate::p2m::{Access, Ept, Format, Leaf, Level, Npt, PageType, Slot};
 
 const KINDS: [PageType; 4] = [PageType::Ram, PageType::MmioDirect, PageType::Foreign, PageType::GrantMapped];
 const ACCESSES: [Access; 4] = [Access::READ, Access::READ_WRITE, READ_EXECUTE, Access::ALL];
 const READ_EXECUTE: Access = Access { write: false, execute: true };
+
+const EPT: Ept = Ept { giant_pages: true };
 
 fn round_trips(format: &impl Format) {
     for level in [Level::PAGE, Level::MEGA, Level::GIGA] {
@@ -26,6 +28,7 @@ fn round_trips(format: &impl Format) {
 #[test]
 fn entries_round_trip() {
     round_trips(&Npt { giant_pages: true });
+    round_trips(&EPT);
 }
 
 #[test]
@@ -40,8 +43,20 @@ fn nested_paging_entries_are_long_mode_entries() {
 }
 
 #[test]
+fn extended_entries_say_the_memory_type() {
+    let leaf = Leaf { mfn: Mfn(0x1200), kind: PageType::Ram, access: Access::ALL };
+    assert_eq!(EPT.leaf(leaf, Level::PAGE), 0x120_0037);
+    assert_eq!(EPT.leaf(leaf, Level::MEGA), 0x120_00b7);
+    assert_eq!(EPT.leaf(Leaf { access: Access::READ, ..leaf }, Level::PAGE), 0x120_0031);
+    let device = Leaf { kind: PageType::MmioDirect, access: Access::READ_WRITE, ..leaf };
+    assert_eq!(EPT.leaf(device, Level::PAGE), 0x0010_0000_0120_0003, "uncacheable");
+    assert_eq!(EPT.table(Mfn(0x34)), 0x3_4007);
+}
+
+#[test]
 fn software_bits_that_name_no_type_are_a_hole() {
     let raw = (0xf << 52) | 0x1067;
+    assert_eq!(EPT.decode(raw, Level::PAGE), Slot::Hole);
     assert_eq!(Npt { giant_pages: true }.decode(raw, Level::PAGE), Slot::Hole);
 }
 

@@ -92,7 +92,7 @@ static TURNS: AtomicU32 = AtomicU32::new(0);
 fn turn() {
     loop {
         TURNS.fetch_add(1, Ordering::SeqCst);
-        core::hint::spin_loop();
+        cpu::relax();
     }
 }
 
