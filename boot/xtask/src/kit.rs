@@ -24,6 +24,7 @@ pub struct Kit {
 }
 
 /// What to put in.
+#[derive(Default)]
 pub struct Wanted<'a> {
     pub needs: &'a [Need],
     /// Kernels of domain 0, each with an initrd of its own.

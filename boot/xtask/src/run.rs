@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use machine_tests::{Boot, Config, Hypervisor, Machine};
+use machine_tests::{Boot, Config, Hypervisor, Machine, Model};
 
 use crate::kernels::Series;
 use crate::kit::{Kit, Wanted};
@@ -23,6 +23,9 @@ pub struct RunArgs {
     /// Let QEMU load the hypervisor (multiboot1), without GRUB.
     #[arg(long)]
     direct: bool,
+    /// A machine with an Intel CPU, under Bochs. It has one CPU, and cannot switch itself off.
+    #[arg(long, conflicts_with_all = ["uefi", "direct", "cpus", "qemu_args", "xen"])]
+    intel: bool,
     /// CPUs for guests and domain 0. Unless it is 1, the machine has one more (docs, "Tests leave QEMU's CPU 0 without guests").
     #[arg(long, default_value_t = 2)]
     cpus: u32,
@@ -63,7 +66,7 @@ pub fn run(ws: Workspace, args: &RunArgs) -> Result<()> {
     let kit = Kit::assemble(
         ws,
         &Wanted {
-            needs: &[Need::Images, Need::Qemu],
+            needs: if args.intel { &[Need::Images, Need::Bochs] } else { &[Need::Images, Need::Qemu] },
             dom0: &[Series::V6_1],
             guests: &[Series::V6_1],
             stock_tools: args.xen,
@@ -71,15 +74,24 @@ pub fn run(ws: Workspace, args: &RunArgs) -> Result<()> {
             hypervisor: args.hypervisor.as_deref(),
         },
     )?;
-    let mut machine = Machine::start(&kit, "run", config)?;
+    let mut machine = if args.intel {
+        Machine::start_bochs(&kit, "run", config, Model::Haswell)?
+    } else {
+        Machine::start(&kit, "run", config)?
+    };
     step::say(format!("the machine runs; its logs are in {}", kit_logs(&kit)));
-    let up = guest_comes_up(&mut machine, args.xen);
+    let up = guest_comes_up(&mut machine, args);
     if std::io::stdin().is_terminal() && up.is_ok() {
         return crate::terminal::hand_over(machine);
     }
     up.with_context(|| format!("the guest did not come up\n{}", machine.last_words()))?;
     step::say("no terminal: switching off");
     machine.type_in("poweroff\n")?;
+    if args.intel {
+        machine.expect("domain 0 shut down (reason 0)", Duration::from_secs(300))?;
+        step::say("the guest came up and domain 0 has shut down");
+        return Ok(());
+    }
     machine.expect_end(Duration::from_secs(60))?;
     step::say("the guest came up and the machine has switched itself off");
     Ok(())
@@ -110,7 +122,8 @@ fn config(args: &RunArgs) -> Result<Config> {
     } else {
         Boot::Bios
     };
-    let mut config = Config::new(args.cpus).memory_mib(args.memory).boot(boot);
+    let cpus = if args.intel { 1 } else { args.cpus };
+    let mut config = Config::new(cpus).memory_mib(args.memory).boot(boot);
     config.options = format!("dom0_mem={}M", dom0_mib(args.memory)?);
     if args.xen {
         config.hypervisor = Hypervisor::Xen;
@@ -125,16 +138,18 @@ fn config(args: &RunArgs) -> Result<Config> {
 }
 
 /// Does by hand, on the console, what a user would do first.
-fn guest_comes_up(machine: &mut Machine, xen: bool) -> Result<()> {
-    machine.expect("dom0: up", Duration::from_secs(300))?;
-    machine.expect_prompt(PROMPT, Duration::from_secs(60))?;
-    let tool = if xen { "xl" } else { "tenon" };
+fn guest_comes_up(machine: &mut Machine, args: &RunArgs) -> Result<()> {
+    // Bochs takes its time.
+    let seconds = |usual| Duration::from_secs(if args.intel { usual * 4 } else { usual });
+    machine.expect("dom0: up", seconds(300))?;
+    machine.expect_prompt(PROMPT, seconds(60))?;
+    let tool = if args.xen { "xl" } else { "tenon" };
     machine.type_in(&format!("{tool} create /etc/tenon/guest.cfg\n"))?;
-    machine.expect_prompt(PROMPT, Duration::from_secs(120))?;
+    machine.expect_prompt(PROMPT, seconds(120))?;
     machine.type_in(&format!("{tool} console guest\n"))?;
-    machine.expect("guest: userspace up", Duration::from_secs(180))?;
+    machine.expect("guest: userspace up", seconds(180))?;
     machine.type_in("\x1d")?;
-    machine.expect_prompt(PROMPT, Duration::from_secs(60))?;
+    machine.expect_prompt(PROMPT, seconds(60))?;
     Ok(())
 }
 

@@ -26,8 +26,9 @@ pub(crate) fn start(images: &dyn Images, name: &str, config: Config, model: Mode
     listener.set_nonblocking(true)?;
     let port = listener.local_addr()?.port();
     fs::write(scratch.join("bochsrc"), configuration(&config, model, &iso, port, &logs))?;
-    // Debian's Bochs starts in its debugger: let it go on.
-    fs::write(scratch.join("go"), "c\n")?;
+    // Debian's Bochs starts in its debugger: let it go on. It comes back there at each mark.
+    let commands = if config.trace { "c\ntrace on\nc\ntrace off\nc\n" } else { "c\n" };
+    fs::write(scratch.join("go"), commands)?;
     let mut emulator = qemu::dying_with_us("bochs")
         .args(["-q", "-f", "bochsrc", "-rc", "go"])
         .current_dir(&scratch)
@@ -75,8 +76,10 @@ fn configuration(config: &Config, model: Model, iso: &Path, port: u16, logs: &Pa
          panic: action=fatal\n\
          pci: enabled=1, chipset=i440fx\n\
          sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n\
-         speaker: enabled=1, mode=system\n",
-        log.display()
+         speaker: enabled=1, mode=system\n\
+         magic_break: enabled={}\n",
+        log.display(),
+        u8::from(config.trace)
     )
 }
 

@@ -47,8 +47,6 @@ pub enum Model {
     Lynnfield,
     /// VT-x without EPT.
     Penryn,
-    /// Neither extension.
-    Prescott,
 }
 
 impl Model {
@@ -60,7 +58,6 @@ impl Model {
             Self::IvyBridge => "corei7_ivy_bridge_3770k",
             Self::Lynnfield => "corei5_lynnfield_750",
             Self::Penryn => "core2_penryn_t9600",
-            Self::Prescott => "p4_prescott_celeron_336",
         }
     }
 }
@@ -100,6 +97,8 @@ pub struct Config {
     pub stock_tools: bool,
     /// Show the console on our standard output.
     pub show: bool,
+    /// Bochs writes down every instruction between the first two marks (`xchg bx, bx`) of a guest, into `bochs.out`.
+    pub trace: bool,
 }
 
 impl Config {
@@ -120,6 +119,7 @@ impl Config {
             agent: true,
             stock_tools: false,
             show: false,
+            trace: false,
         }
     }
 

@@ -4,9 +4,13 @@
 //! runs repeat almost exactly. The hypervisor's log carries the counter (`console_timestamps=raw`),
 //! domains write marks and figures to it through their debug port, and we subtract. Stock Xen does
 //! all of this, too, so `--xen` measures it the same way.
+//!
+//! `--intel` measures VT-x under Bochs, whose time stamp counter counts instructions as well, with the measuring guest
+//! in domain 0's place. A null hypercall is written down instruction by instruction, and its VMREADs and VMWRITEs counted.
 
 mod lines;
 mod log;
+mod trace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use machine_tests::{Config, Hypervisor, Images, Machine};
+use machine_tests::{Boot, Config, Hypervisor, Images, Machine, Model};
 
 use crate::apt::{Apt, Arch};
 use crate::kernels::Series;
@@ -29,6 +33,9 @@ pub struct BenchArgs {
     /// Measure Debian's Xen 4.17 instead.
     #[arg(long)]
     xen: bool,
+    /// Measure VT-x, under Bochs: what single exits cost.
+    #[arg(long, conflicts_with = "xen")]
+    intel: bool,
     /// Show the machine's console.
     #[arg(long)]
     show: bool,
@@ -38,6 +45,9 @@ pub struct BenchArgs {
 const PATIENCE: Duration = Duration::from_secs(900);
 
 pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
+    if args.intel {
+        return bench_intel(ws, args);
+    }
     let xen = args.xen.then(|| stock_xen(&ws)).transpose()?;
     let root = ws.root.clone();
     let kit = Kit::assemble(
@@ -64,6 +74,28 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
         println!("hypervisor-code {} lines", lines::hypervisor(&root)?);
     }
     ensure!(verdict.contains("passed"), "{verdict}");
+    Ok(())
+}
+
+fn bench_intel(ws: Workspace, args: &BenchArgs) -> Result<()> {
+    let wanted = Wanted { needs: &[Need::Images, Need::Bochs], ..Wanted::default() };
+    let kit = Kit::assemble(ws, &wanted)?;
+    let name = "bench-intel";
+    let mut config = Config::program(1, "figures").boot(Boot::Bios).option("console_timestamps=raw");
+    config.trace = true;
+    config.show = args.show;
+    let mut machine = Machine::start_bochs(&kit, name, config, Model::Haswell)?;
+    let logs = kit.logs().join(name);
+    step::say(format!("measuring; the console's log is in {}", logs.display()));
+    machine.expect("domain 0 shut down (reason 0)", PATIENCE).with_context(|| machine.last_words())?;
+    drop(machine);
+    for figure in log::figures(&fs::read_to_string(logs.join("console.log"))?) {
+        println!("{figure}");
+    }
+    let trace = fs::read(logs.join("bochs.out"))?;
+    for figure in trace::figures(&String::from_utf8_lossy(&trace))? {
+        println!("{figure}");
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod many;
 mod outputs;
 mod panic;
 mod pci;
+mod refusals;
 mod shares;
 mod small;
 mod stock;
@@ -27,6 +28,7 @@ use crate::runner::{Body, Case, Emulator, Scenario};
 pub fn all() -> Vec<Scenario> {
     let mut all = guests::all();
     all.extend(panic::all());
+    all.extend(refusals::all());
     all.extend(outputs::all());
     all.push(shares::machine());
     all.extend(wide::all());

@@ -21,7 +21,7 @@ use test_guests::{apic, boot_info, call, cpu, events, guest_program, say, suite}
 const LONG: u64 = 4 * SECOND;
 
 /// What this guest can do, by the command line's word.
-const DEEDS: [(&str, fn()); 18] = [
+const DEEDS: [(&str, fn()); 19] = [
     ("triple-fault", triple_fault),
     ("nowhere", nowhere),
     ("no-page-tables", no_page_tables),
@@ -39,6 +39,7 @@ const DEEDS: [(&str, fn()); 18] = [
     ("handlers-in-hole", handlers_in_hole),
     ("vectors-to-device", vectors_to_device),
     ("impossible-vcpu", impossible_vcpu),
+    ("wild-vcpu", wild_vcpu),
     ("memory-taken-away", memory_taken_away),
 ];
 
@@ -185,6 +186,17 @@ fn handlers_in_hole() {
 fn vectors_to_device() {
     // SAFETY: as above.
     unsafe { asm!("movups [{}], xmm0", in(reg) 0xfee0_0000_u64) }
+}
+
+/// A vCPU that starts where no address is: a CPU may refuse to enter it.
+fn wild_vcpu() {
+    let mut context = test_guests::smp::context64();
+    let mut regs: VcpuHvm64 = context.cpu_regs.get();
+    regs.rip = 1 << 63;
+    context.cpu_regs.set(regs);
+    say!("hostile: {:?}", call::vcpu(OP_INITIALISE, 1, &mut context));
+    let _ = call::vcpu_plain(OP_UP, 1);
+    clock::wait(2 * SECOND, || false);
 }
 
 /// A second vCPU whose registers no processor can have: refused one by one, or the end.
