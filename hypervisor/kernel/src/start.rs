@@ -65,7 +65,7 @@ fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Ho
     let hv = host::init::<B>(info)?;
     irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor::<B>() {
-            watchdog::look(hv);
+            watchdog::look(&hv.entries);
             hv.sched.timer();
         }
     });

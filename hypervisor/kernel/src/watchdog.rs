@@ -7,14 +7,14 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tenon_core::entries::Entries;
 use tenon_core::heartbeat::Heartbeat;
-use tenon_core::hypervisor::Hypervisor;
 use tenon_core::options::Options;
 use tenon_core::time::Nanos;
 
 use crate::apic::local;
 use crate::cpu::{self, Cpu};
-use crate::host::{self, Backend, Host};
+use crate::host;
 use crate::time::timer;
 use crate::{irq, smp, time};
 
@@ -70,8 +70,8 @@ fn neighbour(this: &Cpu, steps: isize) -> &'static Cpu {
 }
 
 /// A number that changes whenever a CPU gets on; `None` while it is idle or in a guest, where it may stay.
-fn beat<B: Backend>(hv: &Hypervisor<Host<B>>, cpu: &Cpu) -> Option<u64> {
-    let entries = hv.entries.sequence(cpu.id);
+fn beat(entries: &Entries, cpu: &Cpu) -> Option<u64> {
+    let entries = entries.sequence(cpu.id);
     let is_away = cpu.watch.idle.load(Ordering::SeqCst) || entries & 1 != 0;
     (!is_away).then(|| entries.wrapping_add(cpu.watch.wakeups.load(Ordering::Relaxed) << 32))
 }
@@ -83,12 +83,12 @@ pub fn due() -> u64 {
 }
 
 /// Looks at the next CPU if it is time. Called whenever this CPU's timer has gone off, which it then is set anew.
-pub fn look<B: Backend>(hv: &Hypervisor<Host<B>>) {
+pub fn look(entries: &Entries) {
     let (this, now) = (cpu::this(), time::now());
     if now >= due() {
         let timeout = TIMEOUT.load(Ordering::Relaxed);
         let next = neighbour(this, 1);
-        let beat = beat(hv, next);
+        let beat = beat(entries, next);
         if this.watch.notes.is_stuck(beat, Nanos(now), timeout)
             && let Some(beat) = beat
         {
@@ -142,7 +142,7 @@ pub fn awake() {
 /// Whether an NMI comes from the watchdog; then, for how many seconds at least this CPU has been stuck, if it still is.
 pub fn found_stuck() -> Option<Option<u64>> {
     let at = cpu::this().watch.stuck_at.load(Ordering::SeqCst);
-    let hv = host::hypervisor().filter(|_| at != NONE)?;
-    let is_stuck = beat(hv, cpu::this()) == Some(at);
+    let entries = host::entries().filter(|_| at != NONE)?;
+    let is_stuck = beat(entries, cpu::this()) == Some(at);
     Some(is_stuck.then(|| TIMEOUT.load(Ordering::Relaxed) / time::SECOND))
 }

@@ -5,6 +5,7 @@
 use core::fmt;
 
 use spin::Once;
+use tenon_core::entries::Entries;
 use tenon_core::fallible::NoMemory;
 use tenon_core::guest_cpu::GuestCpu;
 use tenon_core::hypervisor::Hypervisor;
@@ -156,4 +157,15 @@ pub fn choose() -> Result<Choice, NoBackend> {
 /// How guests are run, once [`choose`] has found out.
 pub fn chosen() -> Option<Choice> {
     CHOICE.get().copied()
+}
+
+/// Which CPUs are in a guest, whatever the backend; `None` before there is a hypervisor.
+pub fn entries() -> Option<&'static Entries> {
+    fn of<B: Backend>() -> Option<&'static Entries> {
+        B::globals().hypervisor.get().map(|hv| &hv.entries)
+    }
+    match chosen()? {
+        Choice::Svm => of::<Svm>(),
+        Choice::Vmx => of::<Vmx>(),
+    }
 }

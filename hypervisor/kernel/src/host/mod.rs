@@ -27,7 +27,7 @@ use tenon_core::sched::Cpus;
 use tenon_core::time::{Nanos, Tsc, TscScale};
 use tenon_core::trace::Trace;
 
-pub use backend::{Backend, Choice, Svm, Vmx, choose as choose_backend, chosen as chosen_backend};
+pub use backend::{Backend, Choice, Svm, Vmx, choose as choose_backend, chosen as chosen_backend, entries};
 pub use devices::init as init_devices;
 pub use page::DirectPage;
 pub use pci::windows as config_windows;

@@ -57,6 +57,6 @@ fn no_unrestricted(machine: &mut Machine) -> Result<()> {
 }
 
 fn wild_vcpu(machine: &mut Machine) -> Result<()> {
-    says(machine, "VM entry failed by invalid guest state: GuestRip = 0x8000000000000000: is not canonical")?;
+    says(machine, "VM entry failed by invalid guest state: GuestCsRights = 0xc091: are no code segment's")?;
     says(machine, "domain 0 crashed")
 }

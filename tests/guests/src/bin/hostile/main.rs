@@ -9,7 +9,8 @@ mod rings;
 use core::arch::asm;
 
 use test_guests::abi::event_channel::{OP_SEND, Send};
-use test_guests::abi::hvm::VcpuHvm64;
+use test_guests::abi::hvm::{VCPU_MODE_32B, VcpuHvm32, VcpuHvm64};
+use test_guests::abi::plain::{Plain, Union};
 use test_guests::abi::sched::{self, OP_WATCHDOG, Watchdog};
 use test_guests::abi::vcpu::{OP_INITIALISE, OP_UP};
 use test_guests::abi::xen::{CONSOLEIO_WRITE, DOMID_SELF, HYPERCALL_CONSOLE_IO, HYPERCALL_XEN_VERSION};
@@ -188,12 +189,16 @@ fn vectors_to_device() {
     unsafe { asm!("movups [{}], xmm0", in(reg) 0xfee0_0000_u64) }
 }
 
-/// A vCPU that starts where no address is: a CPU may refuse to enter it.
+/// A vCPU whose code segment is one of data: a CPU may refuse to enter it.
 fn wild_vcpu() {
+    let mut regs = VcpuHvm32::zeroed();
+    (regs.cr0, regs.tr_ar, regs.tr_limit) = (0x11, 0x8b, 0x67);
+    (regs.cs_ar, regs.cs_limit) = (0xc91, u32::MAX);
+    (regs.ds_ar, regs.es_ar, regs.ss_ar) = (0xc93, 0xc93, 0xc93);
+    (regs.ds_limit, regs.es_limit, regs.ss_limit) = (u32::MAX, u32::MAX, u32::MAX);
     let mut context = test_guests::smp::context64();
-    let mut regs: VcpuHvm64 = context.cpu_regs.get();
-    regs.rip = 1 << 63;
-    context.cpu_regs.set(regs);
+    context.mode = VCPU_MODE_32B;
+    context.cpu_regs = Union::new(regs);
     say!("hostile: {:?}", call::vcpu(OP_INITIALISE, 1, &mut context));
     let _ = call::vcpu_plain(OP_UP, 1);
     clock::wait(2 * SECOND, || false);
