@@ -45,6 +45,9 @@ const HWCR_TSC_FREQ_SEL: u64 = 1 << 24;
 const DE_CFG_LFENCE_SERIALIZE: u64 = 1 << 1;
 const EFER_WRITABLE: u64 = EFER_SCE | EFER_LME | EFER_NXE | EFER_FFXSR;
 
+/// Nothing is enabled, and that stays so (Intel). Kernels lock it themselves where it is not.
+const FEATURE_CONTROL_LOCKED: u64 = 1;
+
 const FIXED_MTRRS: [u32; 11] = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 
 /// MSRs that are only remembered.
@@ -120,7 +123,8 @@ fn value_of<M: Machine>(hv: &Hypervisor<M>, context: &mut Context<M>, msr: u32) 
         MTRR_CAP => MTRR_CAP_VALUE,
         HWCR => HWCR_TSC_FREQ_SEL,
         DE_CFG => DE_CFG_LFENCE_SERIALIZE,
-        PLATFORM_ID | FEATURE_CONTROL | PATCH_LEVEL | MCG_CAP | MCG_STATUS | DEBUGCTL | SYSCFG => 0,
+        FEATURE_CONTROL => FEATURE_CONTROL_LOCKED,
+        PLATFORM_ID | PATCH_LEVEL | MCG_CAP | MCG_STATUS | DEBUGCTL | SYSCFG => 0,
         msr => *context.msrs.slot(msr)?,
     })
 }
