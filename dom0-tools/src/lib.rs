@@ -7,6 +7,7 @@ pub mod config;
 pub mod console;
 pub mod host;
 pub mod lifecycle;
+pub mod pools;
 pub mod registry;
 pub mod top;
 pub mod trace;

@@ -13,7 +13,8 @@ use super::layout::{CONSOLE_GFN, ExtentRun, HOLE_START, PAGE, XENSTORE_GFN};
 use super::plan::{Piece, Plan};
 use super::store::{Link, Nodes, withdraw};
 use super::{kernel, vcpu};
-use crate::config::{GuestConfig, Uuid};
+use crate::config::{CpuSet, GuestConfig, Uuid};
+use crate::pools;
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
 use crate::xen::mapping::Mapping;
@@ -51,8 +52,9 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
     if plan.ram.frames() > host.free_pages {
         return Err(BuildError::Memory { wanted: config.memory, free: host.free_pages >> 8 });
     }
-    let domain = Unfinished { xen, id: xen.create_domain(uuid, config)?, uuid };
-    schedule(&domain, config)?;
+    let pool = pools::find(xen, config.pool.as_deref().unwrap_or("0")).map_err(BuildError::Pool)?;
+    let domain = Unfinished { xen, id: xen.create_domain(uuid, config, pool.info.id)?, uuid };
+    schedule(&domain, config, &pool.info.cpus)?;
     fill(&domain, config, &plan)?;
     let (store, console) = link(xen, domain.id)?;
     let nodes = Nodes { domain: domain.id, uuid, config, store, console };
@@ -83,13 +85,12 @@ impl Drop for Unfinished<'_> {
 }
 
 /// Makes the vCPUs, and says where they run and how much.
-fn schedule(domain: &Unfinished<'_>, config: &GuestConfig) -> Result<(), BuildError> {
+fn schedule(domain: &Unfinished<'_>, config: &GuestConfig, pool: &CpuSet) -> Result<(), BuildError> {
     let Unfinished { xen, id, .. } = *domain;
     xen.max_vcpus(id, config.maxvcpus)?;
     if !config.cpus.is_empty() {
-        let machine = xen.pool_cpus()?;
         for (vcpu, list) in (0..).zip(&config.cpus) {
-            let cpus = list.on(&machine).map_err(|cause| BuildError::Cpus { list: list.clone(), cause })?;
+            let cpus = list.on(pool).map_err(|cause| BuildError::Cpus { list: list.clone(), cause })?;
             xen.pin(id, vcpu, &cpus)?;
         }
     }

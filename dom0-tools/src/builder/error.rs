@@ -6,6 +6,7 @@ use std::{fmt, io};
 use guest_image::{ImageError, LayoutError};
 
 use crate::config::{CpuList, CpuListError};
+use crate::pools::PoolError;
 use crate::xen::error::XenError;
 use crate::xs_client::StoreError;
 
@@ -58,6 +59,8 @@ pub enum BuildError {
         /// What is wrong with them.
         cause: CpuListError,
     },
+    /// The host has not the CPU pool.
+    Pool(PoolError),
     /// The hypervisor refused a call.
     Xen(XenError),
     /// xenstored refused; that there is none is not an error.
@@ -83,6 +86,7 @@ impl fmt::Display for BuildError {
                 write!(f, "memory = {wanted}: the hypervisor refused with {free} MiB still free: {cause}")
             }
             Self::Cpus { list, cause } => write!(f, "cpus = \"{list}\": {cause}"),
+            Self::Pool(e) => write!(f, "pool: {e}"),
             Self::Xen(e) => e.fmt(f),
             Self::Store(e) => e.fmt(f),
         }

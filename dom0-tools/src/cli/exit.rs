@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::config::ConfigError;
 use crate::host::HostError;
+use crate::pools::PoolError;
 use crate::xen::error::XenError;
 use crate::xs_client::StoreError;
 
@@ -69,6 +70,12 @@ impl From<HostError> for Failure {
 
 impl From<XenError> for Failure {
     fn from(e: XenError) -> Self {
+        Self::refused(e)
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(e: PoolError) -> Self {
         Self::refused(e)
     }
 }

@@ -7,6 +7,7 @@ mod info;
 mod list;
 mod log;
 mod output;
+mod pool;
 mod power;
 mod raw;
 mod sched;
@@ -76,6 +77,12 @@ enum Command {
     VcpuSet(SetArgs),
     /// Lists, or changes, how much CPU time domains get.
     Sched(SchedArgs),
+    /// Lists, makes and changes CPU pools.
+    #[command(subcommand)]
+    Pool(pool::PoolCommand),
+    /// Switches CPUs of the machine on and off.
+    #[command(subcommand)]
+    Cpu(pool::CpuCommand),
     /// Shows what the domains do: CPU use, waiting time, memory, exits.
     ///
     /// Keys: q quits; c, w, m, e and n sort by CPU use, waiting time, memory, exits and number; x shows exits kind by
@@ -212,6 +219,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::VcpuPin(args) => vcpus::pin(args, cli.json),
         Command::VcpuSet(args) => vcpus::set(args, cli.json),
         Command::Sched(args) => sched::run(args, cli.json),
+        Command::Pool(command) => pool::run(command, cli.json),
+        Command::Cpu(command) => pool::switch(command, cli.json),
         Command::Top(args) => top::run(args, cli.json),
         Command::Trace(args) => trace::run(args, cli.json),
         Command::Dmesg { clear, keys } => log::run(*clear, keys.as_deref(), cli.json),
@@ -239,6 +248,9 @@ mod tests {
             "tenon vcpu-set web 0",
             "tenon vcpu-pin web 0 3-1",
             "tenon vcpu-pin web x 1",
+            "tenon pool create",
+            "tenon pool add-cpu fast 3-1",
+            "tenon cpu off x",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -44,6 +44,9 @@ struct Listed {
     cpu: Option<u32>,
     state: &'static str,
     cpu_seconds: f64,
+    /// It may run on every CPU of its pool.
+    #[serde(skip)]
+    is_free: bool,
     hard_affinity: CpuSet,
     soft_affinity: CpuSet,
 }
@@ -55,11 +58,13 @@ pub fn list(wanted: Option<&str>, json: bool) -> Result<(), Failure> {
         Some(wanted) => vec![host.find(wanted)?],
         None => host.domains()?,
     };
-    let machine = host.xen.pool_cpus()?;
+    let pools = host.xen.pools()?;
     let mut listed = Vec::new();
     for domain in &domains {
+        let found = pools.iter().find(|pool| pool.id == domain.info.pool);
+        let cpus = found.map(|pool| pool.cpus.clone()).unwrap_or_default();
         for vcpu in 0..domain.info.vcpus {
-            match look(&host, domain, vcpu, &machine) {
+            match look(&host, domain, vcpu, &cpus) {
                 // It has gone since it was listed.
                 Err(e) if wanted.is_none() && e.is(Errno::ESRCH) => break,
                 found => listed.push(found?),
@@ -79,14 +84,14 @@ pub fn list(wanted: Option<&str>, json: bool) -> Result<(), Failure> {
                 vcpu.cpu.map_or_else(|| "-".into(), |cpu| cpu.to_string()),
                 vcpu.state.to_owned(),
                 format!("{:.1}", vcpu.cpu_seconds),
-                if vcpu.hard_affinity == machine { "all".into() } else { vcpu.hard_affinity.to_string() },
+                if vcpu.is_free { "all".into() } else { vcpu.hard_affinity.to_string() },
             ]
         })
         .collect();
     output::table(["NAME", "ID", "VCPU", "CPU", "STATE", "CPU/s", "AFFINITY"], &rows)
 }
 
-fn look(host: &Host, domain: &Domain, vcpu: u32, machine: &CpuSet) -> Result<Listed, XenError> {
+fn look(host: &Host, domain: &Domain, vcpu: u32, pool: &CpuSet) -> Result<Listed, XenError> {
     let id = domain.info.id;
     let (info, affinity) = (host.xen.vcpu_info(id, vcpu)?, host.xen.affinity(id, vcpu)?);
     Ok(Listed {
@@ -96,8 +101,9 @@ fn look(host: &Host, domain: &Domain, vcpu: u32, machine: &CpuSet) -> Result<Lis
         cpu: (info.online != 0).then_some(info.cpu),
         state: state(domain, &info),
         cpu_seconds: info.cpu_time as f64 / 1e9,
-        hard_affinity: affinity.hard.and(machine),
-        soft_affinity: affinity.soft.and(machine),
+        is_free: affinity.hard.and(pool) == *pool,
+        hard_affinity: affinity.hard.and(pool),
+        soft_affinity: affinity.soft.and(pool),
     })
 }
 
@@ -120,7 +126,7 @@ fn state(domain: &Domain, vcpu: &GetVcpuInfo) -> &'static str {
 pub fn pin(args: &PinArgs, json: bool) -> Result<(), Failure> {
     let host = Host::open()?;
     let domain = host.find(&args.domain)?;
-    let cpus = args.cpus.on(&host.xen.pool_cpus()?).map_err(Failure::refused)?;
+    let cpus = args.cpus.on(&host.xen.pool_cpus(domain.info.pool)?).map_err(Failure::refused)?;
     let vcpus = match args.vcpu {
         Which::All => 0..domain.info.vcpus,
         Which::One(vcpu) if vcpu < domain.info.vcpus => vcpu..vcpu + 1,

@@ -180,6 +180,17 @@ impl CpuSet {
         }
     }
 
+    /// Its CPUs, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those that are in both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

@@ -14,8 +14,6 @@ use super::value::{Assignment, Located, Position, Value};
 const MAX_MEMORY_MIB: u64 = 1 << 26;
 /// The most vCPUs of one guest: `HVM_MAX_VCPUS` of Xen's interface (`public/hvm/hvm_info_table.h`).
 const MAX_VCPUS: u64 = 128;
-/// The one CPU pool, by its name and its number.
-const POOLS: [&str; 2] = ["Pool-0", "0"];
 /// The longest command line, bytes: x86 Linux keeps 2048 with the terminating zero.
 const MAX_CMDLINE: usize = 2047;
 /// The longest guest name, bytes: it becomes a xenstore value and a file name.
@@ -61,6 +59,9 @@ pub struct GuestConfig {
     pub cpus: Vec<CpuList>,
     /// Its share of CPU time, relative to the others'; where not the default.
     pub cpu_weight: Option<u16>,
+    /// Its CPU pool, by name or number; where not the first.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// The most CPU time of all its vCPUs together, percent of one CPU; 0 or nothing for no limit.
     pub cap: Option<u16>,
     /// After a power off.
@@ -97,7 +98,6 @@ struct Given<'a>(Vec<(Key, &'static str, &'a Assignment)>);
 pub fn from_assignments(assignments: &[Assignment]) -> Result<Loaded, Refusal> {
     let given = Given::new(assignments)?;
     given.check_type()?;
-    given.check_pool()?;
     let memory = given.number(Key::Memory, 1, MAX_MEMORY_MIB)?.ok_or_else(|| missing("memory"))?;
     let maxmem = given.number(Key::Maxmem, memory, MAX_MEMORY_MIB)?.unwrap_or(memory);
     let (vcpus, maxvcpus) = given.vcpus()?;
@@ -114,6 +114,7 @@ pub fn from_assignments(assignments: &[Assignment]) -> Result<Loaded, Refusal> {
         maxvcpus,
         cpus: given.cpus(maxvcpus, &mut warnings)?,
         cpu_weight: given.small(Key::CpuWeight, 1, u16::MAX.into())?.map(|weight| weight as u16),
+        pool: given.pool()?,
         cap: given.small(Key::Cap, 0, 100 * maxvcpus)?.map(|cap| cap as u16),
         on_poweroff: given.action(Key::OnPoweroff, Action::Destroy)?,
         on_reboot: given.action(Key::OnReboot, Action::Restart)?,
@@ -286,12 +287,14 @@ impl<'a> Given<'a> {
         }
     }
 
-    fn check_pool(&self) -> Result<(), Refusal> {
-        match self.text(Key::Pool)? {
-            Some((key, at, name)) if !POOLS.contains(&name) => {
-                Err(bad(at, key, format!("{name:?}"), "there is no such pool; there is \"Pool-0\""))
-            }
-            _ => Ok(()),
+    /// A name or a number: which pools there are shows when the guest is created.
+    fn pool(&self) -> Result<Option<String>, Refusal> {
+        match self.get(Key::Pool) {
+            Some((_, Located { value: Value::Number(number), .. })) => Ok(Some(number.to_string())),
+            _ => match self.text(Key::Pool)? {
+                Some((key, at, "")) => Err(bad(at, key, "\"\"", "it must name a CPU pool")),
+                found => Ok(found.map(|(.., name)| name.to_owned())),
+            },
         }
     }
 

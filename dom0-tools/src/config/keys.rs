@@ -35,7 +35,7 @@ pub enum Key {
     CpuWeight,
     /// The most CPU time, percent of one CPU.
     Cap,
-    /// The CPU pool; there is one.
+    /// The CPU pool.
     Pool,
     /// The domain handle.
     Uuid,

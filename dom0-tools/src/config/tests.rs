@@ -47,9 +47,19 @@ fn an_xl_file_becomes_a_guest() {
     let cpus: Vec<String> = guest.cpus.iter().map(ToString::to_string).collect();
     assert_eq!(cpus, ["2", "3", "0-3,^2"]);
     assert_eq!((guest.cpu_weight, guest.cap), (Some(512), Some(250)));
+    assert_eq!(guest.pool.as_deref(), Some("Pool-0"));
     assert_eq!(guest.on_poweroff, Action::Destroy);
     assert_eq!(guest.on_reboot, Action::RenameRestart);
     assert_eq!(guest.uuid.unwrap().to_string(), "4f7d2b8a-0000-4000-8000-0123456789ab");
+}
+
+#[test]
+fn a_pool_has_a_name_or_a_number() {
+    let pool = |line| xl(&format!("name='a';type='pvh';kernel='k';memory=1;{line}")).unwrap().config.pool;
+    assert_eq!(
+        [pool("pool = 0"), pool("pool = 'fast'"), pool("")],
+        [Some("0".into()), Some("fast".into()), None]
+    );
 }
 
 #[test]
@@ -84,10 +94,8 @@ fn messages_name_the_place_and_the_rule() {
     assert_eq!(with("vcpus = 2; cap = 201"), "g.cfg:5:18: cap = 201: it must be from 0 to 200");
     assert_eq!(with("cpus = '0,3-1'"), "g.cfg:5:8: cpus = \"0,3-1\": 3-1 is no range");
     assert_eq!(with("cpus = [['1']]"), "g.cfg:5:9: cpus takes CPUs like \"0-3,^2\", not a list");
-    assert_eq!(
-        with("pool = 'fast'"),
-        "g.cfg:5:8: pool = \"fast\": there is no such pool; there is \"Pool-0\""
-    );
+    assert_eq!(with("pool = ''"), "g.cfg:5:8: pool = \"\": it must name a CPU pool");
+    assert_eq!(with("pool = ['a']"), "g.cfg:5:8: pool takes text in quotes, not a list");
     assert_eq!(with("vif = [\n'a'\n"), "g.cfg:7:1: expected ',' or ']', found the end of the line");
     assert_eq!(with("extra = '\\q'"), "g.cfg:5:10: unknown escape \"\\\\q\" in a string");
     assert_eq!(with("vcpus = 0b1"), "g.cfg:5:9: \"0b1\" is not a number from 0 to 2^64 - 1");

@@ -22,6 +22,8 @@ pub struct DomainInfo {
     pub max_pages: u64,
     /// CPU time that it used, nanoseconds.
     pub cpu_time: u64,
+    /// Its CPU pool.
+    pub pool: u32,
     /// vCPUs that are online.
     pub online_vcpus: u32,
     /// vCPUs that it has.

@@ -31,11 +31,11 @@ impl Xen {
         Ok(domctl)
     }
 
-    /// Makes an empty, paused PVH domain for a guest.
+    /// Makes an empty, paused PVH domain for a guest, in a CPU pool.
     ///
     /// # Errors
     /// As the hypervisor says.
-    pub fn create_domain(&self, uuid: Uuid, config: &GuestConfig) -> Result<u16, XenError> {
+    pub fn create_domain(&self, uuid: Uuid, config: &GuestConfig, pool: u32) -> Result<u16, XenError> {
         let frames = |wanted: Option<u32>, default: u32| {
             // The guest file limits both to what an i32 holds; a negative number asks for the default.
             i32::try_from(wanted.unwrap_or(default)).unwrap_or(-1)
@@ -47,6 +47,7 @@ impl Xen {
             max_evtchn_port: config.event_channels.unwrap_or(EVENT_CHANNELS),
             max_grant_frames: frames(config.max_grant_frames, GRANT_FRAMES),
             max_maptrack_frames: frames(config.max_maptrack_frames, MAPTRACK_FRAMES),
+            cpupool_id: pool,
             // The highest grant table version that it may use.
             grant_opts: 1,
             arch: ArchDomainConfig { emulation_flags: EmulationFlags::LAPIC, ..ArchDomainConfig::default() },

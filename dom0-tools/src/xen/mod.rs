@@ -12,6 +12,7 @@ pub mod hypercall;
 pub mod mapping;
 pub mod memory;
 pub mod pages;
+pub mod pools;
 pub mod privcmd;
 pub mod sched;
 pub mod sysctl;

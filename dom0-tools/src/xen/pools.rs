@@ -1,7 +1,7 @@
 //! CPU pools, and CPUs that are switched on and off.
 
 use hypercall_abi::errno::Errno;
-use hypercall_abi::sysctl::{self, CpuHotplug, CpupoolOp, Sysctl};
+use hypercall_abi::sysctl::{self, CpuHotplug, CpupoolOp, SchedId, Sysctl};
 
 use super::error::XenError;
 use super::hypercall::Xen;
@@ -116,6 +116,13 @@ impl Xen {
     /// As the hypervisor says.
     pub fn switch_cpu(&self, cpu: u32, on: bool) -> Result<(), XenError> {
         let op = if on { sysctl::CPU_HOTPLUG_ONLINE } else { sysctl::CPU_HOTPLUG_OFFLINE };
-        self.sysctl("sysctl cpu_hotplug", &mut Sysctl::new(sysctl::CPU_HOTPLUG, CpuHotplug { cpu, op }))
+        let mut call = Sysctl::new(sysctl::CPU_HOTPLUG, CpuHotplug { cpu, op });
+        self.sysctl("sysctl cpu_hotplug", &mut call).map(drop)
+    }
+
+    fn scheduler(&self) -> Result<u32, XenError> {
+        let mut call = Sysctl::new(sysctl::SCHED_ID, SchedId::default());
+        self.sysctl("sysctl sched_id", &mut call)?;
+        Ok(call.payload::<SchedId>().sched_id)
     }
 }

@@ -4,7 +4,6 @@ use hypercall_abi::domctl::{
     self, AffinityFlags, GetVcpuInfo, SCHEDULER_CREDIT, SchedCredit, SchedulerOp, VcpuAffinity,
 };
 use hypercall_abi::plain::Union;
-use hypercall_abi::sysctl::{self, CpupoolOp, Sysctl};
 use hypercall_abi::xen::CtlBitmap;
 
 use super::error::XenError;
@@ -35,20 +34,8 @@ pub struct Shares {
 }
 
 impl Xen {
-    fn cpu_set(&self) -> Result<Buffer, XenError> {
+    pub(super) fn cpu_set(&self) -> Result<Buffer, XenError> {
         self.buffer(SET_BYTES)
-    }
-
-    /// The CPUs that run guests.
-    ///
-    /// # Errors
-    /// As the hypervisor says.
-    pub fn pool_cpus(&self) -> Result<CpuSet, XenError> {
-        let mut cpus = self.cpu_set()?;
-        let argument =
-            CpupoolOp { op: sysctl::CPUPOOL_OP_INFO, cpumap: bitmap(&mut cpus), ..CpupoolOp::default() };
-        self.sysctl("sysctl cpupool_op info", &mut Sysctl::new(sysctl::CPUPOOL_OP, argument))?;
-        Ok(read(&cpus))
     }
 
     /// What a vCPU does.
@@ -118,10 +105,10 @@ impl Xen {
 }
 
 /// How an argument says that a set is, or goes, here.
-fn bitmap(cpus: &mut Buffer) -> CtlBitmap {
+pub(super) fn bitmap(cpus: &mut Buffer) -> CtlBitmap {
     CtlBitmap { bitmap: cpus.handle(), nr_bits: SET_BYTES as u32 * 8, ..CtlBitmap::default() }
 }
 
-fn read(cpus: &Buffer) -> CpuSet {
+pub(super) fn read(cpus: &Buffer) -> CpuSet {
     CpuSet::from_bitmap(&cpus.bytes()[..SET_BYTES])
 }

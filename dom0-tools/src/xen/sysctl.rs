@@ -33,6 +33,7 @@ impl From<&GetDomainInfo> for DomainInfo {
             pages: info.tot_pages,
             max_pages: info.max_pages,
             cpu_time: info.cpu_time,
+            pool: info.cpupool,
             online_vcpus: info.nr_online_vcpus,
             vcpus: info.max_vcpu_id.wrapping_add(1),
         }

@@ -11,7 +11,7 @@ use std::vec::Vec;
 
 use super::rig::*;
 use crate::guest_cpu::{Exit, Gpr, GuestCpu};
-use crate::ids::{DomId, VcpuId};
+use crate::ids::{CpuId, DomId, VcpuId};
 
 type Change<T> = (&'static str, fn(&mut T), Errno);
 
@@ -472,10 +472,12 @@ fn an_account_of_a_vcpu() {
     context.guest.gprs_mut().rflags |= 1 << 9;
     context.guest.script.extend([Exit::Cpuid, Exit::Xsetbv, Exit::Cpuid, Exit::Halt]);
     drop(context);
+    rig.machine.become_cpu(guest.vcpu.sched.home());
     let picked = core::iter::from_fn(|| rig.hv.sched.pick()).find(|picked| *picked == guest.vcpu);
     let picked = picked.expect("it may run");
     let deadline = crate::run::run(&rig.hv, &picked);
     rig.hv.sched.put(picked, deadline);
+    rig.machine.become_cpu(CpuId(0));
     rig.machine.advance(1000);
     let after = read(arg).unwrap();
     assert_eq!((count(ExitKind::Cpuid), count(ExitKind::ControlRegister)), (2, 1));
