@@ -32,17 +32,10 @@ const INTEL: [(&str, &str); 8] = [
     ("bochs-intel-guest-apic", "apic"),
 ];
 
-/// The same on AMD-V.
-const AMD: [(&str, &str); 8] = [
-    ("bochs-amd-guest-abi-version", "abi-version"),
-    ("bochs-amd-guest-events", "events"),
-    ("bochs-amd-guest-timers", "timers"),
-    ("bochs-amd-guest-calls", "calls"),
-    ("bochs-amd-guest-memory", "memory"),
-    ("bochs-amd-guest-grants", "grants"),
-    ("bochs-amd-guest-cpu", "cpu"),
-    ("bochs-amd-guest-apic", "apic"),
-];
+/// The same on AMD-V: those that want nothing that Bochs 2.7 gets wrong there. It loses virtual interrupts (V_IRQ), and raises
+/// in the host the single step that it has reported as an exit.
+const AMD: [(&str, &str); 2] =
+    [("bochs-amd-guest-abi-version", "abi-version"), ("bochs-amd-guest-calls", "calls")];
 
 /// One machine for each guest. The one that starts other vCPUs has more of them than CPUs.
 pub fn all() -> Vec<Scenario> {
