@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hypercall::rig::*;
 use crate::ids::CpuId;
+use crate::machine::CpuMask;
 use crate::machine::test::TestMachine;
 use crate::p2m::PageType;
 use crate::page::TestPage;
@@ -135,6 +136,7 @@ fn find(rig: &Rig, info: u64, cpu: usize) -> Reader<FrameRef<TestMachine>> {
 
 /// Lets the control domain's vCPU ask for the version on CPU 2 and then halt.
 fn run_a_while(rig: &Rig) {
+    rig.hv.sched.set_affinity(&rig.control.vcpu, CpuMask(1 << 2));
     rig.hv.sched.wake(&rig.control.vcpu);
     rig.machine.become_cpu(CpuId(2));
     let vcpu = rig.hv.sched.pick().expect("a vCPU to run");

@@ -11,6 +11,7 @@ mod many;
 mod outputs;
 mod panic;
 mod pci;
+mod pools;
 mod refusals;
 mod shares;
 mod small;
@@ -106,6 +107,8 @@ pub fn all() -> Vec<Scenario> {
                 ("top", top::top),
                 ("guest-grows", stock::a_guest_grows),
                 ("vcpus", vcpus::controlled),
+                ("pools", pools::pools),
+                ("cpus-off-and-on", pools::cpus_off_and_on),
                 ("trace", trace::a_second),
                 ("stock-tracer", trace::stock_tracer),
                 ("daemons-killed", daemons::killed_while_guests_start),
