@@ -73,7 +73,10 @@ fn attention<M: Machine>(
         context.tlb_epoch = epoch;
         context.guest.flush_tlb();
     }
-    if vcpu.sched.is_held() || resched.load(Ordering::Relaxed) {
+    let must_stop = vcpu.sched.is_held() || resched.load(Ordering::Relaxed);
+    // One that waits for an interrupt first finds out whether there is one: its APIC's are not among its requests, so
+    // nobody would wake it for them.
+    if must_stop && !(context.irq_check && vcpu.sched.is_blocked()) {
         Attention::Stop
     } else if vcpu.has_work() || context.irq_check || context.nmi_waiting && context.guest.can_take_nmi() {
         Attention::Work

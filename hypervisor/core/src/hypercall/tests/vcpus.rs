@@ -11,12 +11,15 @@ use hypercall_abi::xen as nr;
 use hypercall_abi::xen::{DOMID_SELF, VcpuTimeInfo};
 
 use super::rig::*;
+use crate::acpi::Trigger;
 use crate::domain::Requests;
+use crate::exit::GuestClock;
 use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
-use crate::ids::{DomId, VcpuId};
+use crate::ids::{DomId, VcpuId, Vector};
 use crate::interrupt;
 use crate::machine::MachineEnd;
-use crate::sched::Cpus;
+use crate::run::run;
+use crate::sched::{Cpus, State};
 use crate::sync::Class;
 use crate::time::Nanos;
 
@@ -25,6 +28,33 @@ fn vcpu_op<T: Plain>(rig: &Rig, who: &Caller, op: u32, vcpu: u64, arg: &T) -> i6
 }
 
 const NOTHING: [u64; 1] = [0];
+
+/// The guest has halted with an interrupt on its way in, and at that moment its time is up.
+#[test]
+fn a_halt_with_an_interrupt_on_its_way_is_no_sleep() {
+    let rig = Rig::new();
+    let wanted = Vector(0xf3);
+    for comes in [true, false] {
+        rig.hv.sched.wake(&rig.control.vcpu);
+        let vcpu = rig.hv.sched.pick().expect("a vCPU to run");
+        {
+            let context = &mut *vcpu.context.lock();
+            let clock = GuestClock::new(rig.machine, 0);
+            let _ = context.apic.write_page(0xf0, 0x1ff, &clock);
+            if comes {
+                context.apic.accept(wanted, Trigger::Edge);
+            }
+            context.guest.gprs_mut().rflags = 1 << 9;
+            context.irq_check = true;
+        }
+        vcpu.sched.block();
+        rig.hv.sched.reschedule_all();
+        let deadline = run(&rig.hv, &vcpu);
+        rig.hv.sched.put(vcpu, deadline);
+        let expected = if comes { State::Queued } else { State::Parked };
+        assert_eq!(rig.control.vcpu.sched.state(), expected, "an interrupt comes: {comes}");
+    }
+}
 
 #[test]
 fn a_second_vcpu_comes_up() {
