@@ -53,6 +53,9 @@ pub(super) struct Queue<V> {
     /// What makes the clock comparable with other queues'.
     offset: i64,
     running: Option<Running>,
+    /// When the last one stopped, if the CPU has not idled since: the next one is charged for the time in between, so that
+    /// those who switch all the time pay for that themselves.
+    stopped: Option<Nanos>,
     /// Ns that vCPUs ran here, as far as they were charged for it.
     busy: u64,
     /// This one lets another go first.
@@ -94,6 +97,7 @@ impl<V> Default for CpuQueue<V> {
             clock: Clock::default(),
             offset: 0,
             running: None,
+            stopped: None,
             busy: 0,
             yields: None,
             helpers: CpuMask(0),
@@ -268,6 +272,7 @@ impl<V: Schedulable> Queue<V> {
         self.charge_running(now);
         let Some(running) = self.running.take() else { return 0 };
         node.set_vtime(running.vtime);
+        self.stopped = Some(now);
         self.yields = node.take_yield().then(|| vcpu.clone());
         running.ran
     }
@@ -276,7 +281,10 @@ impl<V: Schedulable> Queue<V> {
     /// domain has used up its budget. `may_run` says who may run here.
     pub fn start(&mut self, cpu: CpuId, now: Nanos, may_run: impl Fn(&V) -> bool) -> Option<Next<V>> {
         loop {
-            let vcpu = self.remove_at(self.next()?)?;
+            let Some(vcpu) = self.next().and_then(|at| self.remove_at(at)) else {
+                self.stopped = None;
+                return None;
+            };
             let node = vcpu.node();
             if node.is_held() {
                 self.leave(&vcpu);
@@ -297,7 +305,8 @@ impl<V: Schedulable> Queue<V> {
                 Ok(limit) => {
                     let weight = u64::from(node.weight());
                     let (vtime, deadline) = (node.vtime(), node.deadline());
-                    self.running = Some(Running { since: now, ran: 0, vtime, deadline, weight });
+                    let since = self.stopped.take().unwrap_or(now);
+                    self.running = Some(Running { since, ran: 0, vtime, deadline, weight });
                     self.yields = None;
                     set_state(&vcpu, node, State::Running(cpu), now);
                     let slice = real_ns(deadline.ahead_of(vtime), weight).max(GRANULARITY);
