@@ -279,15 +279,19 @@ impl Client {
 /// How long a daemon that was there a moment ago is waited for: it is being restarted.
 const RESTART: Duration = Duration::from_secs(5);
 
+/// How long a daemon may go on being killed, or not answer, before `body` is given up.
+const KILLED_AGAIN: Duration = Duration::from_secs(30);
+
 /// Does `body` with a daemon, again from the start if the daemon is killed meanwhile, so `body` must not mind
 /// what it did before. `None` if there is no daemon.
 ///
 /// # Errors
-/// What `body` says, except that the connection broke.
+/// What `body` says; that the connection broke only if it has kept breaking for [`KILLED_AGAIN`].
 pub fn with_daemon<T>(
     mut body: impl FnMut(&mut Client) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
     let mut lost: Option<Instant> = None;
+    let mut first_lost: Option<Instant> = None;
     loop {
         match Client::connect().and_then(|mut client| body(&mut client)) {
             Ok(done) => return Ok(Some(done)),
@@ -297,14 +301,16 @@ pub fn with_daemon<T>(
             {
                 return Ok(None);
             }
-            Err(StoreError::Broken(_) | StoreError::Unreachable(_)) if lost.is_none() => {
-                lost = Some(Instant::now());
-            }
             Err(StoreError::Unreachable(_)) if lost.is_some_and(|since| since.elapsed() > RESTART) => {
                 return Ok(None);
             }
-            Err(StoreError::Broken(_) | StoreError::Unreachable(_))
-                if lost.is_some_and(|since| since.elapsed() <= RESTART) => {}
+            Err(StoreError::Unreachable(_)) => _ = lost.get_or_insert_with(Instant::now),
+            // It was there: whoever kills it may do so again.
+            Err(StoreError::Broken(_))
+                if first_lost.get_or_insert_with(Instant::now).elapsed() <= KILLED_AGAIN =>
+            {
+                lost = Some(Instant::now());
+            }
             Err(e) => return Err(e),
         }
         std::thread::sleep(Duration::from_millis(50));
