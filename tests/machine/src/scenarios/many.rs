@@ -9,7 +9,7 @@ use crate::machine::Machine;
 
 const GUESTS: usize = 100;
 /// As small as Debian's kernel and the initrd allow.
-const MEMORY_MIB: u32 = 64;
+const MEMORY_MIB: u32 = 96;
 /// So many creations early and late are compared by their medians: one alone may be disturbed by the emulator's host.
 const COMPARED: usize = 5;
 

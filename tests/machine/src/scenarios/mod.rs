@@ -138,7 +138,7 @@ pub fn all() -> Vec<Scenario> {
             long: true,
             ..qemu(
                 "many-6.1-2cpus",
-                Config::new(2).memory_mib(10240),
+                Config::new(2).memory_mib(12288),
                 &[("boot", boot::up), ("hundred", many::hundred), ("power-off", boot::power_off)],
             )
         },
