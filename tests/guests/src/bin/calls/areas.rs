@@ -18,9 +18,11 @@ pub fn runstate_across_pages() -> Outcome {
     paging::map(59, first.address(), PRESENT | WRITABLE);
     call::vcpu(OP_REGISTER_RUNSTATE_MEMORY_AREA, 0, &mut RegisterRunstateMemoryArea { addr: at })?;
     check_eq!(first.get::<u32>(4096 - 24), RUNSTATE_RUNNING);
+    // Read first: the vCPU may lose its CPU at any moment, and what is read later is newer.
+    let entered: u64 = first.get(4096 - 16);
     let mut told: RunstateInfo = RunstateInfo::zeroed();
     call::vcpu(OP_GET_RUNSTATE_INFO, 0, &mut told)?;
-    check!(first.get::<u64>(4096 - 16) > 0 && first.get::<u64>(4096 - 16) <= told.state_entry_time);
+    check!(entered > 0 && entered <= told.state_entry_time, "{entered} {}", told.state_entry_time);
     check_eq!(second.get::<u64>(16), told.time[3], "the last word is on the second page");
     check_eq!(second.get::<u64>(24), 0, "and nothing behind it");
     // Away from there.
