@@ -286,7 +286,7 @@ const KILLED_AGAIN: Duration = Duration::from_secs(30);
 /// what it did before. `None` if there is no daemon.
 ///
 /// # Errors
-/// What `body` says; that the connection broke only if it has kept breaking for [`KILLED_AGAIN`].
+/// What `body` says; that the connection broke only if it has kept breaking for half a minute.
 pub fn with_daemon<T>(
     mut body: impl FnMut(&mut Client) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
