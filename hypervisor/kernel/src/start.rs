@@ -6,7 +6,9 @@ use core::error::Error;
 
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::machine::CpuMask;
+use tenon_core::options::{Options, SchedGranularity, SchedulerName};
 use tenon_core::run;
+use tenon_core::sched::{Granularity, Policy, Sharing};
 
 use crate::acpi::acpi;
 use crate::boot::BootInfo;
@@ -41,7 +43,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static Hypervisor<Host>, Box<dyn
     host::init_devices(own.iter().map(|port| acpi().isa_line(port.irq).gsi).collect());
     svm::init_permissions(&ports).map_err(|_| "no memory for the permission maps")?;
     enable_backend()?;
-    let hv = host::init(info, pool(info.options.isolcpus))?;
+    let hv = host::init(info, pool(info.options.isolcpus), policy(&info.options))?;
     irq::register(irq::TIMER, |_| {
         if let Some(hv) = host::hypervisor() {
             watchdog::look(hv);
@@ -61,13 +63,34 @@ fn pool(isolated: CpuMask) -> CpuMask {
     if pool.0 == 0 { online } else { pool }
 }
 
+/// How CPUs are shared out, and says so.
+fn policy(options: &Options<'_>) -> Policy {
+    let (sharing, name) = match options.sched {
+        SchedulerName::Credit => (Sharing::ByWeight, "credit: by weight and cap"),
+        SchedulerName::Credit2 => {
+            (Sharing::ByWeight, "credit, which is meant by credit2, too: by weight and cap")
+        }
+        SchedulerName::Null => (Sharing::OneToOne, "null: each vCPU has a CPU to itself"),
+    };
+    let granularity = match options.sched_gran {
+        SchedGranularity::Cpu => Granularity::Cpu,
+        SchedGranularity::Core => Granularity::Core,
+        SchedGranularity::Socket => {
+            log::warn!("sched-gran=socket is not supported: sched-gran=core instead");
+            Granularity::Core
+        }
+    };
+    log::info!("scheduler: {name}");
+    if granularity == Granularity::Core {
+        log::info!("scheduler: at no time do the threads of a core run two domains");
+    }
+    Policy { sharing, granularity }
+}
+
 /// What the administrator insists on and is not there.
 fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
     if info.options.iommu_required {
         return Err("iommu=force asks for an IOMMU, and Tenon has no driver for one yet".into());
-    }
-    if let Some(name) = info.options.sched {
-        log::warn!("sched={name} has no effect: there is one scheduler");
     }
     Ok(())
 }

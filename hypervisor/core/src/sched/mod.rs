@@ -23,10 +23,13 @@ mod affinity;
 mod balance;
 mod budget;
 mod clock;
+mod core_gran;
 #[cfg(all(test, loom))]
 #[path = "tests/loom.rs"]
 mod loom_tests;
 mod node;
+mod null;
+mod policy;
 mod queue;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -36,8 +39,12 @@ use alloc::boxed::Box;
 
 use affinity::wished;
 pub use budget::Budget;
+use core_gran::Cores;
 use node::set_state;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
+pub use null::Seat;
+use null::Seats;
+pub use policy::{Granularity, Policy, Sharing};
 use queue::{CpuQueue, Queue};
 use topology::Topology;
 
@@ -98,6 +105,9 @@ pub trait Schedulable: Clone + PartialEq {
     /// What the scheduler keeps about it.
     fn node(&self) -> &SchedNode;
 
+    /// A number that its domain's other vCPUs have, too, and nobody else.
+    fn domain_number(&self) -> u32;
+
     /// What it shares with its domain's other vCPUs.
     fn budget(&self) -> &Budget;
 
@@ -124,6 +134,10 @@ pub struct Scheduler<C, V> {
     /// Those that have run a vCPU that had better run elsewhere.
     astray: AtomicU64,
     topology: Topology,
+    /// Whether the two policies that follow are off.
+    is_plain: bool,
+    seats: Option<Seats<V>>,
+    cores: Option<Cores>,
 }
 
 impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
@@ -141,6 +155,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             quiet: AtomicU64::new(0),
             astray: AtomicU64::new(0),
             topology: Topology::of(machine)?,
+            is_plain: true,
+            seats: None,
+            cores: None,
         })
     }
 
@@ -175,9 +192,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         self.pool.iter().for_each(|cpu| self.reschedule(cpu));
     }
 
-    /// Where a vCPU may run: what its affinity leaves of the pool.
+    /// Where a vCPU may run: what its affinity and its seat leave of the pool.
     fn allowed(&self, vcpu: &V) -> CpuMask {
-        CpuMask(vcpu.node().affinity().0 & self.pool.0)
+        let node = vcpu.node();
+        CpuMask(node.affinity().0 & node.seat().0 & self.pool.0)
     }
 
     /// Makes room for that many vCPUs on every queue, so that queueing never allocates.
@@ -185,6 +203,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// # Errors
     /// No memory.
     pub fn reserve(&self, vcpus: usize) -> Result<(), NoMemory> {
+        self.seats.as_ref().map_or(Ok(()), |seats| seats.reserve(vcpus))?;
         self.cpus.iter().try_for_each(|cpu| cpu.with(|queue| queue.reserve(vcpus)))
     }
 
@@ -200,6 +219,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// The counterpart of [`place`](Self::place), for a vCPU that is held for good.
     pub fn forget(&self, vcpu: &V) {
+        self.take_seat(vcpu);
         self.with_home(vcpu, |queue| {
             queue.remove_timer(vcpu);
             queue.take(vcpu, self.machine.now());
@@ -274,6 +294,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// the next opportunity.
     pub fn set_affinity(&self, vcpu: &V, cpus: CpuMask) {
         vcpu.node().set_affinity(cpus);
+        self.change_seats(vcpu);
         self.place_again(vcpu);
     }
 
@@ -314,6 +335,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let cpu = self.cpus.get(this.index())?;
         cpu.resched.store(false, Ordering::SeqCst);
         self.no_longer(&self.quiet, this);
+        if !self.is_plain {
+            return self.pick_by_policy(this, cpu);
+        }
         if self.pool.contains(this) {
             self.balance(this, cpu);
         }
@@ -323,7 +347,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             // Whoever queues something sees that this CPU is idle, or has queued it already and it is found now.
             self.idle.fetch_or(1 << this.index(), Ordering::SeqCst);
             fence(Ordering::SeqCst);
-            while next.is_none() && self.take_any(this, cpu) {
+            while next.is_none() && (self.take_any(this, cpu, |_| true) || cpu.is_waited_for()) {
                 next = self.start(this, cpu, now);
             }
             if next.is_none() {
@@ -337,10 +361,18 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         next
     }
 
+    #[cold]
+    fn pick_by_policy(&self, this: CpuId, cpu: &CpuQueue<V>) -> Option<V> {
+        match &self.cores {
+            Some(cores) => self.pick_in_core(cores, this, cpu),
+            None => self.pick_sitting(this, cpu),
+        }
+    }
+
     /// Starts the first of this CPU's queue.
     fn start(&self, this: CpuId, cpu: &CpuQueue<V>, now: Nanos) -> Option<V> {
         loop {
-            let (vcpu, slice_end, limit) = cpu.with(|queue| queue.start(this, now))?;
+            let (vcpu, slice_end, limit) = cpu.with(|queue| queue.start(this, now, |_, _| true))?;
             let allowed = self.allowed(&vcpu);
             if !allowed.contains(this) {
                 // Its affinity has changed while it was on its way here.
@@ -380,7 +412,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             }
             set_state(&vcpu, node, State::Queued, now);
             let allowed = self.allowed(&vcpu);
-            if self.stays_on(&vcpu, this, allowed) {
+            if self.stays_on(&vcpu, node, this, allowed) {
                 queue.push(vcpu, allowed);
                 return None;
             }
@@ -462,6 +494,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
         }
         let now = self.machine.now();
+        let cores = self.cores.as_ref().map(|cores| (cores, vcpu.domain_number()));
+        if let Some((cores, _)) = cores {
+            self.keep_in_step(cores, target, cpu);
+        }
         let goes_first = cpu.with(|queue| queue.admit(vcpu, allowed, lag, most, now));
         // Its CPU says that it is quiet, then looks at its queue.
         fence(Ordering::SeqCst);
@@ -472,6 +508,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             && let Some(idle) = self.take_idle(target, allowed, soft)
         {
             self.reschedule(idle);
+        }
+        if let Some((cores, domain)) = cores {
+            self.tell_core(cores, domain, target, cpu, goes_first);
         }
     }
 

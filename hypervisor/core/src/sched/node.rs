@@ -49,6 +49,8 @@ pub struct SchedNode {
     blocked: AtomicBool,
     yields: AtomicBool,
     soft_affinity: AtomicU64,
+    /// With `sched=null` the CPU that is its own; else all.
+    seat: AtomicU64,
     /// The rest is written under the home queue's lock only.
     vtime: AtomicU64,
     /// When, in virtual time, it should have had its next slice.
@@ -79,6 +81,7 @@ impl SchedNode {
             blocked: AtomicBool::new(false),
             yields: AtomicBool::new(false),
             soft_affinity: AtomicU64::new(u64::MAX),
+            seat: AtomicU64::new(u64::MAX),
             vtime: AtomicU64::new(0),
             deadline: AtomicU64::new(0),
             timer: AtomicU64::new(Nanos::NEVER.0),
@@ -130,6 +133,14 @@ impl SchedNode {
 
     pub(super) fn set_affinity(&self, cpus: CpuMask) {
         self.affinity.store(cpus.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn seat(&self) -> CpuMask {
+        CpuMask(self.seat.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_seat(&self, cpu: CpuMask) {
+        self.seat.store(cpu.0, Ordering::Relaxed);
     }
 
     /// The CPUs that it had better run on.

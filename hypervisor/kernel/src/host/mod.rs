@@ -22,7 +22,7 @@ use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
 use tenon_core::machine::{ApicIdLayout, CpuIds, CpuMask, CpuPlace, Machine, MachineEnd};
 use tenon_core::memory_map::Range;
-use tenon_core::sched::Cpus;
+use tenon_core::sched::{Cpus, Policy};
 use tenon_core::time::{Nanos, Tsc, TscScale};
 use tenon_core::trace::Trace;
 
@@ -57,15 +57,20 @@ static HYPERVISOR: Once<Hypervisor<Host>> = Once::new();
 ///
 /// # Errors
 /// Says what is missing.
-pub fn init(info: &'static BootInfo, pool: CpuMask) -> Result<&'static Hypervisor<Host>, &'static str> {
+pub fn init(
+    info: &'static BootInfo,
+    pool: CpuMask,
+    policy: Policy,
+) -> Result<&'static Hypervisor<Host>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     let wall_clock = time::wall_clock_at_start().saturating_mul(time::SECOND);
     WALL_CLOCK_BASE.store(wall_clock, Ordering::Relaxed);
     let entry = |range: &Range| e820(range.start.0, range.len(), range.kind.to_e820());
     let memory_map = info.firmware_map.ranges().iter().map(entry).collect();
     FACTS.call_once(|| Facts { command_line: info.command_line, memory_map, tsc_scale });
-    let hv =
-        Hypervisor::new(Host, is_tsc_stable(), pool).map_err(|_| "no memory for the hypervisor's state")?;
+    let no_memory = |_| "no memory for the hypervisor's state";
+    let mut hv = Hypervisor::new(Host, is_tsc_stable(), pool).map_err(no_memory)?;
+    hv.sched.follow(policy).map_err(no_memory)?;
     Ok(HYPERVISOR.call_once(|| hv))
 }
 

@@ -6,13 +6,25 @@ use hypercall_abi::plain::Union;
 
 use super::{Machine, On, ensure, refuse};
 use crate::hypercall::Result;
+use crate::hypervisor::Hypervisor;
+use crate::sched::Sharing;
 
 /// The scheduler that the tools are told of: the one whose parameters mean the same here.
-pub(in crate::hypercall) const SCHEDULER: u32 = abi::SCHEDULER_CREDIT;
+pub(in crate::hypercall) fn scheduler<M: Machine>(hv: &Hypervisor<M>) -> u32 {
+    match hv.sched.policy().sharing {
+        Sharing::ByWeight => abi::SCHEDULER_CREDIT,
+        Sharing::OneToOne => abi::SCHEDULER_NULL,
+    }
+}
 
 pub(super) fn scheduler_op<M: Machine>(on: &On<'_, M>, op: &mut abi::SchedulerOp) -> Result<()> {
-    if op.sched_id != SCHEDULER {
-        refuse!(EINVAL, "scheduler {} is not the one that runs ({SCHEDULER}, credit)", op.sched_id);
+    let runs = scheduler(on.call.hv);
+    if op.sched_id != runs {
+        refuse!(EINVAL, "scheduler {} is not the one that runs: {runs}", op.sched_id);
+    }
+    // As with Xen, `null` has no parameters, and takes any.
+    if runs == abi::SCHEDULER_NULL && matches!(op.cmd, abi::SCHEDOP_GETINFO | abi::SCHEDOP_PUTINFO) {
+        return Ok(());
     }
     match op.cmd {
         abi::SCHEDOP_GETINFO => {

@@ -1,12 +1,13 @@
 //! CPU pools and scheduler parameters: one pool with all CPUs that run vCPUs.
 
+use hypercall_abi::domctl::SCHEDULER_NULL;
 use hypercall_abi::plain::Union;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpupoolOp, CreditSchedule, SchedulerOp};
 
 use super::{Call, Machine, Result, ensure, refuse};
 use crate::hypercall::command::write_bitmap;
-use crate::hypercall::domctl::SCHEDULER;
+use crate::hypercall::domctl::scheduler;
 use crate::ids::DomId;
 use crate::machine::CpuMask;
 use crate::sched::SLICE_MS;
@@ -18,7 +19,7 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> 
                 refuse!(ENOENT, "there is no CPU pool from number {} on", op.cpupool_id);
             }
             op.cpupool_id = 0;
-            op.sched_id = SCHEDULER;
+            op.sched_id = scheduler(call.hv);
             op.n_dom = call.hv.domains_from(DomId(0)).count() as u32;
             write_bitmap(call, &op.cpumap, call.hv.sched.pool().0)?;
         }
@@ -42,12 +43,15 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, op: &mut CpupoolOp) -> 
     Ok(())
 }
 
-pub(super) fn scheduler_op(op: &mut SchedulerOp) -> Result<()> {
-    if op.cpupool_id != 0 || op.sched_id != SCHEDULER {
+pub(super) fn scheduler_op<M: Machine>(call: &Call<'_, M>, op: &mut SchedulerOp) -> Result<()> {
+    let runs = scheduler(call.hv);
+    if op.cpupool_id != 0 || op.sched_id != runs {
         let (scheduler, pool) = (op.sched_id, op.cpupool_id);
-        refuse!(EINVAL, "scheduler {scheduler} in pool {pool}: {SCHEDULER} (credit) runs in pool 0");
+        refuse!(EINVAL, "scheduler {scheduler} in pool {pool}: {runs} runs in pool 0");
     }
     match op.cmd {
+        // As with Xen, `null` has no parameters, and takes any.
+        abi::SCHEDOP_GETINFO | abi::SCHEDOP_PUTINFO if runs == SCHEDULER_NULL => Ok(()),
         abi::SCHEDOP_GETINFO => {
             op.u = Union::new(CreditSchedule { tslice_ms: SLICE_MS, ratelimit_us: 0, vcpu_migr_delay_us: 0 });
             Ok(())
