@@ -82,6 +82,13 @@ pub enum ConfigErrorKind {
         /// Where it was given first.
         first: Position,
     },
+    /// Two elements of a list that cannot be the same are.
+    Twice {
+        /// The list.
+        key: &'static str,
+        /// What they have in common.
+        what: String,
+    },
     /// A value of the wrong kind.
     WrongKind {
         /// The key.
@@ -126,6 +133,7 @@ impl fmt::Display for ConfigErrorKind {
             Self::UnknownKey { key, suggestion: None } => write!(f, "unknown key {key:?}"),
             Self::NotSupportedYet { what } => write!(f, "not supported yet: {what}"),
             Self::Repeated { key, first } => write!(f, "{key:?} was already given at line {}", first.line),
+            Self::Twice { key, what } => write!(f, "{key} has {what} twice"),
             Self::WrongKind { key, wants, found } => write!(f, "{key} takes {wants}, not {found}"),
             Self::BadValue { key, value, rule } => write!(f, "{key} = {value}: {rule}"),
             Self::Missing { key } => write!(f, "{key:?} is missing"),

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::cpus::CpuList;
+use super::disk::{self, Disk};
 use super::error::ConfigErrorKind;
 use super::keys::{self, Key, Lookup};
+use super::nic::{self, Nic};
 use super::uuid::Uuid;
 use super::value::{Assignment, Located, Position, Value};
 
@@ -62,6 +64,12 @@ pub struct GuestConfig {
     /// Its CPU pool, by name or number; where not the first.
     #[serde(default)]
     pub pool: Option<String>,
+    /// Its disks.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// Its network cards.
+    #[serde(default)]
+    pub nics: Vec<Nic>,
     /// The most CPU time of all its vCPUs together, percent of one CPU; 0 or nothing for no limit.
     pub cap: Option<u16>,
     /// After a power off.
@@ -115,6 +123,8 @@ pub fn from_assignments(assignments: &[Assignment]) -> Result<Loaded, Refusal> {
         cpus: given.cpus(maxvcpus, &mut warnings)?,
         cpu_weight: given.small(Key::CpuWeight, 1, u16::MAX.into())?.map(|weight| weight as u16),
         pool: given.pool()?,
+        disks: given.disks()?,
+        nics: given.nics()?,
         cap: given.small(Key::Cap, 0, 100 * maxvcpus)?.map(|cap| cap as u16),
         on_poweroff: given.action(Key::OnPoweroff, Action::Destroy)?,
         on_reboot: given.action(Key::OnReboot, Action::Restart)?,
@@ -186,11 +196,9 @@ impl<'a> Given<'a> {
                 .trim()
                 .parse()
                 .map_err(|_| bad(located.at, key, format!("{text:?}"), "it must be a number"))?,
-            Value::List(_) => {
-                return Err((
-                    Some(located.at),
-                    ConfigErrorKind::WrongKind { key, wants: "a number", found: "a list" },
-                ));
+            other => {
+                let found = other.kind();
+                return Err((Some(located.at), ConfigErrorKind::WrongKind { key, wants: "a number", found }));
             }
         };
         if (least..=most).contains(&number) {
@@ -269,10 +277,10 @@ impl<'a> Given<'a> {
             Value::Text(text) => text
                 .parse()
                 .map_err(|e: super::CpuListError| bad(item.at, key, format!("{text:?}"), e.to_string())),
-            Value::List(_) => Err((
-                Some(item.at),
-                ConfigErrorKind::WrongKind { key, wants: "CPUs like \"0-3,^2\"", found: "a list" },
-            )),
+            other => {
+                let (wants, found) = ("CPUs like \"0-3,^2\"", other.kind());
+                Err((Some(item.at), ConfigErrorKind::WrongKind { key, wants, found }))
+            }
         };
         let vcpus = vcpus as usize;
         match &located.value {
@@ -295,6 +303,71 @@ impl<'a> Given<'a> {
                 Some((key, at, "")) => Err(bad(at, key, "\"\"", "it must name a CPU pool")),
                 found => Ok(found.map(|(.., name)| name.to_owned())),
             },
+        }
+    }
+
+    /// The elements of a list, each as `read` takes it: `None` for one of the wrong kind.
+    fn list<T>(
+        &self,
+        key: Key,
+        shape: &'static str,
+        read: impl Fn(&Located<Value>) -> Option<Result<T, String>>,
+    ) -> Result<Vec<T>, Refusal> {
+        let Some((key, located)) = self.get(key) else { return Ok(Vec::new()) };
+        let wrong = |at, value: &Value| {
+            (Some(at), ConfigErrorKind::WrongKind { key, wants: shape, found: value.kind() })
+        };
+        let Value::List(elements) = &located.value else { return Err(wrong(located.at, &located.value)) };
+        let one = |element: &Located<Value>| {
+            let at = element.at;
+            read(element).ok_or_else(|| wrong(at, &element.value))?.map_err(|rule| {
+                let value = match &element.value {
+                    Value::Text(text) => format!("{text:?}"),
+                    other => other.kind().to_owned(),
+                };
+                bad(at, key, value, rule)
+            })
+        };
+        elements.iter().map(one).collect()
+    }
+
+    fn disks(&self) -> Result<Vec<Disk>, Refusal> {
+        let disks = self.list(Key::Disk, disk::SHAPE, Disk::of_element)?;
+        for (i, disk) in disks.iter().enumerate() {
+            if disks[..i].iter().any(|earlier| earlier.vdev.number() == disk.vdev.number()) {
+                let at = self.element(Key::Disk, i);
+                return Err((at, ConfigErrorKind::Twice { key: "disk", what: disk.vdev.to_string() }));
+            }
+        }
+        Ok(disks)
+    }
+
+    /// The cards, each with its number: the one it wants, or the first that nobody wants.
+    fn nics(&self) -> Result<Vec<Nic>, Refusal> {
+        let mut nics = self.list(Key::Vif, nic::SHAPE, Nic::of_element)?;
+        for i in 0..nics.len() {
+            let twice = |what| (self.element(Key::Vif, i), ConfigErrorKind::Twice { key: "vif", what });
+            let (earlier, rest) = nics.split_at(i);
+            let Some(nic) = rest.first() else { break };
+            if nic.mac.is_some() && earlier.iter().any(|other| other.mac == nic.mac) {
+                return Err(twice(nic.mac.map(|mac| mac.to_string()).unwrap_or_default()));
+            }
+            match nic.id {
+                Some(id) if earlier.iter().any(|other| other.id == Some(id)) => {
+                    return Err(twice(format!("devid={id}")));
+                }
+                Some(_) => {}
+                None => nics[i].id = (0..).find(|id| nics.iter().all(|other| other.id != Some(*id))),
+            }
+        }
+        Ok(nics)
+    }
+
+    /// Where the `index`th element of a list stands.
+    fn element(&self, key: Key, index: usize) -> Option<Position> {
+        match &self.get(key)?.1.value {
+            Value::List(elements) => elements.get(index).map(|element| element.at),
+            _ => None,
         }
     }
 

@@ -37,6 +37,10 @@ pub enum Key {
     Cap,
     /// The CPU pool.
     Pool,
+    /// Disks.
+    Disk,
+    /// Network cards.
+    Vif,
     /// The domain handle.
     Uuid,
     /// What follows a power off.
@@ -74,6 +78,8 @@ pub const KEYS: &[(&str, Key)] = &[
     ("cpu_weight", Key::CpuWeight),
     ("cap", Key::Cap),
     ("pool", Key::Pool),
+    ("disk", Key::Disk),
+    ("vif", Key::Vif),
     ("uuid", Key::Uuid),
     ("on_poweroff", Key::OnPoweroff),
     ("on_reboot", Key::OnReboot),
@@ -90,7 +96,7 @@ const LATER: &str = "
     blkdev_start boot bootloader bootloader_args bootloader_restrict bootloader_user channel cpuid
     cpus_soft device_model_args device_model_args_hvm device_model_args_pv device_model_override
     device_model_stubdomain_override device_model_stubdomain_seclabel device_model_user device_model_version
-    device_tree disk dm_restrict driver_domain dtdev e820_host firmware firmware_override gfx_passthru
+    device_tree dm_restrict driver_domain dtdev e820_host firmware firmware_override gfx_passthru
     gic_version hap hdtype hpet init_seclabel ioemu_seclabel iomem ioports irqs keymap localtime
     max_grant_version mca_caps mmio_hole msr_relaxed ms_vm_genid nested_hvm nestedhvm nographic nomigrate nx
     on_soft_reset on_xend_start on_xend_stop opengl p9 pae passthrough pci pci_msitranslate pci_permissive
@@ -99,7 +105,7 @@ const LATER: &str = "
     soundhw spice spiceagent_mouse spiceclipboard_sharing spicedisable_ticketing spicehost spicepasswd
     spiceport spicetls_port spiceusbredirection spicevdagent stdvga stubdomain_cmdline stubdomain_kernel
     stubdomain_memory stubdomain_ramdisk system_firmware tee timer_mode tsc_mode usb usbctrl usbdev
-    usbdevice usbversion vdispl vfb vga vgt_low_gm_sz video videoram vif viridian vkb vmtrace_buf_kb vnc
+    usbdevice usbversion vdispl vfb vga vgt_low_gm_sz video videoram viridian vkb vmtrace_buf_kb vnc
     vncconsole vncdisplay vnclisten vncpasswd vncunused vncviewer vnuma vpt_align vscsi vsnd vtpm vuart
     weight xen_platform_pci
 ";

@@ -5,22 +5,29 @@
 //! that list in one place, so both have the same rules and the same messages.
 
 mod cpus;
+mod disk;
 mod error;
 mod guest;
 mod keys;
 mod lexer;
+mod nic;
+mod parts;
 mod toml_syntax;
 mod uuid;
 mod value;
+mod vdev;
 mod xl_syntax;
 
 use std::path::Path;
 
 pub use cpus::{CpuList, CpuListError, CpuSet};
+pub use disk::{Backend, Disk, Format};
 pub use error::{ConfigError, ConfigErrorKind};
 pub use guest::{Action, GuestConfig, Loaded};
+pub use nic::{Mac, Nic, NotAMac, Rate};
 pub use uuid::Uuid;
 pub use value::{Assignment, Located, Position, Value};
+pub use vdev::{NotADisk, Vdev};
 
 /// The largest guest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;

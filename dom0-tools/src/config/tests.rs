@@ -69,6 +69,22 @@ fn toml_says_the_same() {
 }
 
 #[test]
+fn devices_are_texts_or_tables() {
+    let lines = "name='a'\ntype='pvh'\nkernel='k'\nmemory=1\n";
+    let text =
+        "disk = ['/a.img,raw,xvda', 'vdev=xvdb,access=r,target=/b,c']\nvif = ['', 'mac=00:16:3e:00:00:01']";
+    let tables = "disk = ['/a.img,raw,xvda', { vdev = 'xvdb', access = 'r', target = '/b,c' }]\n\
+                  [[vif]]\n[[vif]]\nmac = '00:16:3e:00:00:01'";
+    let guest = xl(&format!("{lines}{text}")).unwrap();
+    assert_eq!(toml(&format!("{lines}{tables}")).unwrap(), guest);
+    let disks: Vec<String> = guest.config.disks.iter().map(|d| d.target.display().to_string()).collect();
+    let ids: Vec<Option<u32>> = guest.config.nics.iter().map(|nic| nic.id).collect();
+    assert_eq!((disks, ids), (vec!["/a.img".into(), "/b,c".into()], vec![Some(0), Some(1)]));
+    let text = ::toml::to_string(&guest.config).unwrap();
+    assert_eq!(::toml::from_str::<GuestConfig>(&text).unwrap(), guest.config);
+}
+
+#[test]
 fn a_guest_survives_its_record() {
     let guest = xl(GUEST).unwrap().config;
     let text = ::toml::to_string(&guest).unwrap();
@@ -96,6 +112,21 @@ fn messages_name_the_place_and_the_rule() {
     assert_eq!(with("cpus = [['1']]"), "g.cfg:5:9: cpus takes CPUs like \"0-3,^2\", not a list");
     assert_eq!(with("pool = ''"), "g.cfg:5:8: pool = \"\": it must name a CPU pool");
     assert_eq!(with("pool = ['a']"), "g.cfg:5:8: pool takes text in quotes, not a list");
+    assert_eq!(
+        with("disk = '/a'"),
+        "g.cfg:5:8: disk takes disks like \"/path/disk.img,raw,xvda,rw\", not text"
+    );
+    assert_eq!(with("disk = ['/a,raw,xvda', 5]").split(", not").nth(1), Some(" a number"));
+    assert_eq!(with("disk = ['/a,raw,xvda', '/b,raw,xvda']"), "g.cfg:5:24: disk has xvda twice");
+    assert_eq!(
+        with("disk = ['/a,raw,vda']"),
+        "g.cfg:5:9: disk = \"/a,raw,vda\": \"vda\" names no disk; xvda, xvdb, xvdc1, sda or hda do"
+    );
+    assert_eq!(with("vif = ['devid=1', 'devid=1']"), "g.cfg:5:19: vif has devid=1 twice");
+    assert_eq!(
+        with("vif = ['colour=red']").split(": ").last(),
+        Some("\"colour\" is not known of network cards")
+    );
     assert_eq!(with("vif = [\n'a'\n"), "g.cfg:7:1: expected ',' or ']', found the end of the line");
     assert_eq!(with("extra = '\\q'"), "g.cfg:5:10: unknown escape \"\\\\q\" in a string");
     assert_eq!(with("vcpus = 0b1"), "g.cfg:5:9: \"0b1\" is not a number from 0 to 2^64 - 1");

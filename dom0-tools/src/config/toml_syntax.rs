@@ -15,10 +15,17 @@ pub fn parse(text: &str) -> Result<Vec<Assignment>, Located<ConfigErrorKind>> {
         let position = e.span().map_or(Position::START, at);
         Located::new(position, ConfigErrorKind::Toml(e.message().to_owned()))
     })?;
+    assignments(table.get_ref(), &at)
+}
+
+fn assignments(
+    table: &DeTable<'_>,
+    at: &impl Fn(Range<usize>) -> Position,
+) -> Result<Vec<Assignment>, Located<ConfigErrorKind>> {
     let mut found = Vec::new();
-    for (key, item) in table.into_inner() {
-        let key = Located::new(at(key.span()), key.into_inner().into_owned());
-        found.push(Assignment { key, value: value(&item, &at)? });
+    for (key, item) in table {
+        let name = Located::new(at(key.span()), key.get_ref().clone().into_owned());
+        found.push(Assignment { key: name, value: value(item, at)? });
     }
     found.sort_by_key(|a| a.key.at);
     Ok(found)
@@ -30,7 +37,7 @@ fn value(
 ) -> Result<Located<Value>, Located<ConfigErrorKind>> {
     let position = at(item.span());
     let unexpected = |found: String| {
-        let expected = "text, a number from 0, true, false or an array";
+        let expected = "text, a number from 0, true, false, an array or a table";
         Located::new(position, ConfigErrorKind::Expected { expected, found })
     };
     let value = match item.get_ref() {
@@ -48,7 +55,7 @@ fn value(
         }
         DeValue::Float(digits) => return Err(unexpected(digits.to_string())),
         DeValue::Datetime(date) => return Err(unexpected(date.to_string())),
-        DeValue::Table(_) => return Err(unexpected("a table".into())),
+        DeValue::Table(entries) => Value::Table(assignments(entries, at)?),
     };
     Ok(Located::new(position, value))
 }

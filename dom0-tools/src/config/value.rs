@@ -62,6 +62,8 @@ pub enum Value {
     Number(u64),
     /// A list, possibly of lists.
     List(Vec<Located<Value>>),
+    /// Keys with values of their own; TOML only.
+    Table(Vec<Assignment>),
 }
 
 impl Value {
@@ -72,6 +74,7 @@ impl Value {
             Self::Text(_) => "text",
             Self::Number(_) => "a number",
             Self::List(_) => "a list",
+            Self::Table(_) => "a table",
         }
     }
 }

@@ -126,7 +126,7 @@ fn append(
             let expected = match to {
                 Value::List(_) => "a list to append",
                 Value::Text(_) => "text to append",
-                Value::Number(_) => "'=' (a number cannot be extended)",
+                Value::Number(_) | Value::Table(_) => "'=' (this cannot be extended)",
             };
             let found = more.kind().into();
             return Err(Located::new(value.at, ConfigErrorKind::Expected { expected, found }));
