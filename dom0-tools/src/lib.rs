@@ -5,6 +5,7 @@ pub mod builder;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod devices;
 pub mod host;
 pub mod lifecycle;
 pub mod pools;

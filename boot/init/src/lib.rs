@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod cmdline;
 pub mod mark;
+pub mod modules;
 pub mod mounts;
 pub mod power;
 pub mod stall;

@@ -14,6 +14,7 @@ use super::plan::{Piece, Plan};
 use super::store::{Link, Nodes, withdraw};
 use super::{kernel, vcpu};
 use crate::config::{CpuSet, GuestConfig, Uuid};
+use crate::devices::attach::attach;
 use crate::pools;
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
@@ -59,6 +60,9 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
     let (store, console) = link(xen, domain.id)?;
     let nodes = Nodes { domain: domain.id, uuid, config, store, console };
     let told = with_daemon(|client| nodes.publish(client)).map_err(BuildError::Store)?;
+    for disk in &config.disks {
+        attach(xen, domain.id, disk).map_err(BuildError::Device)?;
+    }
     Ok(Built { domain: domain.finish(), in_store: told.is_some() })
 }
 

@@ -6,6 +6,7 @@ use std::{fmt, io};
 use guest_image::{ImageError, LayoutError};
 
 use crate::config::{CpuList, CpuListError};
+use crate::devices::DeviceError;
 use crate::pools::PoolError;
 use crate::xen::error::XenError;
 use crate::xs_client::StoreError;
@@ -63,8 +64,10 @@ pub enum BuildError {
     Pool(PoolError),
     /// The hypervisor refused a call.
     Xen(XenError),
-    /// xenstored refused; that there is none is not an error.
+    /// xenstored refused; that there is none is an error for devices only.
     Store(StoreError),
+    /// A device could not be attached.
+    Device(DeviceError),
 }
 
 impl From<XenError> for BuildError {
@@ -89,6 +92,7 @@ impl fmt::Display for BuildError {
             Self::Pool(e) => write!(f, "pool: {e}"),
             Self::Xen(e) => e.fmt(f),
             Self::Store(e) => e.fmt(f),
+            Self::Device(e) => e.fmt(f),
         }
     }
 }

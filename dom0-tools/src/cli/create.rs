@@ -40,9 +40,12 @@ pub fn run(args: &CreateArgs, json: bool) -> Result<(), Failure> {
 fn resolve(mut config: config::GuestConfig) -> config::GuestConfig {
     config.kernel = absolute(&config.kernel);
     config.ramdisk = config.ramdisk.as_deref().map(absolute);
+    for disk in &mut config.disks {
+        disk.target = absolute(&disk.target);
+    }
     config
 }
 
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

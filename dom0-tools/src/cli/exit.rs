@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::ConfigError;
+use crate::devices::DeviceError;
 use crate::host::HostError;
 use crate::pools::PoolError;
 use crate::xen::error::XenError;
@@ -77,6 +78,13 @@ impl From<XenError> for Failure {
 impl From<PoolError> for Failure {
     fn from(e: PoolError) -> Self {
         Self::refused(e)
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(e: DeviceError) -> Self {
+        let exit = if matches!(e, DeviceError::InUse { .. }) { Exit::Timeout } else { Exit::Refused };
+        Self::new(exit, e)
     }
 }
 

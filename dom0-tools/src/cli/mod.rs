@@ -1,7 +1,9 @@
 //! The `tenon` command: its verbs, and how each prints and ends.
 
+mod block;
 mod console;
 mod create;
+mod device;
 mod exit;
 mod info;
 mod list;
@@ -66,6 +68,12 @@ enum Command {
     Destroy(Domain),
     /// Waits for something to happen to a guest.
     Wait(WaitArgs),
+    /// Gives a guest a disk.
+    BlockAttach(block::AttachArgs),
+    /// Takes a disk from a guest.
+    BlockDetach(device::DetachArgs),
+    /// Lists a guest's disks.
+    BlockList(Domain),
     /// Lists the vCPUs: where they run, what they do, and on which CPUs they may run.
     VcpuList {
         /// Only this domain's: a name, a number or a UUID.
@@ -215,6 +223,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Shutdown(args) => power::request(args, power::Request::Poweroff, cli.json),
         Command::Reboot(args) => power::request(args, power::Request::Reboot, cli.json),
         Command::Destroy(args) => power::destroy(&args.domain, cli.json),
+        Command::BlockAttach(args) => block::attach(args, cli.json),
+        Command::BlockDetach(args) => block::detach(args, cli.json),
+        Command::BlockList(args) => block::list(&args.domain, cli.json),
         Command::VcpuList { domain } => vcpus::list(domain.as_deref(), cli.json),
         Command::VcpuPin(args) => vcpus::pin(args, cli.json),
         Command::VcpuSet(args) => vcpus::set(args, cli.json),
@@ -251,6 +262,7 @@ mod tests {
             "tenon pool create",
             "tenon pool add-cpu fast 3-1",
             "tenon cpu off x",
+            "tenon block-attach web",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

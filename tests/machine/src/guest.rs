@@ -18,6 +18,8 @@ pub struct Guest {
     pub kernel: &'static str,
     pub vcpus: u32,
     pub memory_mib: u32,
+    /// What its initrd is called after the kernel's name: nothing, or `-devices` for the one with drivers.
+    pub initrd: &'static str,
     /// Words for the kernel's command line, after the console's.
     pub words: &'static str,
     /// More lines of the guest file.
@@ -26,14 +28,20 @@ pub struct Guest {
 
 impl Guest {
     pub fn new(name: &'static str) -> Self {
-        Self { name, kernel: "6.1", vcpus: 1, memory_mib: 256, words: "", lines: "" }
+        Self { name, kernel: "6.1", vcpus: 1, memory_mib: 256, initrd: "", words: "", lines: "" }
+    }
+
+    /// A guest with the drivers of disks and network cards.
+    pub fn with_devices(name: &'static str) -> Self {
+        let words = "guest.modules=xen-blkfront,xen-netfront,ext4";
+        Self { initrd: "-devices", words, ..Self::new(name) }
     }
 
     fn file(&self) -> String {
-        let Self { name, kernel, vcpus, memory_mib, words, lines } = self;
+        let Self { name, kernel, vcpus, memory_mib, initrd, words, lines } = self;
         format!(
             "name = \"{name}\"\ntype = \"pvh\"\nkernel = \"/guests/vmlinuz-{kernel}\"\n\
-             ramdisk = \"/guests/initrd-{kernel}\"\ncmdline = \"console=hvc0 {words}\"\n\
+             ramdisk = \"/guests/initrd-{kernel}{initrd}\"\ncmdline = \"console=hvc0 {words}\"\n\
              memory = {memory_mib}\nvcpus = {vcpus}\n{lines}\n"
         )
     }

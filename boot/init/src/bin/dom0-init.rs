@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Service, Supervisor};
-use boot_init::{agent, cmdline, cpus, kernel_release, mark, memory_mib, mounts, power, uptime};
+use boot_init::{agent, cmdline, cpus, kernel_release, mark, memory_mib, modules, mounts, power, uptime};
 use rustix::system::RebootCommand;
 
 /// What the tools and the back ends need of the kernel.
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
         memory_mib(),
         uptime()
     );
-    complain(load(&MODULES));
+    complain(modules::load(&MODULES));
     complain(mounts::xenfs());
     let mut supervisor = Supervisor::default();
     if cmdline::value("tenon.tools").as_deref() == Some("stock") {
@@ -62,7 +62,7 @@ fn main() -> Result<()> {
         }
     }
     if let Some(more) = cmdline::value("tenon.modules") {
-        complain(load(&more.split(',').collect::<Vec<_>>()));
+        complain(modules::load(&more.split(',').collect::<Vec<_>>()));
     }
     println!("dom0: up, uptime {} s", uptime());
     if let Some(scenario) = cmdline::value("tenon.run") {
@@ -100,13 +100,6 @@ fn shell(command: &str) -> Result<()> {
     let status = Command::new("/bin/sh").args(["-c", command]).env("PATH", agent::PATH).status();
     let status = status.context("cannot start /bin/sh")?;
     anyhow::ensure!(status.success(), "{command}: {status}");
-    Ok(())
-}
-
-fn load(modules: &[&str]) -> Result<()> {
-    let status = Command::new("/sbin/modprobe").arg("-a").args(modules).env("PATH", agent::PATH).status();
-    let status = status.context("cannot start modprobe")?;
-    anyhow::ensure!(status.success(), "modprobe {}: {status}", modules.join(" "));
     Ok(())
 }
 

@@ -1,10 +1,11 @@
-//! The first process of a guest: reports that userspace is up, then does what `guest.run=` says.
+//! The first process of a guest: loads the drivers that `guest.modules=a,b` names, reports that userspace is up, then
+//! does what `guest.run=` says.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Supervisor};
-use boot_init::{cmdline, cpus, kernel_release, mark, memory_mib, mounts, power, stall, uptime};
+use boot_init::{cmdline, cpus, kernel_release, mark, memory_mib, modules, mounts, power, stall, uptime};
 use rustix::system::RebootCommand;
 
 fn main() -> Result<()> {
@@ -12,6 +13,9 @@ fn main() -> Result<()> {
     power::obey_signals()?;
     mounts::basic()?;
     mark::if_wanted("guest-up");
+    if let Some(wanted) = cmdline::value("guest.modules") {
+        modules::load(&wanted.split(',').collect::<Vec<_>>())?;
+    }
     println!(
         "guest: userspace up, kernel {}, cpus {}, memory {} MiB, uptime {} s",
         kernel_release(),

@@ -39,6 +39,19 @@ const DOM0_MODULES: [&str; 17] = [
     "rtc_cmos",
 ];
 
+/// The front ends of a guest, and the file system of its disks.
+const GUEST_MODULES: [&str; 3] = ["xen-blkfront", "xen-netfront", "ext4"];
+
+/// Writes the initrd of a guest with disks and network cards: drivers, and all that busybox knows.
+fn guest_with_devices(ws: &Workspace, inits: &Inits, kernel: &Kernel, series: Series) -> Result<PathBuf> {
+    let mut archive = Archive::default();
+    skeleton(&mut archive);
+    add_init(&mut archive, &inits.guest)?;
+    busybox::add_whole(&mut archive, ws)?;
+    modules::add(&mut archive, kernel, &GUEST_MODULES, &[])?;
+    write(ws, &format!("guest-{}-devices.cpio", series.name()), archive)
+}
+
 /// Writes a guest's initrd: a static init, a shell, nothing else.
 pub fn guest(ws: &Workspace, inits: &Inits, arch: Arch) -> Result<PathBuf> {
     let mut archive = Archive::default();
@@ -67,6 +80,10 @@ pub fn dom0(ws: &Workspace, inits: &Inits, kernel: &Kernel, guests: &[(Series, K
         archive.file(&format!("guests/vmlinuz-{name}"), &read(&guest.vmlinuz)?);
         let initrd = self::guest(ws, inits, arch)?;
         archive.file(&format!("guests/initrd-{name}"), &read(&initrd)?);
+        if arch == Arch::Amd64 {
+            let initrd = guest_with_devices(ws, inits, guest, *series)?;
+            archive.file(&format!("guests/initrd-{name}-devices"), &read(&initrd)?);
+        }
     }
     let names: Vec<&str> = guests.iter().map(|(series, _)| series.name()).collect();
     for (name, text) in scenarios::guest_files(&names) {

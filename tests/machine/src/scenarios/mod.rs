@@ -1,6 +1,7 @@
 //! The table: which tests run on which machine.
 
 mod abuse;
+mod blocks;
 mod boot;
 mod bystander;
 mod daemons;
@@ -104,6 +105,7 @@ pub fn all() -> Vec<Scenario> {
             &[
                 ("boot", boot::up),
                 ("stock-tools", stock::print_the_truth),
+                ("disks", blocks::disks),
                 ("top", top::top),
                 ("guest-grows", stock::a_guest_grows),
                 ("vcpus", vcpus::controlled),

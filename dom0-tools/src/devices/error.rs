@@ -1,0 +1,129 @@
+//! Why a device could not be attached or detached.
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use super::xenbus::State;
+use crate::xen::error::XenError;
+use crate::xs_client::{SOCKET, StoreError};
+
+/// The cause.
+#[derive(Debug)]
+pub enum DeviceError {
+    /// Domain 0's kernel has no driver for back halves of this kind.
+    NoDriver {
+        /// What it would serve.
+        what: &'static str,
+        /// The module that has it.
+        module: &'static str,
+    },
+    /// What is behind the device cannot be opened.
+    Target {
+        /// The file or device.
+        path: PathBuf,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// The file behind a disk is neither a file nor a block device.
+    NotADisk(PathBuf),
+    /// Another guest has the same disk, and one of the two may write.
+    Shared {
+        /// The file or device.
+        path: PathBuf,
+        /// The other guest's domain.
+        domain: u16,
+        /// What it is called there.
+        vdev: String,
+    },
+    /// The guest has such a device.
+    Taken {
+        /// The device.
+        what: String,
+    },
+    /// The guest has no such device.
+    NoSuchDevice {
+        /// The device.
+        what: String,
+    },
+    /// The back half said that it failed.
+    Failed {
+        /// The device.
+        what: String,
+        /// What it said.
+        cause: String,
+    },
+    /// The back half did nothing in time.
+    Silent {
+        /// The device.
+        what: String,
+    },
+    /// The guest does not let go of the device.
+    InUse {
+        /// The device.
+        what: String,
+        /// What its half says.
+        front: State,
+        /// What it complained of.
+        complaint: Option<String>,
+    },
+    /// The hypervisor refused.
+    Xen(XenError),
+    /// The system refused.
+    System(io::Error),
+    /// xenstored refused.
+    Store(StoreError),
+    /// There is no xenstore daemon.
+    NoStore,
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDriver { what, module } => {
+                write!(f, "domain 0's kernel serves no {what}: it has no module {module}")
+            }
+            Self::Target { path, cause } => write!(f, "{}: {cause}", path.display()),
+            Self::NotADisk(path) => write!(f, "{}: neither a file nor a block device", path.display()),
+            Self::Shared { path, domain, vdev } => {
+                write!(f, "{}: domain {domain} has it as {vdev}, and only readers can share", path.display())
+            }
+            Self::Taken { what } => write!(f, "the guest has a {what} already"),
+            Self::NoSuchDevice { what } => write!(f, "the guest has no {what}"),
+            Self::Failed { what, cause } => write!(f, "{what}: domain 0's driver says: {cause}"),
+            Self::Silent { what } => write!(f, "{what}: domain 0's driver did not take it in time"),
+            Self::InUse { what, front, complaint } => {
+                write!(f, "{what}: the guest does not let go of it; its driver's state is {front}")?;
+                match complaint {
+                    Some(text) => write!(f, ", and it says: {text}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Xen(e) => e.fmt(f),
+            Self::System(e) => e.fmt(f),
+            Self::Store(e) => e.fmt(f),
+            Self::NoStore => {
+                write!(f, "no xenstore daemon answers at {SOCKET}, and devices are attached through it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DeviceError {}
+
+impl From<StoreError> for DeviceError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl From<io::Error> for DeviceError {
+    fn from(e: io::Error) -> Self {
+        Self::System(e)
+    }
+}
+
+impl From<XenError> for DeviceError {
+    fn from(e: XenError) -> Self {
+        Self::Xen(e)
+    }
+}
