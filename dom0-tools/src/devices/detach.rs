@@ -9,8 +9,17 @@ use super::error::DeviceError;
 use super::xenbus::{Address, State};
 use crate::xs_client::{Tx, with_daemon};
 
+/// Whether the guest was asked to let go of a device.
+enum Asked {
+    Yes,
+    /// Its driver has nothing to do with the device.
+    NotTaken,
+    NotThere,
+}
+
 /// Asks the guest to let go of a device and waits until it has, at most `within`; then the device goes. It can be
-/// asked again: a guest that had the device in use lets go of it later, or when it is asked the next time.
+/// asked again: a guest that had the device in use lets go of it later, or when it is asked the next time. One whose
+/// driver has not taken the device is not asked.
 ///
 /// # Errors
 /// [`DeviceError::InUse`] if the guest does not, or as the daemon says.
@@ -20,19 +29,24 @@ pub fn detach(address: Address, what: &str, within: Duration) -> Result<(), Devi
     let asked = with_daemon(|client| {
         client.transaction(|client, tx| {
             if client.find(tx, &back)?.is_none() {
-                return Ok(false);
+                return Ok(Asked::NotThere);
+            }
+            let is_taken = State::InitWait..State::Closed;
+            if !is_taken.contains(&Address::state(client, tx, &front)?) {
+                return Ok(Asked::NotTaken);
             }
             // Without this, domain 0's half would wait for another front half.
             client.write(tx, &format!("{back}/online"), "0")?;
             if Address::state(client, tx, &back)? < State::Closing {
                 client.write(tx, &format!("{back}/state"), &closing)?;
             }
-            Ok(true)
+            Ok(Asked::Yes)
         })
     })?;
     match asked {
-        Some(true) => {}
-        Some(false) => return Err(DeviceError::NoSuchDevice { what: what.into() }),
+        Some(Asked::Yes) => {}
+        Some(Asked::NotTaken) => return remove(address),
+        Some(Asked::NotThere) => return Err(DeviceError::NoSuchDevice { what: what.into() }),
         None => return Err(DeviceError::NoStore),
     }
     let start = Instant::now();

@@ -33,7 +33,7 @@ impl Guest {
 
     /// A guest with the drivers of disks and network cards.
     pub fn with_devices(name: &'static str) -> Self {
-        let words = "guest.modules=xen-blkfront,xen-netfront,ext4";
+        let words = "guest.modules=xen-blkfront,xen-netfront,crc32c_generic,ext4";
         Self { initrd: "-devices", words, ..Self::new(name) }
     }
 

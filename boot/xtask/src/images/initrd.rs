@@ -40,7 +40,7 @@ const DOM0_MODULES: [&str; 17] = [
 ];
 
 /// The front ends of a guest, and the file system of its disks.
-const GUEST_MODULES: [&str; 3] = ["xen-blkfront", "xen-netfront", "ext4"];
+const GUEST_MODULES: [&str; 4] = ["xen-blkfront", "xen-netfront", "crc32c_generic", "ext4"];
 
 /// Writes the initrd of a guest with disks and network cards: drivers, and all that busybox knows.
 fn guest_with_devices(ws: &Workspace, inits: &Inits, kernel: &Kernel, series: Series) -> Result<PathBuf> {

@@ -105,7 +105,6 @@ pub fn all() -> Vec<Scenario> {
             &[
                 ("boot", boot::up),
                 ("stock-tools", stock::print_the_truth),
-                ("disks", blocks::disks),
                 ("top", top::top),
                 ("guest-grows", stock::a_guest_grows),
                 ("vcpus", vcpus::controlled),
@@ -118,6 +117,12 @@ pub fn all() -> Vec<Scenario> {
                 ("linux-rounds", lifecycle::linux_rounds),
                 ("power-off", boot::power_off),
             ],
+        ),
+        // Guests with disks and network cards.
+        qemu(
+            "io-6.1-2cpus",
+            Config::new(2),
+            &[("boot", boot::up), ("disks", blocks::disks), ("power-off", boot::power_off)],
         ),
         qemu(
             "small-guests-2cpus",
