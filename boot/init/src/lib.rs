@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod cmdline;
+pub mod io;
 pub mod mark;
 pub mod modules;
 pub mod mounts;

@@ -13,8 +13,13 @@ const PORT: u64 = 0xe9;
 
 /// Writes `mark: NAME` to the log.
 pub fn write(name: &str) -> io::Result<()> {
+    line(&format!("mark: {name}"))
+}
+
+/// Writes a line to the log.
+pub fn line(text: &str) -> io::Result<()> {
     let ports = File::options().write(true).open("/dev/port")?;
-    for byte in format!("mark: {name}\n").bytes() {
+    for byte in format!("{text}\n").bytes() {
         // The position is the port, and it would move on.
         ports.write_all_at(&[byte], PORT)?;
     }

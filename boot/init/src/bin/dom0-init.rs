@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Service, Supervisor};
-use boot_init::{agent, cmdline, cpus, kernel_release, mark, memory_mib, modules, mounts, power, uptime};
+use boot_init::{agent, cmdline, cpus, io, kernel_release, mark, memory_mib, modules, mounts, power, uptime};
 use rustix::system::RebootCommand;
 
 /// What the tools and the back ends need of the kernel.
@@ -33,6 +33,7 @@ fn main() -> Result<()> {
     power::act_on_name(args.first().map_or("", String::as_str));
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "agent", port] => return agent::serve(port),
+        [_, "serve-io"] => return io::serve(),
         [_, "mark", name] => return mark::write(name).context("cannot write the mark"),
         _ => {}
     }

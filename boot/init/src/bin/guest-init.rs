@@ -1,11 +1,11 @@
-//! The first process of a guest: loads the drivers that `guest.modules=a,b` names, reports that userspace is up, then
-//! does what `guest.run=` says.
+//! The first process of a guest: loads the drivers that `guest.modules=a,b` names, gives its first network card the
+//! address that `guest.address=` names, reports that userspace is up, then does what `guest.run=` says.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Supervisor};
-use boot_init::{cmdline, cpus, kernel_release, mark, memory_mib, modules, mounts, power, stall, uptime};
+use boot_init::{cmdline, cpus, io, kernel_release, mark, memory_mib, modules, mounts, power, stall, uptime};
 use rustix::system::RebootCommand;
 
 fn main() -> Result<()> {
@@ -15,6 +15,9 @@ fn main() -> Result<()> {
     mark::if_wanted("guest-up");
     if let Some(wanted) = cmdline::value("guest.modules") {
         modules::load(&wanted.split(',').collect::<Vec<_>>())?;
+    }
+    if let Some(address) = cmdline::value("guest.address") {
+        io::configure("eth0", &address)?;
     }
     println!(
         "guest: userspace up, kernel {}, cpus {}, memory {} MiB, uptime {} s",
@@ -28,6 +31,13 @@ fn main() -> Result<()> {
         Some("reboot") => power::now(RebootCommand::Restart),
         Some("crash") => fs::write("/proc/sysrq-trigger", "c").context("cannot crash the kernel")?,
         Some("watch") => stall::watch(),
+        Some("measure-io") => {
+            if let Err(error) = io::measure() {
+                println!("guest: {error:#}");
+            }
+            power::now(RebootCommand::PowerOff)
+        }
+        Some("serve-io") => io::serve()?,
         _ => {}
     }
     let mut supervisor = Supervisor::default();

@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use crate::images::scenarios::{IDLE_GUESTS, IDLE_MIB};
 
 /// Differences between two marks, by the figure's name.
-const SPANS: [(&str, &str, &str); 3] = [
+const SPANS: [(&str, &str, &str); 5] = [
     ("dom0-entry-to-userspace", DOM0_ENTRY, "dom0-up"),
     ("create-256MiB", "create-begin", "create-end"),
     ("guest-entry-to-userspace", "boot-begin", "guest-up"),
+    ("attach-disk", "disk-begin", "disk-usable"),
+    ("attach-card", "card-begin", "card-usable"),
 ];
 
 /// Made here: the last line of the hypervisor before domain 0's kernel says anything.

@@ -5,6 +5,8 @@
 //! domains write marks and figures to it through their debug port, and we subtract. Stock Xen does
 //! all of this, too, so `--xen` measures it the same way.
 //!
+//! `--io` measures what guests' disks and networks cost, all of the machine together: guests, domain 0, hypervisor.
+//!
 //! `--intel` measures VT-x under Bochs, whose time stamp counter counts instructions as well, with the measuring guest
 //! in domain 0's place. A null hypercall is written down instruction by instruction, and its VMREADs and VMWRITEs counted.
 
@@ -36,6 +38,9 @@ pub struct BenchArgs {
     /// Measure VT-x, under Bochs: what single exits cost.
     #[arg(long, conflicts_with = "xen")]
     intel: bool,
+    /// Measure disks and networks of guests.
+    #[arg(long, conflicts_with = "intel")]
+    io: bool,
     /// Show the machine's console.
     #[arg(long)]
     show: bool,
@@ -61,7 +66,8 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
             hypervisor: xen.as_deref(),
         },
     )?;
-    let name = if args.xen { "bench-xen" } else { "bench" };
+    let name = format!("bench{}{}", if args.io { "-io" } else { "" }, if args.xen { "-xen" } else { "" });
+    let name = name.as_str();
     let mut machine = Machine::start(&kit, name, config(args))?;
     step::say(format!("measuring; the console's log is in {}", kit.logs().join(name).display()));
     let verdict = measure(&mut machine).with_context(|| machine.last_words())?;
@@ -70,7 +76,7 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
     for figure in log::figures(&String::from_utf8_lossy(&console)) {
         println!("{figure}");
     }
-    if !args.xen {
+    if !args.xen && !args.io {
         println!("hypervisor-code {} lines", lines::hypervisor(&root)?);
     }
     ensure!(verdict.contains("passed"), "{verdict}");
@@ -106,7 +112,12 @@ fn measure(machine: &mut Machine) -> Result<String> {
 }
 
 fn config(args: &BenchArgs) -> Config {
-    let scenario = if args.xen { "tenon.tools=stock tenon.run=bench-xl" } else { "tenon.run=bench" };
+    let scenario = match (args.xen, args.io) {
+        (false, false) => "tenon.run=bench",
+        (true, false) => "tenon.tools=stock tenon.run=bench-xl",
+        (false, true) => "tenon.run=bench-io",
+        (true, true) => "tenon.tools=stock tenon.run=bench-io-xl",
+    };
     let mut config =
         Config::new(1).option("console_timestamps=raw guest_loglvl=all").word("marks=1").word(scenario);
     config.icount = true;

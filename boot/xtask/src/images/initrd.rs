@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 const NEEDED_MODULES: [&str; 5] = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs"];
 
 /// More modules of domain 0: the back ends, and drivers for the devices of the tests.
-const DOM0_MODULES: [&str; 17] = [
+const DOM0_MODULES: [&str; 18] = [
     "xen-blkback",
     "xen-netback",
     "virtio_pci",
@@ -32,6 +32,7 @@ const DOM0_MODULES: [&str; 17] = [
     "nvme",
     "i2c_i801",
     "loop",
+    "brd",
     "bridge",
     "evdev",
     "button",

@@ -4,8 +4,36 @@
 //! command line says `tenon.run=NAME`. It needs no input, so its instruction count repeats.
 
 /// Scenarios by name.
-pub fn all() -> [(&'static str, String); 3] {
-    [("create", CREATE.into()), ("bench", bench_tenon()), ("bench-xl", bench("xl"))]
+pub fn all() -> [(&'static str, String); 5] {
+    [
+        ("create", CREATE.into()),
+        ("bench", bench_tenon()),
+        ("bench-xl", bench("xl")),
+        ("bench-io", bench_io("tenon", "/dev/ram0,raw,xvdb")),
+        ("bench-io-xl", bench_io("xl", "phy:/dev/ram0,xvdb,w")),
+    ]
+}
+
+/// What `cargo xtask bench --io` measures: a disk in domain 0's memory, and a bridge with domain 0 and another guest on
+/// it. At the end a disk and a card are given to the running guest.
+fn bench_io(tool: &str, disk: &str) -> String {
+    format!(
+        "modprobe brd rd_nr=2 rd_size=65536\n\
+         modprobe -a xen-blkback xen-netback bridge\n\
+         brctl addbr xenbr0 && ifconfig xenbr0 10.0.0.1 up\n\
+         /init serve-io >/dev/null 2>&1 &\n\
+         {tool} create /etc/tenon/io-peer.cfg\n\
+         {tool} create /etc/tenon/io.cfg\n\
+         until {tool} dmesg | grep -q 'mark: ready-for-disk'; do sleep 1; done\n\
+         sleep 1\n\
+         /init mark disk-begin\n\
+         {tool} block-attach io {disk}\n\
+         until {tool} dmesg | grep -q 'mark: ready-for-card'; do sleep 1; done\n\
+         sleep 1\n\
+         /init mark card-begin\n\
+         {tool} network-attach io bridge=xenbr0\n\
+         while {tool} list io; do sleep 1; done >/dev/null 2>&1\n"
+    )
 }
 
 /// One guest from creation to its end.
@@ -64,6 +92,13 @@ pub fn guest_files(kernels: &[&str]) -> Vec<(String, String)> {
         files.push(("poweroff".into(), linux("poweroff", first, "guest.run=poweroff")));
         files.push(("bench".into(), linux("bench", first, "marks=1 guest.run=poweroff")));
     }
+    if let Some(first) = kernels.first() {
+        let peer = "marks=1 guest.run=serve-io guest.address=10.0.0.3";
+        files.push(("io-peer".into(), with_devices("io-peer", first, peer, "")));
+        let words = "marks=1 guest.run=measure-io guest.address=10.0.0.2 guest.disk=/dev/xvda guest.host=10.0.0.1 \
+                     guest.peer=10.0.0.3 guest.new-disk=/dev/xvdb guest.new-card=eth1";
+        files.push(("io".into(), with_devices("io", first, words, "disk = [\"/dev/ram1,raw,xvda\"]\n")));
+    }
     files.push(("figures".into(), bare("figures", "figures")));
     files.push(("yields".into(), bare("yields", "busy") + "cmdline = \"yields\"\n"));
     files.push(("switch".into(), bare("switch", "figures") + "cmdline = \"switch\"\n"));
@@ -90,6 +125,14 @@ fn linux(name: &str, kernel: &str, words: &str) -> String {
          vcpus = 1\n",
         format!("console=hvc0 {words}").trim()
     )
+}
+
+/// A Debian kernel with the drivers of disks and cards, a card, and the lines of `more`.
+fn with_devices(name: &str, kernel: &str, words: &str, more: &str) -> String {
+    let words = format!("guest.modules=xen-blkfront,xen-netfront {words}");
+    let file = linux(name, kernel, &words);
+    let initrd = format!("initrd-{kernel}");
+    file.replace(&initrd, &format!("{initrd}-devices")) + "vif = [\"bridge=xenbr0\"]\n" + more
 }
 
 /// A small guest of our own, whose program is a kernel by itself.

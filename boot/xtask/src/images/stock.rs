@@ -62,6 +62,22 @@ const PROGRAMS: [&str; 9] = [
 const XENSTORE_NAMES: [&str; 5] =
     ["xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-rm", "xenstore-list"];
 
+/// What xl runs to connect devices: no more than what is needed, where Debian's own scripts want bash and take long.
+const BLOCK_SCRIPT: &str = "\
+#!/bin/sh
+[ $1 = add ] || exit 0
+path=$(xenstore-read $XENBUS_PATH/params)
+xenstore-write $XENBUS_PATH/physical-device $(stat -L -c %t:%T $path) $XENBUS_PATH/physical-device-path $path \
+$XENBUS_PATH/hotplug-status connected
+";
+const BRIDGE_SCRIPT: &str = "\
+#!/bin/sh
+[ $1 = online ] || exit 0
+ifconfig $vif up
+brctl addif $(xenstore-read $XENBUS_PATH/bridge) $vif
+xenstore-write $XENBUS_PATH/hotplug-status connected
+";
+
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// Makes the archive.
@@ -102,6 +118,8 @@ pub fn archive(ws: &Workspace) -> Result<Vec<u8>> {
     // xl starts its helpers from where the package has them.
     archive.link("usr/lib/xen-4.17/bin", "/usr/bin");
     archive.link("var/run", "/run");
+    archive.program("etc/xen/scripts/block", BLOCK_SCRIPT.as_bytes());
+    archive.program("etc/xen/scripts/vif-bridge", BRIDGE_SCRIPT.as_bytes());
     archive.file("etc/xen/xl.conf", b"autoballoon=0\n");
     Ok(archive.finish())
 }
