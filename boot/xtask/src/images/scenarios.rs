@@ -24,11 +24,11 @@ fn bench_io(tool: &str, disk: &str) -> String {
          /init serve-io >/dev/null 2>&1 &\n\
          {tool} create /etc/tenon/io-peer.cfg\n\
          {tool} create /etc/tenon/io.cfg\n\
-         until {tool} dmesg | grep -q 'mark: ready-for-disk'; do sleep 1; done\n\
+         until {tool} dmesg | grep -q 'mark: [r]eady-for-disk'; do sleep 1; done\n\
          sleep 1\n\
          /init mark disk-begin\n\
          {tool} block-attach io {disk}\n\
-         until {tool} dmesg | grep -q 'mark: ready-for-card'; do sleep 1; done\n\
+         until {tool} dmesg | grep -q 'mark: [r]eady-for-card'; do sleep 1; done\n\
          sleep 1\n\
          /init mark card-begin\n\
          {tool} network-attach io bridge=xenbr0\n\
