@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use machine_tests::{Config, Dom0Files, Hypervisor, Images};
 
-use crate::images::{initrd, iso, stock};
+use crate::images::{debian, initrd, iso, stock};
 use crate::kernels::{self, Series};
 use crate::packages::{self, Need};
 use crate::workspace::Workspace;
@@ -19,6 +19,8 @@ pub struct Kit {
     dom0: Vec<(&'static str, Dom0Files)>,
     /// Debian's Xen tools as an archive.
     stock_tools: Option<Vec<u8>>,
+    /// A Debian system's disk, and GRUB as an archive.
+    debian: Option<(PathBuf, Vec<u8>)>,
     /// Instead of the built hypervisor.
     hypervisor: Option<PathBuf>,
 }
@@ -33,6 +35,8 @@ pub struct Wanted<'a> {
     pub guests: &'a [Series],
     /// Have Debian's Xen tools at hand.
     pub stock_tools: bool,
+    /// Have the disk of a Debian system at hand, and GRUB to boot it.
+    pub debian: bool,
     /// Use this file as domain 0's kernel, with its own modules.
     pub kernel: Option<&'a Path>,
     /// Use this file as the hypervisor.
@@ -64,15 +68,19 @@ impl Kit {
         let logs = ws.logs();
         fs::create_dir_all(&logs)?;
         let stock_tools = wanted.stock_tools.then(|| stock::archive(&ws)).transpose()?;
-        Ok(Self { ws, logs, dom0, stock_tools, hypervisor: wanted.hypervisor.map(Path::to_path_buf) })
+        let debian = match wanted.debian {
+            true => Some((debian::disk(&ws)?, debian::grub(&ws)?)),
+            false => None,
+        };
+        let hypervisor = wanted.hypervisor.map(Path::to_path_buf);
+        Ok(Self { ws, logs, dom0, stock_tools, debian, hypervisor })
     }
 
-    /// A copy of the initrd with Debian's tools behind it.
-    fn with_stock_tools(&self, initrd: &Path) -> Result<PathBuf> {
-        let tools = self.stock_tools.as_ref().context("this kit has no stock tools")?;
-        let path = initrd.with_extension("stock.cpio");
+    /// A copy of the initrd with another archive behind it.
+    fn with(&self, initrd: &Path, name: &str, archive: &[u8]) -> Result<PathBuf> {
+        let path = initrd.with_extension(format!("{name}.cpio"));
         let mut bytes = fs::read(initrd)?;
-        bytes.extend_from_slice(tools);
+        bytes.extend_from_slice(archive);
         build::write(&path, &bytes)?;
         Ok(path)
     }
@@ -93,9 +101,18 @@ impl Images for Kit {
             .map(|(_, f)| f.clone())
             .with_context(|| format!("this kit has no kernel {}", config.kernel))?;
         if config.stock_tools {
-            files.initrd = self.with_stock_tools(&files.initrd)?;
+            let tools = self.stock_tools.as_ref().context("this kit has no stock tools")?;
+            files.initrd = self.with(&files.initrd, "stock", tools)?;
+        }
+        if config.debian {
+            let (_, grub) = self.debian.as_ref().context("this kit has no Debian system")?;
+            files.initrd = self.with(&files.initrd, "grub", grub)?;
         }
         Ok(files)
+    }
+
+    fn debian_disk(&self) -> Result<PathBuf> {
+        Ok(self.debian.as_ref().context("this kit has no Debian system")?.0.clone())
     }
 
     fn program(&self, name: &str) -> PathBuf {

@@ -21,6 +21,8 @@ pub enum Need {
     XenstoreClients,
     /// Building libFuzzer.
     Fuzz,
+    /// Making a Debian system.
+    Debian,
 }
 
 impl Need {
@@ -31,6 +33,7 @@ impl Need {
             Self::Bochs => &["bochs", "bochsbios", "vgabios", "seabios"],
             Self::AbiHeaders => &["gcc", "libc6-dev", "libxen-dev"],
             Self::Fuzz => &["g++"],
+            Self::Debian => &["debootstrap", "e2fsprogs"],
             Self::XenstoreClients => &["xenstore-utils"],
         }
     }
@@ -68,7 +71,7 @@ fn is_installed(package: &str) -> Result<bool> {
 }
 
 /// The command in front of apt-get that makes us root, if there is a way without a question.
-fn privilege() -> Result<Option<&'static [&'static str]>> {
+pub fn privilege() -> Result<Option<&'static [&'static str]>> {
     if step::output(Command::new("id").arg("-u"))?.trim() == "0" {
         return Ok(Some(&[]));
     }

@@ -70,6 +70,7 @@ pub fn run(ws: Workspace, args: &RunArgs) -> Result<()> {
             dom0: &[Series::V6_1],
             guests: &[Series::V6_1],
             stock_tools: args.xen,
+            debian: false,
             kernel: args.kernel.as_deref(),
             hypervisor: args.hypervisor.as_deref(),
         },

@@ -107,6 +107,7 @@ fn boot_machines(ws: Workspace, machines: Vec<Scenario>, args: &TestArgs) -> Res
         dom0: &dom0,
         guests: &Series::ALL,
         stock_tools: machines.iter().any(|m| m.config.stock_tools),
+        debian: machines.iter().any(|m| m.config.debian),
         kernel: None,
         hypervisor: debug_hypervisor.as_deref(),
     };

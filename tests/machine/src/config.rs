@@ -95,6 +95,8 @@ pub struct Config {
     pub agent: bool,
     /// Debian's Xen tools are in domain 0, too.
     pub stock_tools: bool,
+    /// The disk of a Debian system is domain 0's `/dev/vda`, and `/guests/grub` boots it. What is written there is lost.
+    pub debian: bool,
     /// Show the console on our standard output.
     pub show: bool,
     /// Bochs writes down every instruction between the first two marks (`xchg bx, bx`) of a guest, into `bochs.out`.
@@ -118,6 +120,7 @@ impl Config {
             icount: false,
             agent: true,
             stock_tools: false,
+            debian: false,
             show: false,
             trace: false,
         }
@@ -214,6 +217,9 @@ pub trait Images: Sync {
 
     /// Domain 0's kernel and initrd.
     fn dom0(&self, config: &Config) -> Result<Dom0Files>;
+
+    /// The disk of a Debian system.
+    fn debian_disk(&self) -> Result<PathBuf>;
 
     /// One of the small test guests.
     fn program(&self, name: &str) -> PathBuf;

@@ -99,6 +99,13 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     for (number, disk) in config.disks.iter().enumerate() {
         add_disk(&mut command, number, *disk, scratch)?;
     }
+    if config.debian {
+        let disk = images.debian_disk()?;
+        command
+            .arg("-drive")
+            .arg(format!("file={},if=none,id=debian,format=raw,snapshot=on", disk.display()));
+        command.args(["-device", "virtio-blk-pci,disable-legacy=on,drive=debian"]);
+    }
     command.args(&config.qemu_args);
     Ok(command)
 }

@@ -62,6 +62,7 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
             dom0: &[Series::V6_1],
             guests: &[Series::V6_1],
             stock_tools: args.xen,
+            debian: false,
             kernel: None,
             hypervisor: xen.as_deref(),
         },

@@ -2,6 +2,7 @@
 
 mod busybox;
 mod cpio;
+pub mod debian;
 pub mod initrd;
 pub mod iso;
 mod modules;

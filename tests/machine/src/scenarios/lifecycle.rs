@@ -219,7 +219,8 @@ pub fn memory_is_back(machine: &mut Machine, before: u64) -> Result<()> {
     at_least_free(machine, before.saturating_sub(HEAP_GROWTH_KIB))
 }
 
-fn at_least_free(machine: &mut Machine, enough: u64) -> Result<()> {
+/// Waits until so many KiB are free.
+pub fn at_least_free(machine: &mut Machine, enough: u64) -> Result<()> {
     let free = "$(tenon info --json | grep -o free_memory_kib.:.[0-9]* | tr -dc 0-9)";
     let back = machine.until(&format!("[ {free} -ge {enough} ]"), Duration::from_secs(30));
     back.or_else(|_| bail!("{enough} KiB should be free, {} KiB are", machine.free_kib()?))

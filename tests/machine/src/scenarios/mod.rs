@@ -5,6 +5,7 @@ mod blocks;
 mod boot;
 mod bystander;
 mod daemons;
+mod debian;
 mod devices;
 mod guests;
 mod lifecycle;
@@ -145,8 +146,22 @@ pub fn all() -> Vec<Scenario> {
             long: true,
             ..qemu(
                 "many-6.1-2cpus",
-                Config::new(2).memory_mib(12288),
+                // Time counts instructions, so that creations are compared whatever else this host does.
+                Config { icount: true, ..Config::new(2).memory_mib(12288) },
                 &[("boot", boot::up), ("hundred", many::hundred), ("power-off", boot::power_off)],
+            )
+        },
+        // A Debian with everything, on a disk.
+        Scenario {
+            long: true,
+            ..qemu(
+                "debian-6.1-1cpu",
+                Config { debian: true, ..Config::new(1) },
+                &[
+                    ("boot", boot::up),
+                    ("own-disk", debian::boots_from_its_own_disk),
+                    ("power-off", boot::power_off),
+                ],
             )
         },
         // AMD-V as other people understand it, and VT-x.
