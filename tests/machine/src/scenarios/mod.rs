@@ -146,8 +146,7 @@ pub fn all() -> Vec<Scenario> {
             long: true,
             ..qemu(
                 "many-6.1-2cpus",
-                // Time counts instructions, so that creations are compared whatever else this host does.
-                Config { icount: true, ..Config::new(2).memory_mib(12288) },
+                Config::new(2).memory_mib(12288),
                 &[("boot", boot::up), ("hundred", many::hundred), ("power-off", boot::power_off)],
             )
         },
