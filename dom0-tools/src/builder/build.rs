@@ -15,6 +15,7 @@ use super::store::{Link, Nodes, withdraw};
 use super::{kernel, vcpu};
 use crate::config::{CpuSet, GuestConfig, Uuid};
 use crate::devices::attach::attach;
+use crate::devices::nic::{Card, undo_all};
 use crate::pools;
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
@@ -54,6 +55,9 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
         return Err(BuildError::Memory { wanted: config.memory, free: host.free_pages >> 8 });
     }
     let pool = pools::find(xen, config.pool.as_deref().unwrap_or("0")).map_err(BuildError::Pool)?;
+    let cards: Vec<Card<'_>> =
+        (0..).zip(&config.nics).map(|(number, nic)| Card::new(nic, number, uuid)).collect();
+    cards.iter().try_for_each(Card::check).map_err(BuildError::Device)?;
     let domain = Unfinished { xen, id: xen.create_domain(uuid, config, pool.info.id)?, uuid };
     schedule(&domain, config, &pool.info.cpus)?;
     fill(&domain, config, &plan)?;
@@ -62,6 +66,9 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
     let told = with_daemon(|client| nodes.publish(client)).map_err(BuildError::Store)?;
     for disk in &config.disks {
         attach(xen, domain.id, disk).map_err(BuildError::Device)?;
+    }
+    for card in &cards {
+        attach(xen, domain.id, card).map_err(BuildError::Device)?;
     }
     Ok(Built { domain: domain.finish(), in_store: told.is_some() })
 }
@@ -84,6 +91,7 @@ impl Drop for Unfinished<'_> {
         // The error that led here is the one worth reporting. Should even this fail, the record of the guest
         // stays, and whoever looks at it next tries again.
         let _ = self.xen.destroy_domain(self.id);
+        let _ = undo_all(self.id);
         let _ = with_daemon(|client| withdraw(client, self.id, self.uuid));
     }
 }

@@ -17,7 +17,7 @@ use crate::lifecycle::decide::Activity;
 pub struct DetachArgs {
     /// A name, a number or a UUID.
     pub domain: String,
-    /// The device: its name, or its number among the guest's devices.
+    /// The device: a disk's name, a network card's hardware address, or its number among the guest's devices.
     pub device: String,
     /// Takes it at once, whatever the guest does with it.
     #[arg(long)]

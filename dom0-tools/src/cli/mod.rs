@@ -8,6 +8,7 @@ mod exit;
 mod info;
 mod list;
 mod log;
+mod network;
 mod output;
 mod pool;
 mod power;
@@ -74,6 +75,12 @@ enum Command {
     BlockDetach(device::DetachArgs),
     /// Lists a guest's disks.
     BlockList(Domain),
+    /// Gives a guest a network card.
+    NetworkAttach(network::AttachArgs),
+    /// Takes a network card from a guest.
+    NetworkDetach(device::DetachArgs),
+    /// Lists a guest's network cards.
+    NetworkList(Domain),
     /// Lists the vCPUs: where they run, what they do, and on which CPUs they may run.
     VcpuList {
         /// Only this domain's: a name, a number or a UUID.
@@ -226,6 +233,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::BlockAttach(args) => block::attach(args, cli.json),
         Command::BlockDetach(args) => block::detach(args, cli.json),
         Command::BlockList(args) => block::list(&args.domain, cli.json),
+        Command::NetworkAttach(args) => network::attach(args, cli.json),
+        Command::NetworkDetach(args) => network::detach(args, cli.json),
+        Command::NetworkList(args) => network::list(&args.domain, cli.json),
         Command::VcpuList { domain } => vcpus::list(domain.as_deref(), cli.json),
         Command::VcpuPin(args) => vcpus::pin(args, cli.json),
         Command::VcpuSet(args) => vcpus::set(args, cli.json),

@@ -1,7 +1,7 @@
 //! A guest's network card, as xl-network-configuration(5) spells it: `mac=00:16:3e:00:00:01,bridge=xenbr0`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,8 @@ use super::parts::{self, Part};
 
 /// The bridge of a card that names none: what xl takes.
 pub const DEFAULT_BRIDGE: &str = "xenbr0";
+/// Where scripts are that are named without a directory: where xl looks.
+const SCRIPTS: &str = "/etc/xen/scripts";
 /// The longest name of a network interface, bytes (`IFNAMSIZ` less the terminating zero).
 const MAX_INTERFACE: usize = 15;
 
@@ -90,7 +92,7 @@ pub struct Nic {
     pub bridge: String,
     /// What its other end is called in domain 0; `vifDOMAIN.NUMBER` if absent.
     pub vifname: Option<String>,
-    /// What sets its other end up, in the way of Xen's hotplug scripts, instead of the tools themselves.
+    /// What sets its other end up, in the way of Xen's hotplug scripts, instead of the tools themselves; an absolute path.
     pub script: Option<PathBuf>,
     /// The addresses that a script gives to routes, as they stand.
     pub ip: Option<String>,
@@ -146,7 +148,7 @@ impl Nic {
                 "mac" => nic.mac = Some(value.parse().map_err(|e: NotAMac| e.to_string())?),
                 "bridge" => nic.bridge = interface(&key, value.clone())?,
                 "vifname" => nic.vifname = Some(interface(&key, value.clone())?),
-                "script" => nic.script = Some(value.clone().into()),
+                "script" => nic.script = Some(Path::new(SCRIPTS).join(&value)),
                 "ip" => nic.ip = Some(value.clone()),
                 "mtu" => nic.mtu = Some(number(&key, &value, 68, 65_535)?),
                 "devid" => nic.id = Some(number(&key, &value, 0, 255)?),

@@ -19,6 +19,9 @@ pub(super) struct Driver {
 /// The back half of disks.
 pub(super) const BLKBACK: Driver =
     Driver { what: "disks", module: "xen-blkback", shown_by: "/sys/bus/xen-backend/drivers/vbd" };
+/// The back half of network cards.
+pub(super) const NETBACK: Driver =
+    Driver { what: "network cards", module: "xen-netback", shown_by: "/sys/bus/xen-backend/drivers/vif" };
 /// Files as block devices.
 pub(super) const LOOP: Driver =
     Driver { what: "files as disks", module: "loop", shown_by: "/sys/class/misc/loop-control" };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use super::script::Action;
 use super::xenbus::State;
 use crate::xen::error::XenError;
 use crate::xs_client::{SOCKET, StoreError};
@@ -34,6 +35,35 @@ pub enum DeviceError {
         domain: u16,
         /// What it is called there.
         vdev: String,
+    },
+    /// Domain 0 has no such bridge.
+    NoBridge {
+        /// The one that is wanted.
+        wanted: String,
+        /// The ones that there are.
+        bridges: Vec<String>,
+    },
+    /// Domain 0 has an interface of this name.
+    InterfaceTaken(String),
+    /// A network card's interface in domain 0 could not be put on its bridge.
+    Interface {
+        /// The interface.
+        name: String,
+        /// The bridge.
+        bridge: String,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// The script of a network card failed.
+    Script {
+        /// The file.
+        script: PathBuf,
+        /// What it was to do.
+        action: Action,
+        /// How it ended.
+        how: String,
+        /// What it said last.
+        last: Vec<String>,
     },
     /// The guest has such a device.
     Taken {
@@ -86,6 +116,18 @@ impl fmt::Display for DeviceError {
             Self::NotADisk(path) => write!(f, "{}: neither a file nor a block device", path.display()),
             Self::Shared { path, domain, vdev } => {
                 write!(f, "{}: domain {domain} has it as {vdev}, and only readers can share", path.display())
+            }
+            Self::NoBridge { wanted, bridges } => {
+                write!(f, "domain 0 has no bridge {wanted:?}")?;
+                if bridges.is_empty() { Ok(()) } else { write!(f, "; it has {}", bridges.join(", ")) }
+            }
+            Self::InterfaceTaken(name) => write!(f, "domain 0 has an interface {name:?} already"),
+            Self::Interface { name, bridge, cause } => {
+                write!(f, "{name} cannot be put on the bridge {bridge}: {cause}")
+            }
+            Self::Script { script, action, how, last } => {
+                write!(f, "{} {action}: {how}", script.display())?;
+                if last.is_empty() { Ok(()) } else { write!(f, "; it said: {}", last.join(" / ")) }
             }
             Self::Taken { what } => write!(f, "the guest has a {what} already"),
             Self::NoSuchDevice { what } => write!(f, "the guest has no {what}"),

@@ -5,7 +5,7 @@
 //! see to it that the back half has taken what is behind it, and leave the rest to the drivers. Nothing of a device
 //! needs the tools after that: a device goes when its nodes go, and what held it together in domain 0 goes by itself.
 //!
-//! [`attach`] and [`detach`] are the same for all devices; [`disk`] says what is special about disks.
+//! [`attach`] and [`detach`] are the same for all devices; [`disk`] says what is special about disks, [`nic`] about network cards.
 
 pub mod attach;
 mod backing;
@@ -13,13 +13,17 @@ pub mod detach;
 pub mod disk;
 mod driver;
 mod error;
+mod links;
 mod list;
 mod loop_device;
+pub mod nic;
+mod script;
 mod sharing;
 mod xenbus;
 
 pub use error::DeviceError;
 pub use list::{Listed, of_domain};
+pub use script::Action;
 pub use xenbus::{Address, Kind, State};
 
 use crate::xen::hypercall::Xen;

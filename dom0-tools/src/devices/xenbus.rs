@@ -66,7 +66,9 @@ impl Address {
         format!("/local/domain/0/{}", self.back_in_domain_0())
     }
 
-    fn back_in_domain_0(&self) -> String {
+    /// The back half's directory as domain 0 may call it, too: from its own directory on.
+    #[must_use]
+    pub fn back_in_domain_0(&self) -> String {
         format!("backend/{}/{}/{}", self.kind.back(), self.domain, self.id)
     }
 

@@ -10,6 +10,7 @@ use hypercall_abi::errno::Errno;
 use super::decide::{Activity, Step, decide};
 use crate::builder::{self, error::BuildError, kernel, store};
 use crate::config::{GuestConfig, Uuid};
+use crate::devices::nic::undo_all;
 use crate::host::{Host, HostError};
 use crate::registry::{Process, Record, State};
 use crate::xen::domain::DomainInfo;
@@ -171,7 +172,8 @@ fn undo_killed_creations(host: &Host) -> Result<(), ActError> {
     Ok(())
 }
 
-/// Destroys a domain and removes its nodes from xenstore. Its record is left as it is.
+/// Destroys a domain, has its network cards' scripts undo what they did, and removes its nodes from xenstore. Its record
+/// is left as it is.
 ///
 /// # Errors
 /// As the hypervisor says. That the domain is gone already is none, nor that there is no xenstore daemon.
@@ -179,6 +181,10 @@ pub fn destroy(host: &Host, domain: &DomainInfo) -> Result<(), ActError> {
     match host.xen.destroy_domain(domain.id) {
         Err(e) if !e.is(Errno::ESRCH) => return Err(e.into()),
         _ => {}
+    }
+    if let Err(e) = undo_all(domain.id) {
+        // The domain goes all the same.
+        eprintln!("domain {}: {e}", domain.id);
     }
     with_daemon(|client| store::withdraw(client, domain.id, domain.uuid))?;
     Ok(())
