@@ -10,6 +10,7 @@ mod devices;
 mod guests;
 mod lifecycle;
 mod many;
+mod nics;
 mod outputs;
 mod panic;
 mod pci;
@@ -122,8 +123,13 @@ pub fn all() -> Vec<Scenario> {
         // Guests with disks and network cards.
         qemu(
             "io-6.1-2cpus",
-            Config::new(2),
-            &[("boot", boot::up), ("disks", blocks::disks), ("power-off", boot::power_off)],
+            nics::with_card(Config::new(2)),
+            &[
+                ("boot", boot::up),
+                ("disks", blocks::disks),
+                ("networks", nics::networks),
+                ("power-off", boot::power_off),
+            ],
         ),
         qemu(
             "small-guests-2cpus",
