@@ -15,7 +15,7 @@ use super::store::{Link, Nodes, withdraw};
 use super::{kernel, vcpu};
 use crate::config::{CpuSet, GuestConfig, Uuid};
 use crate::devices::attach::attach;
-use crate::devices::nic::{Card, undo_all};
+use crate::devices::nic::{self, Card};
 use crate::pools;
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
@@ -91,7 +91,7 @@ impl Drop for Unfinished<'_> {
         // The error that led here is the one worth reporting. Should even this fail, the record of the guest
         // stays, and whoever looks at it next tries again.
         let _ = self.xen.destroy_domain(self.id);
-        let _ = undo_all(self.id);
+        nic::undo(self.id, None);
         let _ = with_daemon(|client| withdraw(client, self.id, self.uuid));
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::error::DeviceError;
 use super::nic;
-use super::xenbus::{Address, State};
+use super::xenbus::{Address, Kind, State};
 use super::{Device, Nodes};
 use crate::xen::hypercall::Xen;
 use crate::xs_client::{Client, StoreError, Tx, with_daemon};
@@ -33,14 +33,15 @@ pub fn attach<D: Device>(xen: &Xen, domain: u16, device: &D) -> Result<Address, 
 /// Removes all that xenstore has of a device; domain 0's driver then lets go of it.
 ///
 /// # Errors
-/// As the daemon says, or the script that set the device up; the device is gone all the same.
+/// As the daemon says.
 pub(super) fn remove(address: Address) -> Result<(), DeviceError> {
-    let undone = nic::undo(address);
+    if address.kind == Kind::Nic {
+        nic::undo(address.domain, Some(address));
+    }
     let removed = with_daemon(|client| {
         client.transaction(|client, tx| address.all().iter().try_for_each(|path| client.remove(tx, path)))
     })?;
-    removed.ok_or(DeviceError::NoStore)?;
-    undone
+    removed.ok_or(DeviceError::NoStore)
 }
 
 /// Writes both halves at once. Callers see to it that nobody else attaches devices to the same guest meanwhile.

@@ -106,30 +106,8 @@ impl Device for Card<'_> {
     fn open(&self, _: &Xen, _: u16) -> Result<(Held, Nodes), DeviceError> {
         NETBACK.ensure()?;
         let plan = self.plan()?;
-        let (nic, mac, number) = (self.nic, self.mac.to_string(), self.number.to_string());
-        let script = nic.script.as_deref().unwrap_or(Path::new(NO_SCRIPT));
-        let mtu = nic.mtu.or(match &plan {
-            Plan::Bridge(bridge) => Some(bridge.mtu),
-            Plan::Script(_) => None,
-        });
-        let mut front =
-            vec![("handle", number), ("mac", mac.clone()), ("trusted", u8::from(nic.trusted).to_string())];
-        let mut back = vec![
-            ("script", script.display().to_string()),
-            ("mac", mac),
-            ("bridge", nic.bridge.clone()),
-            ("type", "vif".into()),
-            // While it is there and empty, xen-netback waits.
-            ("hotplug-status", String::new()),
-        ];
-        if let Some(mtu) = mtu {
-            front.push(("mtu", mtu.to_string()));
-            back.push(("mtu", mtu.to_string()));
-        }
-        back.extend(nic.vifname.clone().map(|name| ("vifname", name)));
-        back.extend(nic.ip.clone().map(|ip| ("ip", ip)));
-        back.extend(nic.rate.map(|rate| ("rate", format!("{},{}", rate.bytes, rate.interval_us))));
-        Ok((Held { plan, is_set_up: Cell::new(false) }, Nodes { front, back }))
+        let nodes = self.nodes(&plan);
+        Ok((Held { plan, is_set_up: Cell::new(false) }, nodes))
     }
 
     fn settle(&self, client: &mut Client, address: Address, held: &Held) -> Result<bool, DeviceError> {
@@ -155,6 +133,33 @@ impl Device for Card<'_> {
 }
 
 impl Card<'_> {
+    fn nodes(&self, plan: &Plan) -> Nodes {
+        let (nic, mac, number) = (self.nic, self.mac.to_string(), self.number.to_string());
+        let script = nic.script.as_deref().unwrap_or(Path::new(NO_SCRIPT));
+        let mtu = nic.mtu.or(match plan {
+            Plan::Bridge(bridge) => Some(bridge.mtu),
+            Plan::Script(_) => None,
+        });
+        let mut front =
+            vec![("handle", number), ("mac", mac.clone()), ("trusted", u8::from(nic.trusted).to_string())];
+        let mut back = vec![
+            ("script", script.display().to_string()),
+            ("mac", mac),
+            ("bridge", nic.bridge.clone()),
+            ("type", "vif".into()),
+            // While it is there and empty, xen-netback waits.
+            ("hotplug-status", String::new()),
+        ];
+        if let Some(mtu) = mtu {
+            front.push(("mtu", mtu.to_string()));
+            back.push(("mtu", mtu.to_string()));
+        }
+        back.extend(nic.vifname.clone().map(|name| ("vifname", name)));
+        back.extend(nic.ip.clone().map(|ip| ("ip", ip)));
+        back.extend(nic.rate.map(|rate| ("rate", format!("{},{}", rate.bytes, rate.interval_us))));
+        Nodes { front, back }
+    }
+
     /// Puts the interface on its bridge and switches it on.
     fn join(&self, interface: &str, bridge: &Bridge) -> io::Result<()> {
         let index = fs::read_to_string(interface_directory(interface).join("ifindex"))?;
@@ -223,34 +228,16 @@ pub fn queues_of(interface: &str) -> Option<usize> {
     Some(queues.flatten().filter(|queue| queue.file_name().as_encoded_bytes().starts_with(b"rx-")).count())
 }
 
-/// Has the script of a card undo what it did, if the card has one. The card is still in xenstore.
-///
-/// # Errors
-/// [`DeviceError::Script`], or as the daemon says.
-pub(super) fn undo(address: Address) -> Result<(), DeviceError> {
-    if address.kind != Kind::Nic {
-        return Ok(());
+/// Has the scripts of a domain's cards undo what they did: of all of them, or of one. The cards are still in xenstore,
+/// and go whatever happens here: what a script fails at is told on standard error.
+pub fn undo(domain: u16, only: Option<Address>) {
+    let Ok(cards) = of_domain(domain, Kind::Nic.front()) else { return };
+    for card in cards.iter().filter(|card| only.is_none_or(|address| card.address == address)) {
+        let Some(script) = card.back.get("script").filter(|script| *script != NO_SCRIPT) else { continue };
+        if let Err(e) = script::run(Path::new(script), Action::Offline, card.address) {
+            eprintln!("network card {} of domain {domain}: {e}", card.address.id);
+        }
     }
-    let cards = of_domain(address.domain, address.kind.front())?;
-    let card = cards.into_iter().find(|card| card.address == address);
-    let Some(script) = card.as_ref().and_then(|card| card.back.get("script")) else { return Ok(()) };
-    if script == NO_SCRIPT {
-        return Ok(());
-    }
-    script::run(Path::new(script), Action::Offline, address)
-}
-
-/// The same for all cards of a domain that goes. All are tried.
-///
-/// # Errors
-/// The first of those.
-pub fn undo_all(domain: u16) -> Result<(), DeviceError> {
-    let cards = match of_domain(domain, Kind::Nic.front()) {
-        Err(DeviceError::NoStore) => return Ok(()),
-        cards => cards?,
-    };
-    let undone: Vec<_> = cards.iter().map(|card| undo(card.address)).collect();
-    undone.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -269,6 +256,33 @@ mod tests {
         assert_ne!(Mac::generated(guest, 0), Mac::generated(Uuid([8; 16]), 0));
         let nic = Nic::parse("devid=3").unwrap();
         assert_eq!(Card::new(&nic, 0, guest).mac, Mac::generated(guest, 3));
+    }
+
+    fn node<'a>(nodes: &'a [(&'static str, String)], wanted: &str) -> Option<&'a str> {
+        nodes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn the_halves_say_what_the_drivers_look_for() {
+        let nic = Nic::parse("mac=00:16:3e:00:00:01,bridge=lan0,rate=10Mb/s,trusted=0,ip=10.0.0.1").unwrap();
+        let card = Card::new(&nic, 4, Uuid([7; 16]));
+        let nodes = card.nodes(&Plan::Bridge(Bridge { index: 3, name: "lan0".into(), mtu: 9000 }));
+        let both = [("mac", "00:16:3e:00:00:01"), ("mtu", "9000")];
+        for (name, value) in both.into_iter().chain([("handle", "4"), ("trusted", "0")]) {
+            assert_eq!(node(&nodes.front, name), Some(value), "{name}");
+        }
+        let back = [("script", NO_SCRIPT), ("bridge", "lan0"), ("type", "vif"), ("rate", "62500,50000")];
+        for (name, value) in both.into_iter().chain(back).chain([("ip", "10.0.0.1"), ("hotplug-status", "")])
+        {
+            assert_eq!(node(&nodes.back, name), Some(value), "{name}");
+        }
+        let nic = Nic::parse("script=vif-route,vifname=web0").unwrap();
+        let script = PathBuf::from("/etc/xen/scripts/vif-route");
+        assert_eq!(nic.script.as_ref(), Some(&script));
+        let nodes = Card::new(&nic, 0, Uuid([7; 16])).nodes(&Plan::Script(script));
+        assert_eq!(node(&nodes.back, "script"), Some("/etc/xen/scripts/vif-route"));
+        assert_eq!(node(&nodes.back, "vifname"), Some("web0"));
+        assert_eq!(node(&nodes.front, "mtu"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use hypercall_abi::errno::Errno;
 use super::decide::{Activity, Step, decide};
 use crate::builder::{self, error::BuildError, kernel, store};
 use crate::config::{GuestConfig, Uuid};
-use crate::devices::nic::undo_all;
+use crate::devices::nic;
 use crate::host::{Host, HostError};
 use crate::registry::{Process, Record, State};
 use crate::xen::domain::DomainInfo;
@@ -182,10 +182,7 @@ pub fn destroy(host: &Host, domain: &DomainInfo) -> Result<(), ActError> {
         Err(e) if !e.is(Errno::ESRCH) => return Err(e.into()),
         _ => {}
     }
-    if let Err(e) = undo_all(domain.id) {
-        // The domain goes all the same.
-        eprintln!("domain {}: {e}", domain.id);
-    }
+    nic::undo(domain.id, None);
     with_daemon(|client| store::withdraw(client, domain.id, domain.uuid))?;
     Ok(())
 }
