@@ -49,7 +49,7 @@ impl Xen {
             max_maptrack_frames: frames(config.max_maptrack_frames, MAPTRACK_FRAMES),
             cpupool_id: pool,
             // The highest grant table version that it may use.
-            grant_opts: 1,
+            grant_opts: 2,
             arch: ArchDomainConfig { emulation_flags: EmulationFlags::LAPIC, ..ArchDomainConfig::default() },
             ..CreateDomain::default()
         };

@@ -11,7 +11,7 @@ use crate::cpuid;
 use crate::evtchn::{self, EventChannels, EvtchnError};
 use crate::fallible::NoMemory;
 use crate::frames::{FrameRef, OutOfFrames};
-use crate::gnttab::GrantError;
+use crate::gnttab::{GrantError, Version};
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HardwareDomain;
 use crate::ids::{DomId, PoolId, Port, VcpuId};
@@ -35,6 +35,8 @@ pub struct DomainConfig {
     pub max_evtchn_port: u32,
     /// The most pages of grant entries.
     pub max_grant_frames: u32,
+    /// The highest version of the grant table.
+    pub max_grant_version: Version,
     /// The most pages of map tracking.
     pub max_maptrack_frames: u32,
     /// `XEN_DOMCTL_CDF_*` as given, for reading back.

@@ -5,7 +5,7 @@
 use super::{Domain, DomainConfig};
 use crate::frame::Gfn;
 use crate::frames::FrameRef;
-use crate::gnttab::{GrantError, GrantRef, GrantTable, MapTrack, Mapping, Pinned, Wanted};
+use crate::gnttab::{Content, GrantError, GrantRef, GrantTable, MapTrack, Mapping, Pinned, Wanted};
 use crate::ids::DomId;
 use crate::machine::Machine;
 
@@ -34,42 +34,42 @@ pub(super) fn new_tables<M: Machine>(
     id: DomId,
     config: &DomainConfig,
 ) -> Result<(Grants<M>, Mappings<M>), GrantError> {
-    let mut grants = GrantTable::new(id, config.max_grant_frames);
-    grow(machine, id, &mut grants, INITIAL_FRAMES.min(config.max_grant_frames))?;
+    let mut grants = GrantTable::new(id, config.max_grant_frames, config.max_grant_version);
+    let frames = INITIAL_FRAMES.min(config.max_grant_frames);
+    grants.grow(Content::Entries, frames, || Ok(FrameRef::alloc_shared(machine, id)?))?;
     Ok((grants, MapTrack::new(config.max_maptrack_frames.saturating_mul(HANDLES_PER_FRAME))))
-}
-
-fn grow<M: Machine>(machine: M, id: DomId, grants: &mut Grants<M>, frames: u32) -> Result<(), GrantError> {
-    for _ in 0..grants.missing(frames)? {
-        grants.grow(FrameRef::alloc_shared(machine, id)?)?;
-    }
-    Ok(())
 }
 
 impl<M: Machine> Domain<M> {
     /// Makes the domain's grant table at least `frames` pages long.
     ///
     /// # Errors
-    /// [`GrantError::TableFull`], [`GrantError::NoDomain`], [`GrantError::NoMemory`]; the table may have grown in part.
+    /// As [`GrantTable::grow`].
     pub(crate) fn grow_grants(&self, machine: M, frames: u32) -> Result<(), GrantError> {
-        grow(machine, self.id, &mut self.grants.lock(), frames)
+        let page = || Ok(FrameRef::alloc_shared(machine, self.id)?);
+        self.grants.lock().grow(Content::Entries, frames, page)
     }
 
     /// A page of the domain's grant table, which grows to have it.
     ///
     /// # Errors
-    /// As [`grow_grants`](Self::grow_grants).
-    pub(crate) fn grant_frame(&self, machine: M, index: u32) -> Result<FrameRef<M>, GrantError> {
+    /// As [`GrantTable::grow`].
+    pub(crate) fn grant_frame(
+        &self,
+        machine: M,
+        content: Content,
+        index: u32,
+    ) -> Result<FrameRef<M>, GrantError> {
         let mut grants = self.grants.lock();
-        let size = grants.size();
-        let full = GrantError::TableFull { max_frames: size.max_frames };
-        grow(machine, self.id, &mut grants, index.checked_add(1).ok_or(full)?)?;
-        grants.frame(index).cloned().ok_or(full)
+        let full = GrantError::TableFull { max_frames: grants.size().max_frames };
+        let frames = index.checked_add(1).ok_or(full)?;
+        grants.grow(content, frames, || Ok(FrameRef::alloc_shared(machine, self.id)?))?;
+        grants.frame(content, index).cloned().ok_or(full)
     }
 
     /// Notes that the guest has its grant table's page `index` at `gfn` now, and gives its former place.
-    pub(crate) fn note_grant_frame(&self, index: u32, gfn: Gfn) -> Option<Gfn> {
-        self.grants.lock().set_gfn(index, Some(gfn)).filter(|old| *old != gfn)
+    pub(crate) fn note_grant_frame(&self, content: Content, index: u32, gfn: Gfn) -> Option<Gfn> {
+        self.grants.lock().set_gfn(content, index, Some(gfn)).filter(|old| *old != gfn)
     }
 
     /// Puts a grant of this domain to use.

@@ -1,6 +1,6 @@
 //! Putting a grant to use, and ending that.
 
-use super::entry::{Access, Wanted};
+use super::entry::{Access, Part, Via, Wanted};
 use super::{GrantError, GrantRef, GrantTable};
 use crate::frame::Gfn;
 use crate::ids::DomId;
@@ -11,6 +11,9 @@ use crate::page::GuestPage;
 pub(super) struct Active<F> {
     by: DomId,
     frame: F,
+    part: Part,
+    /// The page is that of another grant, which every user has in use as well.
+    via: Option<Via>,
     /// Uses that only read.
     readers: u32,
     /// Uses that write too.
@@ -33,10 +36,16 @@ impl<F> Active<F> {
 pub struct Pinned<F> {
     gref: GrantRef,
     access: Access,
+    part: Part,
     frame: F,
 }
 
 impl<F> Pinned<F> {
+    /// What of the page is granted.
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
     /// The page.
     pub fn frame(&self) -> &F {
         &self.frame
@@ -50,10 +59,15 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
     /// everything but RAM that the domain itself may write. It is called for the first use only: later ones share the
     /// page that the first one found.
     ///
+    /// A transitive entry is refused with [`GrantError::Transitive`], which names the grant that it passes on. Who
+    /// wants to copy puts that one to use, then this one with [`Purpose::CopyVia`](super::Purpose::CopyVia) and that
+    /// one's page, and releases them in the opposite order: so whoever uses this one has that one in use, too, and all
+    /// have the same page.
+    ///
     /// # Errors
     /// [`GrantError::NoDomain`], [`GrantError::BadRef`], [`GrantError::NoAccess`], [`GrantError::NotYours`],
     /// [`GrantError::ReadOnly`], [`GrantError::NotMappable`], [`GrantError::Unstable`], [`GrantError::BadFrame`],
-    /// [`GrantError::TooManyPins`], [`GrantError::NoMemory`].
+    /// [`GrantError::TooManyPins`], [`GrantError::NoMemory`], [`GrantError::Transitive`].
     pub fn acquire(
         &mut self,
         gref: GrantRef,
@@ -78,16 +92,18 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         // There is a slot for every reference.
         let slot = self.active.reserve()?.ok_or(GrantError::TooManyPins(gref))?;
         let got = self.entry(gref).and_then(|entry| {
-            entry.mark(wanted)?;
+            let flags = entry.mark(wanted)?;
             let gfn = entry.frame();
-            resolve(gfn).ok_or(GrantError::BadFrame(gfn)).inspect_err(|_| entry.clear())
+            let frame = resolve(gfn).ok_or(GrantError::BadFrame(gfn)).inspect_err(|_| entry.clear())?;
+            Ok((frame, entry.part(flags)))
         });
-        let frame = got.inspect_err(|_| self.active.cancel(slot))?;
-        let mut active = Active { by: wanted.by, frame: frame.clone(), readers: 0, writers: 0 };
+        let (frame, part) = got.inspect_err(|_| self.active.cancel(slot))?;
+        let via = wanted.purpose.via();
+        let mut active = Active { by: wanted.by, frame: frame.clone(), part, via, readers: 0, writers: 0 };
         *active.count(wanted.access) = 1;
         self.active.fill(slot, active);
         self.set_slot(gref, Some(slot));
-        Ok(Pinned { gref, access: wanted.access, frame })
+        Ok(Pinned { gref, access: wanted.access, part, frame })
     }
 
     fn acquire_again(&mut self, gref: GrantRef, slot: u32, wanted: Wanted) -> Result<Pinned<F>, GrantError> {
@@ -95,12 +111,17 @@ impl<P: GuestPage, F: Clone> GrantTable<P, F> {
         if active.by != wanted.by {
             return Err(GrantError::NotYours { gref, to: active.by });
         }
+        match (active.via, wanted.purpose.via()) {
+            (Some(via), None) => return Err(GrantError::Transitive { gref, via }),
+            (held, wanted) if held != wanted => return Err(GrantError::InUse(gref)),
+            _ => {}
+        }
         // The entry is checked anew each time: the guest may have mapped it read-only, or taken the permission to map.
         self.entry(gref)?.mark(wanted)?;
         let active = self.active.get_mut(slot).ok_or(GrantError::InUse(gref))?;
         let count = active.count(wanted.access);
         *count = count.checked_add(1).ok_or(GrantError::TooManyPins(gref))?;
-        Ok(Pinned { gref, access: wanted.access, frame: active.frame.clone() })
+        Ok(Pinned { gref, access: wanted.access, part: active.part, frame: active.frame.clone() })
     }
 
     /// Ends one use of a grant. If the table has been emptied meanwhile, only the page is let go of.

@@ -2,7 +2,7 @@
 
 use hypercall_abi::grant_table as abi;
 
-use super::{GrantRef, Handle};
+use super::{GrantRef, Handle, Via};
 use crate::fallible::NoMemory;
 use crate::frame::Gfn;
 use crate::frames::OutOfFrames;
@@ -56,8 +56,20 @@ refusals! {
         PageCrossed { offset: u16, len: u16 } => EINVAL, "{len} bytes at offset {offset} cross the page's end";
         /// A copy by frame number from or to another domain.
         CopyByFrame(dom: DomId) => EPERM, "frames of {dom} are copied by grant reference only";
-        /// Version 2 tables are not offered.
-        NoVersion2 => ENOSYS, "grant table version 2 is not offered";
+        /// The entry passes another domain's grant on, which is for copies only, and not twice.
+        Transitive { gref: GrantRef, via: Via }
+            => EINVAL, "{gref} passes on {} of {}: only for a copy, and only once", via.gref, via.dom;
+        /// A copy of bytes that the grant does not give.
+        OutsidePart { offset: u16, len: u16 } => EINVAL, "{len} bytes at offset {offset} are not granted: part of a page";
+        /// The domain was created without version 2 tables.
+        NoVersion2 => ENOSYS, "the domain may not have grant table version 2 (max_grant_version)";
+        /// Version 1 has no status words.
+        NoStatus => EINVAL, "grant table version 1 has no status frames";
+        /// The version changes only while nothing but reserved entries is in use.
+        EntriesInUse { count: usize } => EBUSY, "{count} grants are in use: the table's version cannot change";
+        /// The version changes only while the table is small.
+        TooLarge { frames: u32, max: u32 }
+            => EBUSY, "the grant table has {frames} frames: its version can change with at most {max}";
         /// No such table version.
         BadVersion(version: u32) => EINVAL, "there is no grant table version {version}";
         /// The operation exists for domains without a p2m only.

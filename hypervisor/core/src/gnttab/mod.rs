@@ -1,4 +1,4 @@
-//! Grant tables: pages that a domain lets another one use (`public/grant_table.h`, version 1).
+//! Grant tables: pages that a domain lets another one use (`public/grant_table.h`).
 //!
 //! [`GrantTable`] is the granting side: the frames it shares with its guest, and for every reference in use a count
 //! and the pinned page. [`MapTrack`] is the mapping side: the handles of what a domain has mapped from others.
@@ -18,7 +18,8 @@
 //!   place, so another vCPU that guesses it cannot unmap a half-made mapping.
 //! - Unmap: [`MapTrack::take`], clear the p2m entry if it still maps that frame, flush the TLBs, then `release`. The
 //!   granting guest may reuse the page as soon as the use bits clear, so no translation may be left by then.
-//! - Copy: `acquire` both ends one after the other, copy with no lock held, `release` both.
+//! - Copy: `acquire` both ends one after the other, copy with no lock held, `release` both. A transitive entry is
+//!   acquired after the one that it passes on and released before it.
 
 mod acquire;
 mod copy;
@@ -35,11 +36,11 @@ use crate::ids::id;
 
 pub use acquire::Pinned;
 pub use copy::{CopyEnd, CopyPlace, CopyRequest};
-pub use entry::{Access, Purpose, Wanted};
+pub use entry::{Access, Part, Purpose, Version, Via, Wanted};
 pub use error::GrantError;
 pub use maptrack::{MapTrack, Mapping};
-pub use request::{CacheFlush, MapRequest, UnmapRequest};
-pub use table::{ENTRIES_PER_FRAME, GrantTable, Size, VERSION};
+pub use request::{CacheFlush, MapRequest, ReplaceRequest, UnmapRequest};
+pub use table::{Content, GrantTable, Size};
 
 id!(
     /// A grant reference: the index of an entry in a domain's table.

@@ -70,6 +70,27 @@ impl UnmapRequest {
     }
 }
 
+/// A mapping that shall go, and what shall take its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplaceRequest {
+    /// The mapping.
+    pub unmap: UnmapRequest,
+    /// The page of the caller's that is moved there; with none it is a plain unmapping.
+    pub by: Option<Gfn>,
+}
+
+impl ReplaceRequest {
+    /// From the operation's argument.
+    ///
+    /// # Errors
+    /// [`GrantError::Misaligned`].
+    pub fn new(op: &abi::UnmapAndReplace) -> Result<Self, GrantError> {
+        let unmap = UnmapRequest { handle: Handle(op.handle), at: page_at(op.host_addr)? };
+        let by = if op.new_addr == 0 { None } else { Some(page_at(op.new_addr)?) };
+        Ok(Self { unmap, by })
+    }
+}
+
 /// A cache maintenance request (`GNTTABOP_cache_flush`).
 ///
 /// It is permitted for the caller's own pages and for those it has mapped by grant: what its p2m holds at that frame
@@ -92,14 +113,14 @@ impl CacheFlush {
         if offset as usize >= PAGE_SIZE || offset as usize + len as usize > PAGE_SIZE {
             return Err(GrantError::PageCrossed { offset, len });
         }
-        if !CacheOps::all().contains(op.op) {
-            return Err(GrantError::CacheOp(op.op.bits()));
-        }
-        if len == 0 || !op.op.intersects(CacheOps::CLEAN.union(CacheOps::INVAL)) {
+        if len == 0 || op.op.is_empty() {
             return Ok(Self::Nothing);
         }
         if op.op.contains(CacheOps::SOURCE_GREF) {
             return Err(GrantError::FlushByRef);
+        }
+        if !CacheOps::all().contains(op.op) {
+            return Err(GrantError::CacheOp(op.op.bits()));
         }
         Ok(Self::Page(Gaddr(op.a).frame()))
     }

@@ -12,6 +12,7 @@ use crate::cpuid::Policy;
 use crate::dom0_map::{Dom0Map, Span};
 use crate::domain::{Domain, DomainConfig, VcpuRef};
 use crate::frame::{Gaddr, Maddr, Mfn};
+use crate::gnttab::Version;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, DomId, VcpuId, Vector};
 use crate::machine::test::{Ended, TestMachine};
@@ -64,6 +65,7 @@ impl Rig {
             max_vcpus: 2,
             max_evtchn_port: 4095,
             max_grant_frames: 4,
+            max_grant_version: Version::Two,
             max_maptrack_frames: 4,
             flags: 0,
             max_frames: 512,

@@ -174,7 +174,7 @@ fn add_to_physmap<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, place: &Pl
     let (frame, kind) = match place.space {
         abi::MAPSPACE_SHARED_INFO if place.idx == 0 => (domain.shared_info.clone(), PageType::Ram),
         abi::MAPSPACE_GRANT_TABLE => return resource::map_grant_frame(call, domain, place.idx, gfn),
-        abi::MAPSPACE_GMFN => (domain.memory.own_page(Gfn(place.idx))?, PageType::Ram),
+        abi::MAPSPACE_GMFN => return move_page(call, domain, Gfn(place.idx), gfn),
         abi::MAPSPACE_GMFN_FOREIGN if place.foreign == DOMID_XEN => {
             call.must_be_privileged()?;
             ensure!(domain.id == call.domain().id, EPERM, "the trace is not for {}", domain.id);
@@ -188,14 +188,26 @@ fn add_to_physmap<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>, place: &Pl
         space => refuse!(EINVAL, "map space {space}, index {} does not exist", place.idx),
     };
     let access = if kind == PageType::Foreign { Access::READ_WRITE } else { Access::ALL };
-    // Held until the end, so that its number stays its own.
-    let page = frame.clone();
     domain.memory.map(gfn, frame, kind, access, flush).map_err(|(error, _)| error)?;
-    if place.space == abi::MAPSPACE_GMFN && Gfn(place.idx) != gfn {
+    Ok(())
+}
+
+/// Moves a page of the domain's RAM to another guest frame; what was there is gone.
+pub(super) fn move_page<M: Machine>(
+    call: &Call<'_, M>,
+    domain: &Domain<M>,
+    from: Gfn,
+    to: Gfn,
+) -> Result<()> {
+    let flush = || call.hv.flush_guest_tlbs(domain);
+    // Held until the end, so that its number stays its own.
+    let page = domain.memory.own_page(from)?;
+    domain.memory.map(to, page.clone(), PageType::Ram, Access::ALL, flush).map_err(|(error, _)| error)?;
+    if from != to {
         let moved = |entry: &Entry| entry.mfn == page.mfn();
-        domain.memory.unmap(Gfn(place.idx), moved, flush).or_else(|error| {
+        domain.memory.unmap(from, moved, flush).or_else(|error| {
             // It is in one place only. What was at the new one is gone.
-            domain.memory.unmap(gfn, moved, flush)?;
+            domain.memory.unmap(to, moved, flush)?;
             Err(error)
         })?;
     }

@@ -18,6 +18,7 @@ use tenon_core::dom0_acpi::{Dom0Tables, HostTable, NoMadt};
 use tenon_core::dom0_map::{Dom0Map, Span, TooManyEntries};
 use tenon_core::domain::{BuildError, Domain, DomainConfig};
 use tenon_core::frame::{Gaddr, Maddr, PAGE_SIZE};
+use tenon_core::gnttab::Version;
 use tenon_core::guest_cpu::{Gpr, Gprs, GuestCpu, SystemState};
 use tenon_core::hardware::{HardwareDomain, IoApic};
 use tenon_core::hypervisor::Hypervisor;
@@ -165,6 +166,7 @@ fn create<B: Backend>(
         max_vcpus: vcpus,
         max_evtchn_port: MAX_PORTS,
         max_grant_frames: 64,
+        max_grant_version: Version::Two,
         max_maptrack_frames: 1024,
         flags: 0,
         max_frames: memory.frames().min(u64::from(u32::MAX)) as u32,

@@ -6,7 +6,7 @@ use hypercall_abi::{Abi, Plain, Word, X32, X64};
 use crate::frame::Gfn;
 use crate::gnttab::{
     Access, CacheFlush, CopyEnd, CopyPlace, CopyRequest, GrantError, GrantRef, Handle, MapRequest,
-    UnmapRequest,
+    ReplaceRequest, UnmapRequest,
 };
 use crate::ids::DomId;
 
@@ -79,6 +79,15 @@ fn mappings_go_to_pages_of_the_p2m() {
     assert_eq!(unmap(0), Ok(None));
     assert_eq!(unmap(0x12000), Ok(Some(UnmapRequest { handle: Handle(5), at: Gfn(0x12) })));
     assert_eq!(unmap(1), Err(GrantError::Misaligned(1)));
+    let replace = |host_addr, new_addr| {
+        let op = abi::UnmapAndReplace { host_addr, new_addr, handle: 5, ..Plain::zeroed() };
+        ReplaceRequest::new(&op)
+    };
+    let unmap = UnmapRequest { handle: Handle(5), at: Gfn(0x12) };
+    assert_eq!(replace(0x12000, 0), Ok(ReplaceRequest { unmap, by: None }));
+    assert_eq!(replace(0x12000, 0x3000), Ok(ReplaceRequest { unmap, by: Some(Gfn(3)) }));
+    assert_eq!(replace(0x12001, 0x3000), Err(GrantError::Misaligned(0x12001)));
+    assert_eq!(replace(0x12000, 0x3008), Err(GrantError::Misaligned(0x3008)));
 }
 
 #[test]
@@ -92,4 +101,6 @@ fn flushes_stay_in_their_page() {
     assert_eq!(flush(7, 8, 0, 1), Ok(CacheFlush::Nothing));
     assert_eq!(flush(0, 1, 4096, 1), Err(GrantError::PageCrossed { offset: 1, len: 4096 }));
     assert_eq!(flush(0, 0, 1, 4), Err(GrantError::CacheOp(4)));
+    assert_eq!(flush(0, 0, 1, 1 << 31 | 4), Err(GrantError::FlushByRef));
+    assert_eq!((flush(0, 0, 0, 4), flush(0, 8, 8, 0)), (Ok(CacheFlush::Nothing), Ok(CacheFlush::Nothing)));
 }

@@ -6,10 +6,12 @@ use std::vec::Vec;
 use proptest::collection;
 use proptest::prelude::*;
 
-use super::{Frame, PERMIT, READING, READONLY, Ram, Table, WRITING, flags, grant, table};
+use super::{Frame, PERMIT, READING, READONLY, Ram, Table, WRITING, flags, grant, head, table, table2};
 use crate::fallible::fail_after;
 use crate::frame::Gfn;
-use crate::gnttab::{Access, GrantError, GrantRef, Handle, MapTrack, Mapping, Purpose, Wanted};
+use crate::gnttab::{
+    Access, Content, GrantError, GrantRef, Handle, MapTrack, Mapping, Purpose, Version, Wanted,
+};
 use crate::ids::DomId;
 use crate::page::GuestPage;
 
@@ -84,10 +86,11 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(version: Version) -> Self {
         fail_after(None);
+        let new = |dom| if version == Version::One { table(dom, 1) } else { table2(dom, 1) };
         Self {
-            tables: (0..DOMS).map(|dom| table(dom, 1)).collect(),
+            tables: (0..DOMS).map(new).collect(),
             maps: (0..DOMS).map(|_| MapTrack::new(6)).collect(),
             ram: (0..DOMS).map(|_| Ram::new()).collect(),
             mapped: vec![],
@@ -106,7 +109,7 @@ impl World {
         let access = if write { Access::Write } else { Access::Read };
         let at = usize::from(granter);
         let wanted = Wanted { by: DomId(by), access, purpose };
-        let entry = self.tables[at].frame(0).map_or(0, |page| page.load32(gref as usize * 8));
+        let entry = head(&self.tables[at], gref);
         let got = self.tables[at].acquire(GrantRef(gref), wanted, self.ram[at].resolve());
         if got.is_ok() {
             assert!(self.alive[at]);
@@ -121,12 +124,13 @@ impl World {
         match *op {
             _ if !self.alive[at] => {}
             Op::Grant { gref, flags, to, frame } => {
-                let kept = super::flags(&self.tables[at], gref) & (READING | WRITING);
+                let kept = head(&self.tables[at], gref) as u16 & (READING | WRITING);
                 grant(&self.tables[at], gref, flags & !(READING | WRITING) | kept, to, frame);
             }
             Op::Scribble { gref, bits } => {
-                let page = self.tables[at].frame(0).unwrap();
-                page.store32(gref as usize * 8, page.load32(gref as usize * 8) ^ bits);
+                let page = self.tables[at].frame(Content::Entries, 0).unwrap();
+                let offset = gref as usize * self.tables[at].version().entry_size();
+                page.store32(offset, page.load32(offset) ^ bits);
             }
             Op::Map { granter, gref, write } => {
                 let Ok(handle) = self.maps[at].reserve() else { return };
@@ -214,12 +218,14 @@ impl World {
 }
 
 fn run(ops: &[(u16, Op)], honest: bool) {
-    let mut world = World::new();
-    for (dom, op) in ops {
-        world.step(*dom, op);
-        world.check(honest);
+    for version in [Version::One, Version::Two] {
+        let mut world = World::new(version);
+        for (dom, op) in ops {
+            world.step(*dom, op);
+            world.check(honest);
+        }
+        world.end();
     }
-    world.end();
 }
 
 proptest! {

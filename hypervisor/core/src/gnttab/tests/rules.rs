@@ -1,10 +1,12 @@
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::{Frame, PERMIT, READING, READONLY, REF, Ram, Table, WRITING, flags, grant, table, want};
+use super::{Frame, PERMIT, READING, READONLY, REF, Ram, Table, WRITING, flags, grant, grow, table, want};
 use crate::fallible::fail_after;
 use crate::frame::Gfn;
-use crate::gnttab::{Access, GrantError, GrantRef, Handle, MapTrack, Mapping, Purpose, Size, Wanted};
+use crate::gnttab::{
+    Access, Content, GrantError, GrantRef, Handle, MapTrack, Mapping, Purpose, Size, Version, Wanted,
+};
 use crate::ids::DomId;
 use crate::page::{GuestPage, TestPage};
 
@@ -112,8 +114,9 @@ fn a_guest_that_keeps_changing_its_entry_is_given_up_on() {
     }
     let page = TestPage::default();
     page.store32(72, 2 << 16 | u32::from(PERMIT));
-    let mut t = crate::gnttab::GrantTable::<_, Frame>::new(DomId(1), 1);
-    t.grow(Restless(page)).unwrap();
+    let mut t = crate::gnttab::GrantTable::<_, Frame>::new(DomId(1), 1, Version::One);
+    let mut pages = [Some(Restless(page))].into_iter().map(Option::unwrap);
+    t.grow(Content::Entries, 1, || Ok(pages.next().unwrap())).unwrap();
     let refused = t.acquire(REF, want(2, Access::Read), |_| unreachable!()).unwrap_err();
     assert_eq!((refused, t.in_use()), (GrantError::Unstable(REF), 0));
 }
@@ -121,20 +124,17 @@ fn a_guest_that_keeps_changing_its_entry_is_given_up_on() {
 #[test]
 fn the_table_grows_to_its_limit() {
     let mut t = table(1, 0);
-    assert_eq!(t.missing(3), Ok(3));
-    for _ in 0..4 {
-        t.grow(TestPage::default()).unwrap();
-    }
-    assert_eq!(t.missing(3), Ok(0));
     let full = GrantError::TableFull { max_frames: 4 };
-    assert_eq!((t.missing(5), t.grow(TestPage::default())), (Err(full), Err(full)));
+    for frames in [3, 1, 4] {
+        assert_eq!(grow(&mut t, frames), Ok(()));
+    }
+    assert_eq!((grow(&mut t, 5), grow(&mut t, u32::MAX)), (Err(full), Err(full)));
     assert_eq!(t.size(), Size { frames: 4, max_frames: 4 });
-    assert_eq!(t.set_gfn(3, Some(Gfn(77))), None);
-    assert_eq!(t.set_gfn(3, Some(Gfn(78))), Some(Gfn(77)));
-    assert_eq!((t.gfn(3), t.gfn(4), t.set_gfn(4, None)), (Some(Gfn(78)), None, None));
-    assert_eq!(t.set_version(1), Ok(()));
-    assert_eq!(t.set_version(2), Err(GrantError::NoVersion2));
-    assert_eq!(t.set_version(3), Err(GrantError::BadVersion(3)));
+    let entries = Content::Entries;
+    assert_eq!(t.set_gfn(entries, 3, Some(Gfn(77))), None);
+    assert_eq!(t.set_gfn(entries, 3, Some(Gfn(78))), Some(Gfn(77)));
+    let nowhere = (t.gfn(entries, 4), t.set_gfn(entries, 4, None));
+    assert_eq!((t.gfn(entries, 3), nowhere), (Some(Gfn(78)), (None, None)));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn granted_pages_outlive_their_domain() {
         t.acquire(GrantRef(0), want(2, Access::Read), ram.resolve()).unwrap_err(),
         GrantError::NoDomain(DomId(1))
     );
-    assert_eq!(t.grow(TestPage::default()), Err(GrantError::NoDomain(DomId(1))));
+    assert_eq!(grow(&mut t, 3), Err(GrantError::NoDomain(DomId(1))));
     pins.drain(..).for_each(|pin| t.release(pin));
     assert_eq!(ram.lent(), 0);
 }
@@ -189,7 +189,7 @@ fn a_full_heap_refuses_and_leaves_nothing_behind() {
     grant(&t, 9, PERMIT, 2, 5);
     for left in 0..2 {
         fail_after(Some(0));
-        let grown = t.grow(TestPage::default());
+        let grown = grow(&mut t, 2);
         fail_after(Some(left));
         let got = t.acquire(REF, want(2, Access::Read), ram.resolve());
         fail_after(Some(left));

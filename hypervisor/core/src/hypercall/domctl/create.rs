@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::cpuid::Policy;
 use crate::domain::{Domain, DomainConfig};
+use crate::gnttab::Version;
 use crate::hv_log;
 use crate::ids::DomId;
 
@@ -72,12 +73,18 @@ fn check(wanted: &CreateDomain) -> Result<DomainConfig> {
     if wanted.grant_opts & !GRANT_VERSION_MASK != 0 {
         refuse!(EINVAL, "grant options {:#x} are not known", wanted.grant_opts);
     }
+    let max_grant_version = match wanted.grant_opts & GRANT_VERSION_MASK {
+        1 => Version::One,
+        2 => Version::Two,
+        version => refuse!(EINVAL, "grant table version {version} (max_grant_version): there are 1 and 2"),
+    };
     check_arch(&wanted.arch)?;
     Ok(DomainConfig {
         handle: wanted.handle,
         max_vcpus: wanted.max_vcpus,
         max_evtchn_port: wanted.max_evtchn_port,
         max_grant_frames: frames(wanted.max_grant_frames, GRANT_FRAMES, "max_grant_frames")?,
+        max_grant_version,
         max_maptrack_frames: frames(wanted.max_maptrack_frames, MAPTRACK_FRAMES, "max_maptrack_frames")?,
         flags: flags.bits(),
         max_frames: 0,

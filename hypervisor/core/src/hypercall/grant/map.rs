@@ -8,7 +8,8 @@ use hypercall_abi::grant_table as abi;
 use super::{Array, Call, Machine, Result, UseError, status};
 use crate::domain::{Domain, Ending, MAX_ENDING};
 use crate::frames::FrameRef;
-use crate::gnttab::{MapRequest, Mapping, UnmapRequest};
+use crate::gnttab::{MapRequest, Mapping, ReplaceRequest, UnmapRequest};
+use crate::hypercall::memory::move_page;
 
 /// Elements that one step handles.
 const BUDGET: u64 = MAX_ENDING as u64;
@@ -72,4 +73,38 @@ fn take<M: Machine>(
 ) -> Result<Option<Mapping<FrameRef<M>>>, UseError> {
     let Some(request) = UnmapRequest::new(op)? else { return Ok(None) };
     Ok(Some(domain.maptrack.lock().take(request.handle, request.at)?))
+}
+
+/// Unmaps a page and moves another of the caller's own to where it was (`GNTTABOP_unmap_and_replace`).
+pub(super) fn replace<A: Abi, M: Machine>(call: &mut Call<'_, M>, array: Array) -> Result {
+    for at in array.step::<abi::UnmapAndReplace>(BUDGET)? {
+        call.update(at, |op: &mut abi::UnmapAndReplace| {
+            op.status = replace_one(call, op);
+            Ok(())
+        })?;
+    }
+    array.after::<A, abi::UnmapAndReplace, M>(call, BUDGET)
+}
+
+fn replace_one<M: Machine>(call: &Call<'_, M>, op: &abi::UnmapAndReplace) -> i16 {
+    let domain = call.domain();
+    let taken = ReplaceRequest::new(op).map_err(UseError::from).and_then(|request| {
+        // Looked at before anything changes. If it is gone by the time it is moved, the guest has done that itself.
+        request.by.map(|by| domain.memory.own_page(by)).transpose()?;
+        Ok((request, domain.maptrack.lock().take(request.unmap.handle, request.unmap.at)?))
+    });
+    let (request, mapping) = match taken {
+        Ok(taken) => taken,
+        Err(error) => return status(call, "unmap and replace", Err(error)),
+    };
+    let mut ending: Ending<M> = [const { None }; MAX_ENDING];
+    ending[0] = Some(mapping);
+    call.hv.end_mappings(domain, ending);
+    match request.by.map_or(Ok(()), |by| move_page(call, domain, by, request.unmap.at)) {
+        Ok(()) => abi::STATUS_OKAY,
+        Err(refused) => {
+            call.log(format_args!("grant unmapped but not replaced: {refused}"));
+            abi::STATUS_BAD_VIRT_ADDR
+        }
+    }
 }

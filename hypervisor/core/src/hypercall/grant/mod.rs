@@ -37,7 +37,8 @@ pub(super) fn grant_table_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Resu
         }
         abi::OP_SWAP_GRANT_REF => return swap::<A, M>(call, array),
         abi::OP_CACHE_FLUSH => return cache_flush::<A, M>(call, array),
-        abi::OP_TRANSFER | abi::OP_UNMAP_AND_REPLACE => return Err(GrantError::ParavirtualOnly.into()),
+        abi::OP_UNMAP_AND_REPLACE => return map::replace::<A, M>(call, array),
+        abi::OP_TRANSFER => return Err(GrantError::ParavirtualOnly.into()),
         op => refuse!(ENOSYS, "grant_table_op {op} is not known"),
     }
     Ok(Outcome::OK)

@@ -7,7 +7,9 @@ use hypercall_abi::grant_table as abi;
 
 use super::{Call, Machine, Result, status};
 use crate::domain::Domain;
-use crate::gnttab::{GrantError, VERSION};
+use crate::frames::FrameRef;
+use crate::gnttab::{Content, GrantError};
+use crate::hypercall::resource;
 
 /// What stands for a page of the table that the guest has not mapped anywhere (`INVALID_GFN`).
 const NOWHERE: u64 = u64::MAX;
@@ -34,7 +36,7 @@ pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, op: &mut abi::
     let owner = owner(call, op.dom);
     let grown = owner.and_then(|owner| owner.grow_grants(call.hv.machine, op.nr_frames).map(|()| owner));
     if let Ok(owner) = &grown {
-        let place = |index| owner.grants.lock().gfn(index).map_or(NOWHERE, |gfn| gfn.0);
+        let place = |index| owner.grants.lock().gfn(Content::Entries, index).map_or(NOWHERE, |gfn| gfn.0);
         let places = (0..op.nr_frames).map(|index| A::Ulong::truncated(place(index)));
         call.write_all(op.frame_list.get(), op.nr_frames, places)?;
     }
@@ -43,25 +45,52 @@ pub(super) fn setup_table<A: Abi, M: Machine>(call: &Call<'_, M>, op: &mut abi::
 }
 
 pub(super) fn get_version<M: Machine>(call: &Call<'_, M>, op: &mut abi::GetVersion) -> Result<()> {
-    owner(call, op.dom)?;
-    op.version = VERSION;
+    op.version = owner(call, op.dom)?.grants.lock().version() as u32;
     Ok(())
 }
 
 pub(super) fn set_version<M: Machine>(call: &Call<'_, M>, at: u64) -> Result<()> {
     let op: abi::SetVersion = call.read(at)?;
-    let result = call.domain().grants.lock().set_version(op.version);
+    let domain = call.domain();
+    let page = || Ok(FrameRef::alloc_shared(call.hv.machine, domain.id)?);
+    let result = domain.grants.lock().set_version(op.version, page);
     // The caller learns what the table is, refused or not.
-    call.write(at, &abi::SetVersion { version: VERSION })?;
-    Ok(result?)
+    let version = domain.grants.lock().version() as u32;
+    call.write(at, &abi::SetVersion { version })?;
+    result?;
+    if version == 1 { forget_status(call, domain) } else { Ok(()) }
 }
 
-/// Version 1 keeps an entry's status in the entry.
+/// Takes the status words away from where the guest has them: version 1 has none.
+fn forget_status<M: Machine>(call: &Call<'_, M>, domain: &Domain<M>) -> Result<()> {
+    for index in 0.. {
+        let mut grants = domain.grants.lock();
+        let Some(page) = grants.frame(Content::Status, index).map(FrameRef::mfn) else { break };
+        let place = grants.set_gfn(Content::Status, index, None);
+        drop(grants);
+        place.map_or(Ok(()), |gfn| resource::withdraw(call, domain, gfn, page))?;
+    }
+    Ok(())
+}
+
+/// Lists where the guest has its status words (`XENMAPSPACE_grant_table` puts them there). They are there with the
+/// entries.
 pub(super) fn status_frames<A: Abi, M: Machine>(
     call: &Call<'_, M>,
     op: &mut abi::GetStatusFrames<A>,
 ) -> Result<()> {
-    let result = owner(call, op.dom).and(Err(GrantError::NoVersion2));
-    op.status = status(call, "get_status_frames", result);
+    let owner = owner(call, op.dom).and_then(|owner| {
+        let grants = owner.grants.lock();
+        let max_frames = grants.limit(Content::Status)?;
+        let there =
+            op.nr_frames.checked_sub(1).is_none_or(|last| grants.frame(Content::Status, last).is_some());
+        drop(grants);
+        if there { Ok(owner) } else { Err(GrantError::TableFull { max_frames }) }
+    });
+    if let Ok(owner) = &owner {
+        let place = |index| owner.grants.lock().gfn(Content::Status, index).map_or(NOWHERE, |gfn| gfn.0);
+        call.write_all(op.frame_list.get(), op.nr_frames, (0..op.nr_frames).map(place))?;
+    }
+    op.status = status(call, "get_status_frames", owner.map(drop));
     Ok(())
 }

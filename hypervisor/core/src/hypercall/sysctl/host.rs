@@ -25,7 +25,7 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
         nr_nodes: 1,
         max_node_id: 0,
         cpu_khz: (machine.tsc_scale().hz / 1000) as u32,
-        capabilities: PhysCap::HVM | PhysCap::HAP | PhysCap::GNTTAB_V1,
+        capabilities: PhysCap::HVM | PhysCap::HAP | PhysCap::GNTTAB_V1 | PhysCap::GNTTAB_V2,
         total_pages: ram_pages(machine),
         free_pages: machine.table().free_frames(),
         max_mfn: machine.table().end().0.saturating_sub(1),

@@ -26,6 +26,7 @@ use crate::domain::{Domain, DomainConfig, NestedTlb, VcpuRef};
 use crate::frame::Maddr;
 use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
 use crate::frames::{FrameRef, Frames};
+use crate::gnttab::Version;
 use crate::guest_cpu::{CpuMode, Gpr, GuestCpu};
 use crate::hardware::{HardwareDomain, IoApic};
 use crate::hypervisor::Hypervisor;
@@ -162,6 +163,7 @@ impl Rig {
             max_vcpus: 2,
             max_evtchn_port: 4095,
             max_grant_frames: 4,
+            max_grant_version: Version::Two,
             max_maptrack_frames: 4,
             flags: 0,
             max_frames: 1 << CONTROL_ORDER,
@@ -278,7 +280,7 @@ impl Rig {
             max_evtchn_port: 1023,
             max_grant_frames: 4,
             max_maptrack_frames: 4,
-            grant_opts: 1,
+            grant_opts: 2,
             arch: ArchDomainConfig { emulation_flags: EmulationFlags::LAPIC, ..ArchDomainConfig::default() },
             ..CreateDomain::default()
         }

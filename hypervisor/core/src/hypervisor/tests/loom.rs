@@ -15,7 +15,7 @@ use crate::domain::{Domain, DomainConfig, DomainRef, MAX_ENDING};
 use crate::evtchn::{EventChannels, State};
 use crate::frame::Gfn;
 use crate::frames::{FrameRef, Frames};
-use crate::gnttab::{Access, GrantRef, MapRequest};
+use crate::gnttab::{Access, GrantRef, MapRequest, Version};
 use crate::ids::{DomId, Port};
 use crate::machine::CpuMask;
 use crate::machine::test::TestMachine;
@@ -48,6 +48,7 @@ fn domain(hv: &Hypervisor<TestMachine>, id: DomId) -> DomainRef<TestMachine> {
         max_vcpus: 1,
         max_evtchn_port: 7,
         max_grant_frames: 1,
+        max_grant_version: Version::Two,
         max_maptrack_frames: 1,
         flags: 0,
         max_frames: 1,

@@ -10,12 +10,12 @@ use test_guests::{call, check, check_eq, grants};
 
 use crate::mapping::own_id;
 
-fn end(u: u64, offset: u16) -> CopyPtr {
+pub fn end(u: u64, offset: u16) -> CopyPtr {
     CopyPtr { u, domid: DOMID_SELF, offset, _pad: [0; 4] }
 }
 
 /// An end that is a grant, which names its domain.
-fn gref(gref: u64, offset: u16) -> CopyPtr {
+pub fn gref(gref: u64, offset: u16) -> CopyPtr {
     CopyPtr { domid: own_id(), ..end(gref, offset) }
 }
 
@@ -23,7 +23,7 @@ fn job(source: CopyPtr, dest: CopyPtr, len: u16, flags: CopyFlags) -> Copy {
     Copy { source, dest, len, flags, status: 1, _pad: [0; 2] }
 }
 
-fn copy(source: CopyPtr, dest: CopyPtr, len: u16, flags: CopyFlags) -> Result<i16, Verdict> {
+pub fn copy(source: CopyPtr, dest: CopyPtr, len: u16, flags: CopyFlags) -> Result<i16, Verdict> {
     let mut op = job(source, dest, len, flags);
     call::grant(OP_COPY, &mut op)?;
     Ok(op.status)

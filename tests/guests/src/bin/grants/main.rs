@@ -11,6 +11,7 @@ mod copy;
 mod lifetimes;
 mod mapping;
 mod refusals;
+mod version2;
 
 use test_guests::guest;
 
@@ -37,6 +38,11 @@ guest!(
         refusals::tables,
         refusals::cache_flushes,
         refusals::swaps,
+        version2::there_and_back,
+        version2::whole_pages,
+        version2::parts,
+        version2::passed_on,
+        version2::replaced,
         lifetimes::two_mappings,
         lifetimes::page_given_back,
         lifetimes::mapping_is_not_memory,

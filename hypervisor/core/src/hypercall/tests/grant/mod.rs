@@ -4,6 +4,7 @@ mod life;
 mod rules;
 mod storm;
 mod table;
+mod version2;
 
 use std::vec::Vec;
 
@@ -16,15 +17,16 @@ use hypercall_abi::xen as nr;
 
 use super::rig::{Caller, Rig};
 use crate::frames::FrameRef;
-use crate::gnttab::ENTRIES_PER_FRAME;
+use crate::gnttab::{Content, Version};
 use crate::machine::test::TestMachine;
 use crate::page::GuestPage;
 
 /// Where an entry of a domain's table is.
 fn entry<R>(caller: &Caller, gref: u32, f: impl FnOnce(&FrameRef<TestMachine>, usize) -> R) -> R {
     let grants = caller.domain().grants.lock();
-    let page = grants.frame(gref / ENTRIES_PER_FRAME).expect("a page of the table");
-    f(page, (gref % ENTRIES_PER_FRAME) as usize * 8)
+    assert_eq!(grants.version(), Version::One);
+    let page = grants.frame(Content::Entries, gref / 512).expect("a page of the table");
+    f(page, gref as usize % 512 * 8)
 }
 
 /// Writes an entry of a domain's table, as its guest does.

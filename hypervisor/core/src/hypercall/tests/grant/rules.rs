@@ -150,6 +150,32 @@ fn handles_run_out_by_name() {
     assert!(map(max).is_ok());
 }
 
+#[test]
+fn an_own_page_takes_the_place_of_a_mapping() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let other = super::guest(&rig);
+    (8..10).for_each(|gref| grant(&guest, gref, id(&other), u64::from(gref)));
+    let map = |gref: u32| rig.map(&other, id(&guest), gref, HOLE + u64::from(gref)).unwrap();
+    let (first, second) = (map(8), map(9));
+    let replace = |handle: u32, at: u64, by: u64| {
+        let op = abi::UnmapAndReplace { host_addr: at << 12, new_addr: by << 12, handle, ..Plain::zeroed() };
+        rig.grant_op(&other, abi::OP_UNMAP_AND_REPLACE, op).status
+    };
+    poke(&other, 30, &0x77u32);
+    assert_eq!(replace(77, HOLE + 8, 30), abi::STATUS_BAD_HANDLE);
+    assert_eq!(replace(first, HOLE + 9, 30), abi::STATUS_BAD_VIRT_ADDR);
+    // Neither nothing nor a page of somebody else's can be put there.
+    assert_eq!(replace(first, HOLE + 8, HOLE), abi::STATUS_BAD_PAGE);
+    assert_eq!(replace(first, HOLE + 8, HOLE + 9), abi::STATUS_BAD_PAGE);
+    assert!(in_use(&guest, 8) && in_use(&guest, 9));
+    assert_eq!(replace(first, HOLE + 8, 30), 0);
+    assert!(!in_use(&guest, 8));
+    assert_eq!((peek::<u32>(&other, HOLE + 8), other.domain().memory.lookup(Gfn(30))), (0x77, None));
+    assert_eq!(replace(second, HOLE + 9, 0), 0);
+    assert_eq!(other.domain().memory.lookup(Gfn(HOLE + 9)), None);
+}
+
 fn copies<A: Abi>(mode: CpuMode) {
     let rig = Rig::new();
     let guest = guest(&rig);
