@@ -1,6 +1,7 @@
 //! What the tools of domain 0 share.
 #![warn(missing_docs)]
 
+pub mod balloon;
 pub mod builder;
 pub mod cli;
 pub mod config;

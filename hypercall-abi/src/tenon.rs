@@ -12,7 +12,25 @@ use crate::layout::structs;
 /// from 1; these are the letters "TNN" and a number.
 pub const VCPU_ACCOUNT: u32 = 0x544e_4e01;
 
+/// The command that reads [`Holdings`]: what another domain holds of the call's, which may be dead and wait for that.
+pub const HOLDINGS: u32 = 0x544e_4e02;
+/// [`Holdings::at`] when all has been looked at.
+pub const HOLDINGS_END: u64 = u64::MAX;
+
 structs! {
+    /// What a domain holds of another one's memory. A call looks at some of it; the numbers of all are to be added.
+    struct Holdings = "struct tenon_domctl_holdings" {
+        /// In: where to go on, 0 at first; out: where the next call is to go on, or [`HOLDINGS_END`].
+        at: u64,
+        /// In: the domain that holds.
+        holder: u16,
+        _pad: [u8; 6],
+        /// Out: grants that it has mapped.
+        grants: u32,
+        /// Out: frames that it has mapped as the controller.
+        frames: u32,
+    }
+
     /// What a vCPU did since it was made.
     struct VcpuAccount = "struct tenon_domctl_vcpu_account" {
         /// In: the vCPU.

@@ -49,6 +49,12 @@ const PROLOGUE: &str = "\
 /* In no header of Xen's: the BIOS call E820. */
 struct e820_entry { uint64_t addr, size; uint32_t type; } __attribute__((packed));
 /* Tenon's own. */
+struct tenon_domctl_holdings {
+    uint64_aligned_t at;
+    domid_t holder;
+    uint16_t pad[3];
+    uint32_t grants, frames;
+};
 struct tenon_domctl_vcpu_account {
     uint32_t vcpu, kinds;
     uint64_aligned_t now, spent[4];

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use guest_image::Image;
 use hypercall_abi::Plain;
+use hypercall_abi::errno::Errno;
 use hypercall_abi::grant_table::{EntryFlags, EntryV1, RESERVED_CONSOLE, RESERVED_XENSTORE};
 use hypercall_abi::hvm::{PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN, PARAM_STORE_PFN};
 use hypercall_abi::memory::{RESOURCE_GRANT_TABLE, RESOURCE_GRANT_TABLE_ID_SHARED};
@@ -13,6 +14,7 @@ use super::layout::{CONSOLE_GFN, ExtentRun, HOLE_START, PAGE, XENSTORE_GFN};
 use super::plan::{Piece, Plan};
 use super::store::{Link, Nodes, withdraw};
 use super::{kernel, vcpu};
+use crate::balloon::{self, Autoballoon};
 use crate::config::{CpuSet, GuestConfig, Uuid};
 use crate::devices::attach::attach;
 use crate::devices::nic::{self, Card};
@@ -25,7 +27,7 @@ use crate::xs_client::{Client, Tx, with_daemon};
 /// The domain that both daemons run in.
 const DOM0: u16 = 0;
 /// Memory that a guest may have beyond its RAM: the special pages, the ACPI tables, and what xl allows, KiB.
-const SLACK_KIB: u64 = 1024;
+pub(crate) const SLACK_KIB: u64 = 1024;
 /// Guest frames mapped at once while its memory is filled.
 const MAP_FRAMES: u64 = 2048;
 
@@ -42,7 +44,13 @@ pub struct Built {
 ///
 /// # Errors
 /// The first thing that failed; then there is no such domain.
-pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Result<Built, BuildError> {
+pub fn build(
+    xen: &Xen,
+    uuid: Uuid,
+    config: &GuestConfig,
+    cache: &Path,
+    room: Autoballoon,
+) -> Result<Built, BuildError> {
     let elf = kernel::load(&config.kernel, cache)?;
     let image =
         Image::parse(&elf).map_err(|cause| BuildError::Kernel { path: config.kernel.clone(), cause })?;
@@ -50,9 +58,9 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
     let plan = Plan::new(config, &image, ramdisk.as_deref())
         .map_err(|cause| BuildError::Layout { memory: config.memory, cause })?;
 
-    let host = xen.physinfo()?;
-    if plan.ram.frames() > host.free_pages {
-        return Err(BuildError::Memory { wanted: config.memory, free: host.free_pages >> 8 });
+    let why = balloon::make_room(xen, needed(&plan), room)?;
+    if xen.free_pages()? < needed(&plan) {
+        return Err(too_little(xen, config, &plan, why));
     }
     let pool = pools::find(xen, config.pool.as_deref().unwrap_or("0")).map_err(BuildError::Pool)?;
     let cards: Vec<Card<'_>> =
@@ -71,6 +79,17 @@ pub fn build(xen: &Xen, uuid: Uuid, config: &GuestConfig, cache: &Path) -> Resul
         attach(xen, domain.id, card).map_err(BuildError::Device)?;
     }
     Ok(Built { domain: domain.finish(), in_store: told.is_some() })
+}
+
+/// Pages of a guest at its start: its RAM, the ACPI tables, and those that it shares with the daemons.
+fn needed(plan: &Plan<'_>) -> u64 {
+    plan.ram.frames() + plan.acpi_pages + 2
+}
+
+fn too_little(xen: &Xen, config: &GuestConfig, plan: &Plan<'_>, why: Option<String>) -> BuildError {
+    let free = xen.free_pages().unwrap_or_default();
+    let short = needed(plan).saturating_sub(free).div_ceil(256);
+    BuildError::Memory { wanted: config.memory, free: free >> 8, short, why }
 }
 
 /// A domain that is destroyed unless it is finished.
@@ -116,6 +135,9 @@ fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Resul
     let Unfinished { xen, id, .. } = *domain;
     xen.set_paging_memory(id, paging_mib(config))?;
     xen.max_mem(id, config.maxmem * 1024 + SLACK_KIB)?;
+    // From here on nobody takes its memory away while it is filled.
+    xen.claim(id, needed(plan))
+        .map_err(|e| if e.is(Errno::ENOMEM) { too_little(xen, config, plan, None) } else { e.into() })?;
 
     let page = |first, count| ExtentRun { first, order: 0, count };
     let shared = [page(HOLE_START / PAGE, plan.acpi_pages), page(XENSTORE_GFN, 1), page(CONSOLE_GFN, 1)];
@@ -125,6 +147,7 @@ fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Resul
             BuildError::Populate { wanted: config.memory, free, cause }
         })?;
     }
+    xen.claim(id, 0)?;
     for piece in &plan.pieces {
         write(xen, id, piece)?;
     }

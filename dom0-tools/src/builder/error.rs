@@ -43,6 +43,10 @@ pub enum BuildError {
         wanted: u64,
         /// What the hypervisor has free, MiB.
         free: u64,
+        /// What is missing, MiB.
+        short: u64,
+        /// Why domain 0 did not make room.
+        why: Option<String>,
     },
     /// The hypervisor would not give the guest its memory.
     Populate {
@@ -82,8 +86,9 @@ impl fmt::Display for BuildError {
             Self::File { key, path, cause } => write!(f, "{key} {}: {cause}", path.display()),
             Self::Kernel { path, cause } => write!(f, "kernel {}: {cause}", path.display()),
             Self::Layout { memory, cause } => write!(f, "memory = {memory}: {cause}"),
-            Self::Memory { wanted, free } => {
-                write!(f, "memory = {wanted}: the host has {free} MiB free")
+            Self::Memory { wanted, free, short, why } => {
+                write!(f, "memory = {wanted}: the host has {free} MiB free, {short} MiB too few")?;
+                why.as_ref().map_or(Ok(()), |why| write!(f, "; {why}"))
             }
             Self::Populate { wanted, free, cause } => {
                 write!(f, "memory = {wanted}: the hypervisor refused with {free} MiB still free: {cause}")

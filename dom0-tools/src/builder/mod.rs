@@ -13,4 +13,5 @@ pub mod plan;
 pub mod store;
 pub mod vcpu;
 
+pub(crate) use build::SLACK_KIB;
 pub use build::{Built, build, publish_late};

@@ -20,7 +20,7 @@ pub fn run(args: &CreateArgs, json: bool) -> Result<(), Failure> {
     let file = absolute(&args.file);
     let in_file = |message: String| format!("{}: {message}", args.file.display());
     let config = resolve(loaded.config);
-    let created = act::create(&host, &file, config, args.paused)
+    let created = act::create(&host, &file, config, args.paused, args.autoballoon)
         .map_err(|e| Failure::new(Exit::Refused, in_file(e.to_string())))?;
     if !created.in_store {
         output::note("no xenstore daemon: the guest's kernel waits until one is started");

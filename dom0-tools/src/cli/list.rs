@@ -1,10 +1,14 @@
 //! `tenon list`.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::exit::Failure;
 use super::output;
 use crate::host::{Domain, Host};
+use crate::xen::account::Holdings;
+use crate::xen::domain::DomainInfo;
 
 /// What programs are told of a domain.
 #[derive(Serialize)]
@@ -21,6 +25,41 @@ struct Listed {
     max_vcpus: u32,
     cpu_seconds: f64,
     guest_file: Option<String>,
+    /// Who keeps a domain that is dying from being gone.
+    held_by: Vec<Holder>,
+}
+
+/// A domain that has memory of another one mapped.
+#[derive(Serialize)]
+struct Holder {
+    id: u16,
+    grants: u64,
+    pages: u64,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |n: u64, what: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            n => Some(format!("{n} {what}s")),
+        };
+        let what: Vec<_> =
+            [count(self.grants, "grant"), count(self.pages, "page")].into_iter().flatten().collect();
+        write!(f, "domain {} ({})", self.id, what.join(", "))
+    }
+}
+
+/// Who of the `domains` holds memory of one that is dying.
+fn holders(host: &Host, dying: &Domain, domains: &[DomainInfo]) -> Result<Vec<Holder>, Failure> {
+    let mut holders = Vec::new();
+    for DomainInfo { id, .. } in domains.iter().filter(|holder| holder.id != dying.info.id) {
+        let Holdings { grants, pages } = host.xen.holdings(dying.info.id, *id)?;
+        if grants + pages > 0 {
+            holders.push(Holder { id: *id, grants, pages });
+        }
+    }
+    Ok(holders)
 }
 
 impl From<&Domain> for Listed {
@@ -39,6 +78,18 @@ impl From<&Domain> for Listed {
             max_vcpus: info.vcpus,
             cpu_seconds: info.cpu_time as f64 / 1e9,
             guest_file: domain.record.as_ref().map(|record| record.file.display().to_string()),
+            held_by: Vec::new(),
+        }
+    }
+}
+
+impl Listed {
+    fn state_and_holders(&self) -> String {
+        let holders: Vec<String> = self.held_by.iter().map(Holder::to_string).collect();
+        if holders.is_empty() {
+            self.state.to_owned()
+        } else {
+            format!("{}, held by {}", self.state, holders.join(", "))
         }
     }
 }
@@ -50,7 +101,14 @@ pub fn run(wanted: Option<&str>, json: bool) -> Result<(), Failure> {
         Some(wanted) => vec![host.find(wanted)?],
         None => host.domains()?,
     };
-    let listed: Vec<Listed> = domains.iter().map(Listed::from).collect();
+    let mut listed: Vec<Listed> = domains.iter().map(Listed::from).collect();
+    if domains.iter().any(|domain| domain.info.flags.dying) {
+        let all = host.xen.domains()?;
+        for (domain, listed) in domains.iter().zip(&mut listed).filter(|(domain, _)| domain.info.flags.dying)
+        {
+            listed.held_by = holders(&host, domain, &all)?;
+        }
+    }
     if json {
         return output::json(&listed);
     }
@@ -62,7 +120,7 @@ pub fn run(wanted: Option<&str>, json: bool) -> Result<(), Failure> {
                 domain.id.to_string(),
                 domain.memory_mib.to_string(),
                 domain.vcpus.to_string(),
-                domain.state.to_owned(),
+                domain.state_and_holders(),
                 format!("{:.1}", domain.cpu_seconds),
             ]
         })

@@ -8,6 +8,7 @@ mod exit;
 mod info;
 mod list;
 mod log;
+mod mem;
 mod network;
 mod output;
 mod pool;
@@ -28,6 +29,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
 
+use crate::balloon::Autoballoon;
 use crate::config::CpuList;
 use crate::top::Sort;
 
@@ -90,6 +92,10 @@ enum Command {
     VcpuPin(PinArgs),
     /// Asks a domain's kernel to use so many of its vCPUs.
     VcpuSet(SetArgs),
+    /// Asks a domain's kernel to have so much memory, and waits until it has.
+    MemSet(MemSetArgs),
+    /// Changes how much memory a domain may have.
+    MemMax(MemMaxArgs),
     /// Lists, or changes, how much CPU time domains get.
     Sched(SchedArgs),
     /// Lists, makes and changes CPU pools.
@@ -132,6 +138,31 @@ struct CreateArgs {
     /// Connects this terminal to the guest's console.
     #[arg(long, short, conflicts_with = "json")]
     console: bool,
+    /// Whether domain 0 gives memory back if the guest's is not free. "auto" does not if the hypervisor was started with
+    /// dom0_mem=.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    autoballoon: Autoballoon,
+}
+
+#[derive(Debug, Args)]
+struct MemSetArgs {
+    /// A name, a number or a UUID.
+    domain: String,
+    /// How much: in MiB, or with a unit, as in 768m or 2g.
+    #[arg(value_parser = mem::size)]
+    size: u64,
+    /// Seconds to wait at most; without it, as long as the domain's memory changes.
+    #[arg(long)]
+    timeout: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct MemMaxArgs {
+    /// A name, a number or a UUID.
+    domain: String,
+    /// How much: in MiB, or with a unit, as in 768m or 2g.
+    #[arg(value_parser = mem::size)]
+    size: u64,
 }
 
 #[derive(Debug, Args)]
@@ -239,6 +270,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::VcpuList { domain } => vcpus::list(domain.as_deref(), cli.json),
         Command::VcpuPin(args) => vcpus::pin(args, cli.json),
         Command::VcpuSet(args) => vcpus::set(args, cli.json),
+        Command::MemSet(args) => mem::set(args, cli.json),
+        Command::MemMax(args) => mem::max(args, cli.json),
         Command::Sched(args) => sched::run(args, cli.json),
         Command::Pool(command) => pool::run(command, cli.json),
         Command::Cpu(command) => pool::switch(command, cli.json),
@@ -267,6 +300,8 @@ mod tests {
             "tenon sched --weight 5",
             "tenon sched --cap 5",
             "tenon vcpu-set web 0",
+            "tenon mem-set web 0",
+            "tenon mem-set web 12x",
             "tenon vcpu-pin web 0 3-1",
             "tenon vcpu-pin web x 1",
             "tenon pool create",

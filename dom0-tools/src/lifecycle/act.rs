@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hypercall_abi::errno::Errno;
 
 use super::decide::{Activity, Step, decide};
+use crate::balloon::Autoballoon;
 use crate::builder::{self, error::BuildError, kernel, store};
 use crate::config::{GuestConfig, Uuid};
 use crate::devices::nic;
@@ -95,7 +96,13 @@ from! { BuildError => Build, HostError => Host, XenError => Xen, io::Error => Re
 ///
 /// # Errors
 /// [`ActError`]; then there is no such guest.
-pub fn create(host: &Host, file: &Path, config: GuestConfig, paused: bool) -> Result<Created, ActError> {
+pub fn create(
+    host: &Host,
+    file: &Path,
+    config: GuestConfig,
+    paused: bool,
+    room: Autoballoon,
+) -> Result<Created, ActError> {
     let uuid = config.uuid.map_or_else(Uuid::random, Ok)?;
     let state = State::Building { by: Process::this()? };
     let record = Record { uuid, file: file.to_owned(), state, config };
@@ -105,7 +112,7 @@ pub fn create(host: &Host, file: &Path, config: GuestConfig, paused: bool) -> Re
         check_unique(host, &record)?;
         host.registry.save(&record)?;
     }
-    match build_and_start(host, &record, paused) {
+    match build_and_start(host, &record, paused, room) {
         Ok(built) => {
             host.registry.save(&Record { state: State::Running, ..record.clone() })?;
             Ok(built)
@@ -122,8 +129,13 @@ pub fn create(host: &Host, file: &Path, config: GuestConfig, paused: bool) -> Re
 ///
 /// # Errors
 /// [`ActError`]; then there is no such domain.
-pub fn build_and_start(host: &Host, record: &Record, paused: bool) -> Result<Created, ActError> {
-    let built = builder::build(&host.xen, record.uuid, &record.config, Path::new(kernel::CACHE))?;
+pub fn build_and_start(
+    host: &Host,
+    record: &Record,
+    paused: bool,
+    room: Autoballoon,
+) -> Result<Created, ActError> {
+    let built = builder::build(&host.xen, record.uuid, &record.config, Path::new(kernel::CACHE), room)?;
     if !paused {
         host.xen.unpause_domain(built.domain)?;
     }

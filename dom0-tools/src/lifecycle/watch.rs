@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::act::{ActError, build_and_start, destroy};
 use super::decide::{Step, decide};
+use crate::balloon::Autoballoon;
 use crate::builder::publish_late;
 use crate::config::Uuid;
 use crate::host::Host;
@@ -159,7 +160,7 @@ impl Watcher {
     }
 
     fn restart(&mut self, record: &Record) -> Result<(), ActError> {
-        if let Err(e) = build_and_start(&self.host, record, false) {
+        if let Err(e) = build_and_start(&self.host, record, false, Autoballoon::Auto) {
             self.failed.insert(record.uuid, Instant::now() + RETRY);
             return Err(e);
         }

@@ -1,6 +1,7 @@
-//! What vCPUs did: a call that only Tenon has.
+//! What vCPUs did, and who holds a dying domain's memory: calls that only Tenon has.
 
-use hypercall_abi::tenon::{self, VCPU_ACCOUNT};
+use hypercall_abi::errno::Errno;
+use hypercall_abi::tenon::{self, HOLDINGS, HOLDINGS_END, VCPU_ACCOUNT};
 
 use super::error::XenError;
 use super::hypercall::Xen;
@@ -19,7 +20,36 @@ pub struct VcpuAccount {
     pub exits: Vec<u64>,
 }
 
+/// What a domain has mapped of another one's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Grants.
+    pub grants: u64,
+    /// Pages, as the controller.
+    pub pages: u64,
+}
+
 impl Xen {
+    /// What `holder` has mapped of `domain`. It is nothing where the hypervisor does not know, or one of the two is gone.
+    ///
+    /// # Errors
+    /// As the hypervisor says.
+    pub fn holdings(&self, domain: u16, holder: u16) -> Result<Holdings, XenError> {
+        let mut sum = Holdings::default();
+        let mut at = 0;
+        while at != HOLDINGS_END {
+            let argument = tenon::Holdings { at, holder, ..tenon::Holdings::default() };
+            let answer = match self.control("domctl of Tenon's, holdings", HOLDINGS, domain, argument) {
+                Err(e) if e.is(Errno::ENOSYS) || e.is(Errno::ESRCH) => return Ok(Holdings::default()),
+                answer => answer?.payload::<tenon::Holdings>(),
+            };
+            sum.grants += u64::from(answer.grants);
+            sum.pages += u64::from(answer.frames);
+            at = answer.at;
+        }
+        Ok(sum)
+    }
+
     /// The accounts of a domain's first `vcpus` vCPUs.
     ///
     /// # Errors

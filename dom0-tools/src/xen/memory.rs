@@ -6,7 +6,8 @@ use hypercall_abi::Word;
 use hypercall_abi::abi::CompatU64;
 use hypercall_abi::errno::Errno;
 use hypercall_abi::memory::{
-    E820Entry, ForeignMemoryMap, MemFlags, MemoryMap, POPULATE_PHYSMAP, Reservation, SET_MEMORY_MAP,
+    CLAIM_PAGES, E820Entry, ForeignMemoryMap, MemFlags, MemoryMap, POPULATE_PHYSMAP, Reservation,
+    SET_MEMORY_MAP,
 };
 
 use super::error::XenError;
@@ -47,6 +48,16 @@ impl Xen {
             }
         }
         Ok(())
+    }
+
+    /// Sets free memory aside, so that `domain` can have `pages` in all; 0 ends that.
+    ///
+    /// # Errors
+    /// [`Errno::ENOMEM`] if there is not so much; others as the hypervisor says.
+    pub fn claim(&self, domain: u16, pages: u64) -> Result<(), XenError> {
+        let mut claim: Reservation =
+            Reservation { nr_extents: pages, domid: domain, ..Reservation::default() };
+        self.memory_op("memory_op claim_pages", CLAIM_PAGES, &mut claim).map(drop)
     }
 
     /// Populates at most [`BATCH`] extents. Returns how many were.

@@ -77,6 +77,15 @@ impl Xen {
         Ok(call.payload())
     }
 
+    /// Memory that is free and not set aside for domains that are being built, pages.
+    ///
+    /// # Errors
+    /// As the hypervisor says.
+    pub fn free_pages(&self) -> Result<u64, XenError> {
+        let host = self.physinfo()?;
+        Ok(host.free_pages.saturating_sub(host.outstanding_pages))
+    }
+
     /// Has the hypervisor act as if these keys had been typed on its console.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::{MAX_ENDING, NestedTlb, VcpuView};
 use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
-use crate::frames::FrameRef;
+use crate::frames::{FrameKind, FrameRef};
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::p2m::{Access, Entry, Extent, Flush, P2m, P2mError, PageType};
@@ -102,6 +102,28 @@ impl<M: Machine> DomainMemory<M> {
             }
         }
         false
+    }
+
+    /// How many frames of another domain's RAM are mapped as foreign from a guest frame on, in so many places, and the
+    /// guest frame to go on with.
+    pub fn count_foreign(&self, owner: DomId, from: Gfn, budget: u32) -> (u32, Option<Gfn>) {
+        let (p2m, highest) = (self.p2m.read(), self.highest_gfn());
+        let (mut at, mut count) = (from, 0);
+        for _ in 0..budget {
+            if at > highest {
+                return (count, None);
+            }
+            let order = match p2m.extent(at) {
+                Extent::Hole { order } => order,
+                Extent::Leaf(entry) => {
+                    let is_its = self.machine.table().kind(entry.mfn) == Some(FrameKind::Ram(owner));
+                    count += u32::from(entry.kind == PageType::Foreign && is_its);
+                    entry.order
+                }
+            };
+            at = Gfn(((at.0 >> order) + 1) << order);
+        }
+        (count, Some(at))
     }
 
     /// The highest guest frame that has ever been mapped.

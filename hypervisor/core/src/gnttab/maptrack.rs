@@ -68,6 +68,14 @@ impl<F> MapTrack<F> {
         self.mappings.take(handle.0).ok_or(GrantError::BadHandle(handle))
     }
 
+    /// How many of the `budget` handles from `first` on map grants of a domain, and the handle to go on with.
+    pub fn count(&self, granter: DomId, first: u32, budget: u32) -> (u32, Option<u32>) {
+        let stop = first.saturating_add(budget).min(self.mappings.end());
+        let is_its = |handle: &u32| self.mappings.get(*handle).is_some_and(|map| map.granter == granter);
+        let count = (first..stop).filter(is_its).count() as u32;
+        (count, (stop < self.mappings.end()).then_some(stop))
+    }
+
     /// Takes the next mapping out to destroy the domain, looking at no more than `budget` handles from `cursor` on;
     /// both count along. All are out when this gives `None` with budget left.
     pub fn take_next(&mut self, cursor: &mut u32, budget: &mut u32) -> Option<Mapping<F>> {

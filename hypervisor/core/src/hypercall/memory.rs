@@ -70,8 +70,24 @@ pub(super) fn memory_op<A: Abi, M: Machine>(call: &mut Call<'_, M>) -> Result {
         abi::CLAIM_PAGES => {
             call.must_be_privileged()?;
             let claim: abi::Reservation<A> = call.read(arg)?;
-            let (wanted, free) = (claim.nr_extents.get(), call.hv.machine.table().free_frames());
-            ensure!(wanted <= free, ENOMEM, "a claim of {wanted} frames, of which {free} are free");
+            ensure!(
+                claim.extent_order == 0,
+                EINVAL,
+                "a claim counts single frames, not order {}",
+                claim.extent_order
+            );
+            let domain = call.target(claim.domid)?;
+            // Under this lock it does not begin to die, after which nobody would end the claim.
+            let _teardown = domain.teardown.lock();
+            ensure!(domain.life.is_alive(), ESRCH, "{} is dying", domain.id);
+            let (wanted, max) = (claim.nr_extents.get(), domain.memory.max_frames());
+            ensure!(
+                wanted <= max.into(),
+                EINVAL,
+                "a claim of {wanted} frames; {} may have {max} (max_mem)",
+                domain.id
+            );
+            call.hv.machine.table().set_claim(domain.id, wanted)?;
         }
         abi::RESERVED_DEVICE_MEMORY_MAP => {}
         op => refuse!(ENOSYS, "memory_op {op} is not known"),

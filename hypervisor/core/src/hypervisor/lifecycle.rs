@@ -120,6 +120,7 @@ impl<M: Machine> Hypervisor<M> {
         let mut teardown = domain.teardown.lock();
         if domain.life.begin_dying() {
             self.stop(domain);
+            let _freed = self.machine.table().set_claim(domain.id, 0);
             domain.events.lock().begin_destroy();
             domain.grants.lock().begin_destroy();
         }

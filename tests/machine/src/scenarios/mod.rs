@@ -10,6 +10,7 @@ mod devices;
 mod guests;
 mod lifecycle;
 mod many;
+mod memory;
 mod nics;
 mod outputs;
 mod panic;
@@ -141,6 +142,17 @@ pub fn all() -> Vec<Scenario> {
                 ("crowd", small::crowd),
                 ("hostile", small::hostile),
                 ("floods", small::floods),
+                ("power-off", boot::power_off),
+            ],
+        ),
+        qemu(
+            "memory-6.1-2cpus",
+            Config::new(2).memory_mib(1536),
+            &[
+                ("boot", boot::up),
+                ("sizes", memory::sizes),
+                ("room", memory::room_is_made),
+                ("holders", memory::holders_are_named),
                 ("power-off", boot::power_off),
             ],
         ),

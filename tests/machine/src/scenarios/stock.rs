@@ -46,7 +46,7 @@ pub fn a_guest_grows(machine: &mut Machine) -> Result<()> {
     machine.until_in_guest("grows", "echo 1 2>/dev/null > /sys/devices/system/cpu/cpu1/online", "second")?;
     machine.until_in_guest("grows", "test $(nproc) = 2", "two")?;
     for (mib, word) in [(448_u64, "more"), (192, "less")] {
-        machine.ok(&format!("xenstore-write {own}/memory/target {}", mib << 10))?;
+        machine.ok(&format!("tenon mem-set grows {mib}"))?;
         let range = mib - 4..=mib + 2;
         let memory = "tenon list --json grows | grep -o \"memory_mib.: [0-9]*\" | head -n 1 | tr -dc 0-9";
         let condition = format!("m=$({memory}); test $m -ge {} -a $m -le {}", range.start(), range.end());

@@ -217,3 +217,49 @@ fn pins_are_counted_not_guessed() {
     }
     assert_eq!(flags(&t, 9), PERMIT);
 }
+
+/// A hundred thousand mappings cost each no more time than a hundred do, and no more memory than their handles stand for.
+#[test]
+#[cfg_attr(miri, ignore = "too many for an interpreter")]
+fn mappings_cost_the_same_however_many_there_are() {
+    const MANY: u32 = 100_000;
+    let (mut t, ram) = (table(1, 1), Ram::new());
+    let mut maps = MapTrack::new(MANY);
+    grant(&t, 9, PERMIT, 2, 5);
+    let mut rounds = |maps: &mut MapTrack<Frame>| {
+        let mut best = u128::MAX;
+        for _ in 0..20 {
+            let start = std::time::Instant::now();
+            for _ in 0..100 {
+                let handle = maps.reserve().unwrap();
+                let pin = t.acquire(REF, want(2, Access::Write), ram.resolve()).unwrap();
+                maps.fill(handle, Mapping { granter: DomId(1), at: Gfn(100), pin });
+                let mapping = maps.take(handle, Gfn(100)).unwrap();
+                t.release(mapping.pin);
+            }
+            best = best.min(start.elapsed().as_nanos());
+        }
+        best
+    };
+    let few = rounds(&mut maps);
+    let mut other = table(3, 1);
+    grant(&other, 9, PERMIT, 2, 5);
+    let ram = Ram::new();
+    for _ in 0..MANY - 1 {
+        let handle = maps.reserve().unwrap();
+        let pin = other.acquire(REF, want(2, Access::Read), ram.resolve()).unwrap();
+        maps.fill(handle, Mapping { granter: DomId(3), at: Gfn(100), pin });
+    }
+    let many = rounds(&mut maps);
+    assert!(many < 4 * few, "100 maps and unmaps took {few} ns, with {MANY} mappings {many} ns");
+    assert!(maps.reserve().is_ok());
+    assert_eq!(maps.reserve(), Err(GrantError::NoHandle { max: MANY }));
+    let (mut at, mut sum) = (Some(0), 0);
+    while let Some(first) = at {
+        let (count, next) = maps.count(DomId(3), first, 1000);
+        (at, sum) = (next, sum + count);
+    }
+    assert_eq!(sum, MANY - 1);
+    // What a mapping takes of the heap.
+    assert!(size_of::<Mapping<u64>>() <= 40, "{}", size_of::<Mapping<u64>>());
+}

@@ -4,10 +4,11 @@ use hypercall_abi::abi::Word;
 use hypercall_abi::domctl as abi;
 use hypercall_abi::domctl::{CreateFlags, DomInf, Domctl, GetDomainInfo};
 use hypercall_abi::sysctl::GetDomainInfoList;
-use hypercall_abi::tenon::{ExitKind, VcpuAccount};
+use hypercall_abi::tenon::{ExitKind, HOLDINGS_END, Holdings, VcpuAccount};
 
 use super::{Call, Machine, On, Outcome, Result, ensure, refuse};
 use crate::domain::{Domain, Stage};
+use crate::frame::Gfn;
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
 use crate::sched::{RunTimes, State};
@@ -50,6 +51,7 @@ pub(in crate::hypercall) fn describe<M: Machine>(hv: &Hypervisor<M>, domain: &Do
     info.domain = domain.id.0;
     info.flags = flags;
     info.tot_pages = domain.memory.frames().into();
+    info.outstanding_pages = hv.machine.table().claimed(Some(domain.id));
     info.max_pages = domain.memory.max_frames().into();
     // The guest chooses where it maps the page, and no table leads from machine frames back to guest frames.
     info.shared_info_frame = u64::MAX;
@@ -96,5 +98,23 @@ pub(in crate::hypercall) fn list<M: Machine>(call: &Call<'_, M>, op: &mut GetDom
     call.hv.bury_the_dead();
     let domains = call.hv.domains_from(DomId(op.first_domain)).map(|domain| describe(call.hv, &domain));
     op.num_domains = call.write_all(op.buffer.get(), op.max_domains, domains)?;
+    Ok(())
+}
+
+/// What another domain holds of this one: first its grant mappings are looked at, then its address space, so many places
+/// in one call.
+pub(super) fn holdings<M: Machine>(on: &On<'_, M>, op: &mut Holdings) -> Result<()> {
+    const BUDGET: u32 = 2048;
+    /// Places from here on are guest frames, those before are grant handles.
+    const FRAMES: u64 = 1 << 32;
+    let holder = on.call.other(op.holder)?;
+    if let Ok(handle) = u32::try_from(op.at) {
+        let (count, next) = holder.maptrack.lock().count(on.domain.id, handle, BUDGET);
+        (op.grants, op.frames, op.at) = (count, 0, next.map_or(FRAMES, u64::from));
+    } else {
+        let from = Gfn(op.at - FRAMES);
+        let (count, next) = holder.memory.count_foreign(on.domain.id, from, BUDGET);
+        (op.grants, op.frames, op.at) = (0, count, next.map_or(HOLDINGS_END, |gfn| FRAMES + gfn.0));
+    }
     Ok(())
 }

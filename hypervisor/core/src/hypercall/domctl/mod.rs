@@ -84,6 +84,7 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Domctl) -> Result {
         abi::GETTSCINFO => ctl.set_payload(time::tsc(on)),
         abi::SETTSCINFO => time::set_tsc(on, ctl.payload())?,
         abi::SETTIMEOFFSET => time::set_offset(on, ctl.payload()),
+        tenon::HOLDINGS => ctl.with(|op| info::holdings(on, op))?,
         tenon::VCPU_ACCOUNT => ctl.with(|op| info::account(on, op))?,
         abi::SENDTRIGGER => life::trigger(on, ctl.payload())?,
         cmd => return unsupported(cmd),

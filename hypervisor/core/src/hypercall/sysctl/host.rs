@@ -27,6 +27,7 @@ pub(super) fn physinfo<M: Machine>(call: &Call<'_, M>) -> PhysInfo {
         cpu_khz: (machine.tsc_scale().hz / 1000) as u32,
         capabilities: PhysCap::HVM | PhysCap::HAP | PhysCap::GNTTAB_V1 | PhysCap::GNTTAB_V2,
         total_pages: ram_pages(machine),
+        outstanding_pages: machine.table().claimed(None),
         free_pages: machine.table().free_frames(),
         max_mfn: machine.table().end().0.saturating_sub(1),
         hw_cap: features.first_chunk().copied().unwrap_or_default(),

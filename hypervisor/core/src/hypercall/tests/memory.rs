@@ -1,13 +1,16 @@
 use hypercall_abi::abi::{Abi, Handle64, Word, X32, X64};
+use hypercall_abi::domctl::{self, GetDomainInfo, MaxMem};
 use hypercall_abi::errno::Errno;
 use hypercall_abi::memory::*;
 use hypercall_abi::start_info::MEMMAP_TYPE_RAM;
+use hypercall_abi::sysctl::{self, PhysInfo};
 use hypercall_abi::xen as nr;
 use hypercall_abi::xen::DOMID_SELF;
 use std::vec::Vec;
 
 use super::rig::*;
 use crate::frame::Gfn;
+use crate::frames::Frames;
 use crate::guest_cpu::CpuMode;
 use crate::hypercall::memory::e820;
 use crate::p2m::{Access, P2mError, PageType};
@@ -234,4 +237,45 @@ fn maps_and_sizes() {
     };
     assert_eq!(rig.op(&rig.control, CALL, MACHINE_MEMORY_MAP, &mut map), 0);
     assert_eq!(map.nr_entries, 1);
+}
+
+#[test]
+fn a_claim_sets_memory_aside_until_it_is_used_or_ended() {
+    let rig = Rig::new();
+    let (guest, other) = (rig.guest(1), rig.guest(1));
+    let (id, free) = (guest.domain().id.0, rig.machine.table().free_frames());
+    let claim_by = |who: &Caller, domid, frames: u64, extent_order| {
+        let mut claim =
+            Reservation::<X64> { nr_extents: frames, domid, extent_order, ..Reservation::default() };
+        rig.op(who, CALL, CLAIM_PAGES, &mut claim)
+    };
+    let claim = |frames| claim_by(&rig.control, id, frames, 0);
+    let outstanding = || {
+        let info: GetDomainInfo = rig.ctl(domctl::GETDOMAININFO, id, GetDomainInfo::default()).unwrap();
+        let host: PhysInfo = rig.sysctl(sysctl::PHYSINFO, PhysInfo::default()).unwrap();
+        (info.outstanding_pages, host.outstanding_pages)
+    };
+    assert_eq!(claim_by(&other, id, 600, 0), no(Errno::EPERM));
+    assert_eq!(claim_by(&rig.control, 77, 600, 0), no(Errno::ESRCH));
+    assert_eq!(claim_by(&rig.control, id, 1, 9), no(Errno::EINVAL));
+    assert_eq!(claim(1025), no(Errno::EINVAL), "more than it may have");
+    let by = |who: &Caller, gfns: std::ops::Range<u64>| {
+        change::<X64>(&rig, who, POPULATE_PHYSMAP, DOMID_SELF, 0, &gfns.collect::<Vec<_>>())
+    };
+    // What it has counts: the rest is set aside, and goes as it is used.
+    assert_eq!((claim(712), outstanding()), (0, (200, 200)));
+    assert_eq!((by(&guest, 0x1000..0x1064), outstanding()), (100, (100, 100)));
+    assert_eq!(rig.machine.table().free_frames(), free - 100);
+    // Nobody else gets it.
+    let spare = rig.machine.table().free_frames() - 100;
+    rig.ctl(domctl::MAX_MEM, other.domain().id.0, MaxMem { max_memkb: 1 << 30 }).unwrap();
+    let got = by(&other, 0x1000..0x1000 + spare + 50) as u64;
+    assert!((spare - 16..=spare).contains(&got), "{got} of {spare}; page tables need some");
+    assert_eq!(claim(1024), no(Errno::ENOMEM), "there is not so much");
+    assert_eq!(outstanding(), (0, 0), "refused, it has none");
+    assert!(by(&other, 0x4000..0x4010) > 0, "the rest is for all");
+    assert_eq!(claim(650), 0);
+    drop(guest);
+    rig.destroy(id);
+    assert_eq!(rig.machine.table().claimed(None), 0, "a claim dies with its domain");
 }

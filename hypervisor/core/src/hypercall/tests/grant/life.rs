@@ -1,10 +1,13 @@
 //! Grants and the ends of domains: whoever goes first, nothing is lost and nothing is kept.
 
+use std::vec::Vec;
+
 use hypercall_abi::abi::{Handle64, X64};
 use hypercall_abi::errno::Errno;
 use hypercall_abi::grant_table as abi;
 use hypercall_abi::memory as mem;
 use hypercall_abi::plain::Plain;
+use hypercall_abi::tenon;
 use hypercall_abi::xen as nr;
 
 use super::{End, copy, destroy, grant, guest, id, in_use, peek, poke};
@@ -108,4 +111,45 @@ fn the_control_domain_maps_a_guests_table() {
     assert_eq!(peek::<u64>(control, HOLE) >> 32, 20);
     (0..3).for_each(|i| assert_eq!(rig.remove(control, HOLE + i), 0));
     assert_eq!(rig.holdings(), before);
+}
+
+#[test]
+fn who_holds_a_dead_domain_is_told() {
+    let rig = Rig::new();
+    let guest = guest(&rig);
+    let (dom, other) = (id(&guest), super::guest(&rig));
+    (8..11).for_each(|gref| grant(&guest, gref, 0, 20));
+    grant(&guest, 11, id(&other), 21);
+    let handles: Vec<u32> =
+        (8..11).map(|gref| rig.map(&rig.control, dom, gref, HOLE + u64::from(gref)).unwrap()).collect();
+    let theirs = rig.map(&other, dom, 11, HOLE).unwrap();
+    let mut add = mem::AddToPhysmapBatch::<X64>::zeroed();
+    (add.domid, add.space, add.size, add.foreign_domid) =
+        (nr::DOMID_SELF, mem::MAPSPACE_GMFN_FOREIGN as u16, 2, dom);
+    add.idxs = Handle64::from_raw(rig.control.put(&[30u64, 31]));
+    add.gpfns = Handle64::from_raw(rig.control.put(&[HOLE + 70, HOLE + 5000]));
+    add.errs = Handle64::from_raw(rig.control.put(&[0u64]));
+    assert_eq!(rig.op(&rig.control, nr::HYPERCALL_MEMORY_OP, mem::ADD_TO_PHYSMAP_BATCH, &mut add), 0);
+    destroy(&rig, guest);
+    let holdings = |holder| {
+        let (mut at, mut sum, mut calls) = (0, (0, 0), 0);
+        while at != tenon::HOLDINGS_END {
+            let ask = tenon::Holdings { at, holder, ..Plain::zeroed() };
+            let got = rig.ctl(tenon::HOLDINGS, dom, ask)?;
+            (at, sum, calls) = (got.at, (sum.0 + got.grants, sum.1 + got.frames), calls + 1);
+            assert!(calls < 20);
+        }
+        Ok(sum)
+    };
+    assert_eq!((holdings(0), holdings(id(&other))), (Ok((3, 2)), Ok((1, 0))));
+    assert_eq!(holdings(77), Err(no(Errno::ESRCH)));
+    let wild = tenon::Holdings { at: u64::MAX - 1, ..Plain::zeroed() };
+    assert_eq!(rig.ctl(tenon::HOLDINGS, dom, wild).unwrap().at, tenon::HOLDINGS_END);
+    for (handle, gref) in handles.into_iter().zip(8..) {
+        assert_eq!(rig.unmap(&rig.control, handle, HOLE + gref), 0);
+    }
+    assert_eq!(holdings(0), Ok((0, 2)));
+    [70, 5000].into_iter().for_each(|at| assert_eq!(rig.remove(&rig.control, HOLE + at), 0));
+    assert_eq!(rig.unmap(&other, theirs, HOLE), 0);
+    assert!(rig.hv.domain(DomId(dom)).is_none());
 }
