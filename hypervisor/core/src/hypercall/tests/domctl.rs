@@ -48,6 +48,7 @@ fn creation_says_what_it_refuses() {
         ("processor trace", |c| c.vmtrace_size = 4096, Errno::EINVAL),
         ("pool 3", |c| c.cpupool_id = 3, Errno::ESRCH),
         ("grant options", |c| c.grant_opts = 0x100, Errno::EINVAL),
+        ("max_grant_version", |c| c.grant_opts = 3, Errno::EINVAL),
     ];
     let rig = Rig::new();
     let before = rig.holdings();
