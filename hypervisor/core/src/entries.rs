@@ -22,27 +22,31 @@ impl Default for Entries {
 }
 
 impl Entries {
+    /// A CPU's word. There are no more CPUs than words.
+    #[inline]
+    fn of(&self, cpu: CpuId) -> &AtomicU64 {
+        &self.0[cpu.index() % MAX_CPUS]
+    }
+
     /// This CPU is about to enter a guest: whatever is posted from now on comes with an interrupt.
     #[inline]
     pub fn enter(&self, cpu: CpuId) {
-        if let Some(seq) = self.0.get(cpu.index()) {
-            // Only this CPU writes the word. A sequentially consistent swap would not order the later loads.
-            seq.store(seq.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-        }
+        let seq = self.of(cpu);
+        // Only this CPU writes the word. A sequentially consistent swap would not order the later loads.
+        seq.store(seq.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     /// This CPU is out of the guest, or did not go in.
     #[inline]
     pub fn leave(&self, cpu: CpuId) {
-        if let Some(seq) = self.0.get(cpu.index()) {
-            seq.store(seq.load(Ordering::Relaxed) + 1, Ordering::Release);
-        }
+        let seq = self.of(cpu);
+        seq.store(seq.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// The number of a CPU: odd while it is in a guest.
     pub fn sequence(&self, cpu: CpuId) -> u64 {
-        self.0.get(cpu.index()).map_or(0, |seq| seq.load(Ordering::SeqCst))
+        self.of(cpu).load(Ordering::SeqCst)
     }
 
     /// Waits until each CPU of the set has been outside since the call. `kick` interrupts one.
@@ -52,7 +56,7 @@ impl Entries {
     pub fn exclude(&self, cpus: CpuMask, mut kick: impl FnMut(CpuId)) {
         fence(Ordering::SeqCst);
         for cpu in cpus.iter() {
-            let Some(seq) = self.0.get(cpu.index()) else { continue };
+            let seq = self.of(cpu);
             let seen = seq.load(Ordering::SeqCst);
             if seen & 1 == 0 {
                 continue;

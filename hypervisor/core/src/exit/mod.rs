@@ -126,6 +126,7 @@ fn halt<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context
     }
 }
 
+#[inline(never)]
 fn xsetbv<M: Machine>(vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     let gprs = context.guest.gprs();
     let (index, value) = (gprs.get32(Gpr::Rcx), gprs.edx_eax());

@@ -103,7 +103,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             if let Some(idle) = self.take_idle(this, helpers, helpers) {
                 self.reschedule(idle);
             } else {
-                let quiet = self.quiet.fetch_and(!helpers.0, Ordering::SeqCst) & helpers.0;
+                let mut quiet = self.quiet.load(Ordering::SeqCst) & helpers.0;
+                if quiet != 0 {
+                    quiet = self.quiet.fetch_and(!helpers.0, Ordering::SeqCst) & helpers.0;
+                }
                 CpuMask(quiet).iter().for_each(|cpu| self.reschedule(cpu));
             }
             return true;

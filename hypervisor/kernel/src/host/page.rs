@@ -80,6 +80,12 @@ impl<'a> DirectPage<'a> {
 unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: the caller's promise; direction is forward (the ABI).
     unsafe {
+        // A port's number, most often.
+        if len == 4 {
+            asm!("mov {word:e}, [{from}]", "mov [{to}], {word:e}", word = out(reg) _, from = in(reg) from, to = in(reg) to,
+                 options(nostack, preserves_flags));
+            return;
+        }
         asm!(
             "rep movsq",
             "mov ecx, edx",
