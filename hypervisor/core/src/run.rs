@@ -10,6 +10,7 @@ use crate::domain::{Attention, Context, DomainMemory, Vcpu, VcpuRef};
 use crate::exit;
 use crate::guest_cpu::GuestCpu;
 use crate::hypervisor::Hypervisor;
+use crate::ids::CpuId;
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::shared;
@@ -25,11 +26,11 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
     let state: &Vcpu<M> = vcpu;
     let mut guard = state.context.lock_as(Class::Context);
     let context = &mut *guard;
-    switch_in(hv, vcpu, state, context);
+    switch_in(hv, cpu, vcpu, state, context);
     let memory = &vcpu.domain().memory;
     let trace = hv.machine.trace();
     let resched = hv.sched.reschedules();
-    let timer = hv.machine.forgets_interrupts().then(|| hv.sched.timer_deadline());
+    let forgets_interrupts = hv.machine.forgets_interrupts();
     loop {
         hv.entries.enter(cpu);
         match attention(state, memory, context, resched) {
@@ -41,8 +42,8 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
                     trace.exit(&context.guest);
                 }
                 exit::handle(hv, vcpu, &state.exits, context);
-                if timer.is_some_and(|deadline| deadline.load(Ordering::Relaxed) <= hv.machine.now().0) {
-                    hv.machine.remind_of_interrupts();
+                if forgets_interrupts {
+                    hv.machine.remind_of_timer();
                 }
             }
             Attention::Work => {
@@ -55,7 +56,7 @@ pub fn run<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>) -> Nanos {
             }
         }
     }
-    switch_out(hv, vcpu, context);
+    switch_out(cpu, vcpu, context);
     context.timers.first()
 }
 
@@ -87,8 +88,13 @@ fn attention<M: Machine>(
     }
 }
 
-fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, state: &Vcpu<M>, context: &mut Context<M>) {
-    let cpu = hv.machine.this_cpu();
+fn switch_in<M: Machine>(
+    hv: &Hypervisor<M>,
+    cpu: CpuId,
+    vcpu: &VcpuRef<M>,
+    state: &Vcpu<M>,
+    context: &mut Context<M>,
+) {
     vcpu.domain().running_on.fetch_or(1 << (cpu.0 & 63), Ordering::SeqCst);
     context.guest.switch_in();
     context.load_tsc(hv.machine);
@@ -99,8 +105,7 @@ fn switch_in<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, state: &Vcpu<M>,
     interrupt::check_timers(hv, vcpu, context);
 }
 
-fn switch_out<M: Machine>(hv: &Hypervisor<M>, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
-    let cpu = hv.machine.this_cpu();
+fn switch_out<M: Machine>(cpu: CpuId, vcpu: &VcpuRef<M>, context: &mut Context<M>) {
     context.guest.switch_out();
     vcpu.domain().running_on.fetch_and(!(1 << (cpu.0 & 63)), Ordering::SeqCst);
 }

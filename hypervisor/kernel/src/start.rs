@@ -10,6 +10,7 @@ use tenon_core::run;
 use crate::acpi::acpi;
 use crate::boot::BootInfo;
 use crate::host::{self, Backend, Choice, Host, Svm, Vmx};
+use crate::time::timer;
 use crate::{console, cpu, debug, dom0, guest, irq, smp, watchdog};
 
 /// The boot CPU, once the machine layer is up.
@@ -64,6 +65,7 @@ fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Ho
     B::enable()?;
     let hv = host::init::<B>(info)?;
     irq::register(irq::TIMER, |_| {
+        timer::went_off();
         if let Some(hv) = host::hypervisor::<B>() {
             watchdog::look(&hv.entries);
             hv.sched.timer();

@@ -248,7 +248,8 @@ impl<M: Machine> Context<M> {
 /// A vCPU together with its domain.
 pub struct VcpuRef<M: Machine> {
     domain: DomainRef<M>,
-    id: VcpuId,
+    /// The vCPU's number. The vCPU has it, too, but has to be looked up for that.
+    pub id: VcpuId,
 }
 
 impl<M: Machine> VcpuRef<M> {

@@ -105,8 +105,8 @@ pub trait Machine: Cpus + Frames + HostDevices {
     /// (`docs/src/decisions/lost-interrupts.md`).
     fn forgets_interrupts(self) -> bool;
 
-    /// Has the CPU look whether an interrupt waits for it.
-    fn remind_of_interrupts(self);
+    /// Has this CPU look whether an interrupt waits for it, if its timer should have gone off by now.
+    fn remind_of_timer(self);
 
     /// CPUID as the CPU answers it.
     fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4];

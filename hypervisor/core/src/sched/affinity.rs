@@ -5,7 +5,7 @@
 //! elsewhere for all that is *astray*: a CPU that it wishes for and that goes idle calls it.
 
 use super::queue::CpuQueue;
-use super::{Cpus, Schedulable, Scheduler};
+use super::{Cpus, SchedNode, Schedulable, Scheduler};
 use crate::ids::CpuId;
 use crate::machine::CpuMask;
 use crate::sync::atomic::{Ordering, fence};
@@ -31,8 +31,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// The CPU whose queue a vCPU waits in if it finds none idle: its home, unless it should be elsewhere.
     #[inline]
-    pub(super) fn waits_on(&self, vcpu: &V, home: CpuId, allowed: CpuMask) -> CpuId {
-        let soft = vcpu.node().soft_affinity();
+    pub(super) fn waits_on(&self, vcpu: &V, soft: CpuMask, home: CpuId, allowed: CpuMask) -> CpuId {
         if soft.0 & allowed.0 & 1 << home.index() != 0 { home } else { self.moves_to(vcpu, home, allowed) }
     }
 
@@ -45,9 +44,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Whether a vCPU that ran here may go on here, as far as its affinities are concerned.
     #[inline]
-    pub(super) fn stays_on(&self, vcpu: &V, this: CpuId, allowed: CpuMask) -> bool {
+    pub(super) fn stays_on(&self, vcpu: &V, node: &SchedNode, this: CpuId, allowed: CpuMask) -> bool {
         let bit = 1 << this.index();
-        let soft = vcpu.node().soft_affinity();
+        let soft = node.soft_affinity();
         soft.0 & allowed.0 & bit != 0 || allowed.0 & bit != 0 && !self.is_better_off(vcpu, this, allowed)
     }
 

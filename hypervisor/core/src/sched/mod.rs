@@ -40,7 +40,7 @@ pub use budget::Budget;
 use node::set_state;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
 pub use pools::MAX_POOLS;
-use queue::{CpuQueue, Next, Queue};
+use queue::{CpuQueue, Next, Queue, Ready};
 use topology::Topology;
 
 use crate::fallible::{self, NoMemory};
@@ -206,7 +206,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// The counterpart of [`place`](Self::place), for a vCPU that is held for good.
     pub fn forget(&self, vcpu: &V) {
         self.with_home(vcpu, |queue| {
-            queue.remove_timer(vcpu);
+            queue.remove_timer(vcpu, vcpu.node());
             queue.take(vcpu, self.machine.now());
         });
         if let Some(cpu) = self.cpus.get(vcpu.node().home().index()) {
@@ -228,10 +228,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let (kick, queue) = self.with_home(vcpu, |queue| match node.state() {
             State::Running(cpu) => (Some(cpu), None),
             State::Parked if !node.is_held() => {
-                queue.remove_timer(vcpu);
+                queue.remove_timer(vcpu, node);
                 node.unblock();
                 set_state(vcpu, node, State::Queued, now);
-                (None, Some(queue.lag(vcpu, now)))
+                (None, Some(queue.lag(node, now)))
             }
             State::Parked | State::Queued | State::Capped => (None, None),
         });
@@ -239,7 +239,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             self.machine.kick(cpu);
         }
         if let Some(lag) = queue {
-            self.enqueue(vcpu.clone(), lag, SLEEPERS_CREDIT);
+            self.enqueue(vcpu.clone(), lag, SLEEPERS_CREDIT, now);
         }
     }
 
@@ -335,9 +335,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// Starts the first of this CPU's queue.
     fn start(&self, this: CpuId, cpu: &CpuQueue<V>, now: Nanos) -> Option<V> {
         loop {
-            match cpu.with(|queue| queue.start(this, now, |vcpu| self.allowed(vcpu).contains(this)))? {
+            match cpu.with(|queue| {
+                queue.start(this, now, |vcpu, node| self.allowed_by(vcpu, node).contains(this))
+            })? {
                 // Its affinity or its pool has changed while it was on its way here.
-                Next::Stray { vcpu, lag } => self.enqueue(vcpu, lag, MEMORY),
+                Next::Stray { vcpu, lag } => self.enqueue(vcpu, lag, MEMORY, now),
                 Next::Runs { vcpu, slice_end, limit } => {
                     if !vcpu.node().soft_affinity().contains(this) {
                         self.runs_astray(&vcpu, this, self.allowed(&vcpu));
@@ -373,17 +375,18 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 node.unblock();
             }
             set_state(&vcpu, node, State::Queued, now);
-            let allowed = self.allowed(&vcpu);
-            if self.stays_on(&vcpu, this, allowed) {
-                queue.push(vcpu, allowed);
+            let allowed = self.allowed_by(&vcpu, node);
+            if self.stays_on(&vcpu, node, this, allowed) {
+                let (vtime, deadline) = (node.vtime(), node.deadline());
+                queue.push(Ready { vtime, deadline, allowed, vcpu });
                 return None;
             }
-            let lag = queue.lag(&vcpu, now);
+            let lag = queue.lag(node, now);
             queue.leave(&vcpu);
             Some((vcpu, lag))
         });
         if let Some((vcpu, lag)) = moves {
-            self.enqueue(vcpu, lag, MEMORY);
+            self.enqueue(vcpu, lag, MEMORY, now);
         }
     }
 
@@ -435,11 +438,6 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
-    /// What this CPU's timer is set to, in ns since boot. In the past: it has gone off, and the interrupt was not taken yet.
-    pub fn timer_deadline(&self) -> &AtomicU64 {
-        &self.this().unwrap_or(&self.cpus[0]).armed
-    }
-
     fn arm(&self, cpu: &CpuQueue<V>, deadline: Nanos, now: Nanos) {
         let deadline = cpu.first_timer().min(deadline);
         // If it goes off earlier it is left alone: when it has, whoever has a deadline sets it again.
@@ -449,20 +447,20 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         }
     }
 
-    /// Queues a vCPU that is in state *queued* and on no queue, where it runs soonest, and tells that CPU.
-    fn enqueue(&self, vcpu: V, lag: i64, most: i64) {
-        let home = vcpu.node().home();
-        let allowed = self.allowed(&vcpu);
-        let soft = vcpu.node().soft_affinity();
+    /// Queues a vCPU that is in state *queued* and on no queue, where it runs soonest, and tells that CPU. `now` may be a
+    /// moment ago.
+    fn enqueue(&self, vcpu: V, lag: i64, most: i64, now: Nanos) {
+        let node = vcpu.node();
+        let (home, soft) = (node.home(), node.soft_affinity());
+        let allowed = self.allowed_by(&vcpu, node);
         let idle = self.take_idle(home, allowed, soft);
-        let target = idle.unwrap_or_else(|| self.waits_on(&vcpu, home, allowed));
+        let target = idle.unwrap_or_else(|| self.waits_on(&vcpu, soft, home, allowed));
         let Some(cpu) = self.cpus.get(target.index()) else { return };
         if home != target {
             self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
         }
-        let now = self.machine.now();
         let goes_first = cpu.with(|queue| {
-            let allowed = self.allowed(&vcpu);
+            let allowed = self.allowed_by(&vcpu, vcpu.node());
             queue.admit(vcpu, allowed, lag, most, now)
         });
         // Its CPU says that it is quiet, then looks at its queue.

@@ -15,7 +15,7 @@
 //! are in no pool do that, too: they pick like all others, and there is never anything that they may run.
 
 use super::affinity::wished;
-use super::node::{State, set_state};
+use super::node::{SchedNode, State, set_state};
 use super::{Cpus, MEMORY, Schedulable, Scheduler};
 use crate::ids::{CpuId, PoolId};
 use crate::machine::CpuMask;
@@ -44,10 +44,15 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     }
 
     /// Where a vCPU may run: what its affinity leaves of its pool, or the whole pool if that is nothing.
-    #[inline]
     pub fn allowed(&self, vcpu: &V) -> CpuMask {
-        let pool = self.pool_cpus(vcpu.pool());
-        let both = CpuMask(vcpu.node().affinity().0 & pool.0);
+        self.allowed_by(vcpu, vcpu.node())
+    }
+
+    /// The same for a vCPU whose node is at hand.
+    #[inline]
+    pub(super) fn allowed_by(&self, vcpu: &V, node: &SchedNode) -> CpuMask {
+        let pool = CpuMask(self.pools[vcpu.pool().index() % MAX_POOLS].load(Ordering::SeqCst));
+        let both = CpuMask(node.affinity().0 & pool.0);
         if both.0 == 0 { pool } else { both }
     }
 
@@ -110,7 +115,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 State::Running(cpu) if !wished(vcpu, allowed).contains(cpu) => Found::Running(cpu),
                 State::Queued => queue.take(vcpu, now).map_or(Found::InPlace, Found::Queued),
                 State::Parked | State::Capped if !allowed.contains(home) => {
-                    let (timer, capped) = (queue.remove_timer(vcpu), state == State::Capped);
+                    let (timer, capped) = (queue.remove_timer(vcpu, vcpu.node()), state == State::Capped);
                     if capped {
                         set_state(vcpu, vcpu.node(), State::Parked, now);
                     }
@@ -123,7 +128,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         match found {
             Found::InPlace => {}
             Found::Running(cpu) => self.reschedule(cpu),
-            Found::Queued(lag) => self.enqueue(vcpu.clone(), lag, MEMORY),
+            Found::Queued(lag) => self.enqueue(vcpu.clone(), lag, MEMORY, now),
             // The timer is not taken along: the vCPU looks at its clock, and sets it again.
             Found::Asleep { timer, capped } => {
                 if timer && !capped {

@@ -63,11 +63,12 @@ pub(super) struct Queue<V> {
     helpers: CpuMask,
 }
 
-struct Ready<V> {
-    vtime: Vtime,
-    deadline: Vtime,
-    allowed: CpuMask,
-    vcpu: V,
+/// A queued vCPU.
+pub(super) struct Ready<V> {
+    pub vtime: Vtime,
+    pub deadline: Vtime,
+    pub allowed: CpuMask,
+    pub vcpu: V,
 }
 
 /// Who goes next.
@@ -193,9 +194,9 @@ impl<V: Schedulable> Queue<V> {
     }
 
     /// How far the clock is ahead of a vCPU that belongs here: what it is owed.
-    pub fn lag(&self, vcpu: &V, now: Nanos) -> i64 {
+    pub fn lag(&self, node: &SchedNode, now: Nanos) -> i64 {
         let ran = self.running.map_or(0, |running| now.since(running.since));
-        self.clock.after(ran.min(LONGEST_RUN)).ahead_of(vcpu.node().vtime())
+        self.clock.after(ran.min(LONGEST_RUN)).ahead_of(node.vtime())
     }
 
     /// Queues a vCPU that comes from elsewhere and is owed `lag`; of that, `most` slices count, and two of what it has
@@ -217,7 +218,7 @@ impl<V: Schedulable> Queue<V> {
         node.set_vtime(vtime);
         self.clock.join(vtime, weight);
         let deadline = node.deadline();
-        self.push(vcpu, allowed);
+        self.push(Ready { vtime, deadline, allowed, vcpu });
         self.running.is_none_or(|running| {
             let is_late = running.vtime.ahead_of(running.deadline) >= 0;
             let goes_first = running.deadline.ahead_of(deadline) > virtual_ns(GRANULARITY, running.weight);
@@ -226,10 +227,8 @@ impl<V: Schedulable> Queue<V> {
     }
 
     /// Queues a vCPU that counts here already.
-    pub fn push(&mut self, vcpu: V, allowed: CpuMask) {
-        let node = vcpu.node();
-        let (vtime, deadline) = (node.vtime(), node.deadline());
-        let ready = Ready { vtime, deadline, allowed, vcpu };
+    pub fn push(&mut self, ready: Ready<V>) {
+        let (deadline, allowed) = (ready.deadline, ready.allowed);
         if self.ready.back().is_none_or(|last| last.deadline.ahead_of(deadline) <= 0) {
             self.ready.push_back(ready);
         } else {
@@ -258,7 +257,8 @@ impl<V: Schedulable> Queue<V> {
     fn charge_running(&mut self, now: Nanos) {
         if let Some(running) = &mut self.running {
             let ran = now.since(running.since);
-            running.since = now;
+            // Who comes late with an earlier time does not turn it back.
+            running.since = running.since.max(now);
             running.ran += ran;
             self.busy += ran;
             let distance = virtual_ns(ran.min(LONGEST_RUN), running.weight);
@@ -279,7 +279,12 @@ impl<V: Schedulable> Queue<V> {
 
     /// Takes the vCPU that goes next, and parks those that it meets and that may not run: held ones, and those whose
     /// domain has used up its budget. `may_run` says who may run here.
-    pub fn start(&mut self, cpu: CpuId, now: Nanos, may_run: impl Fn(&V) -> bool) -> Option<Next<V>> {
+    pub fn start(
+        &mut self,
+        cpu: CpuId,
+        now: Nanos,
+        may_run: impl Fn(&V, &SchedNode) -> bool,
+    ) -> Option<Next<V>> {
         loop {
             let Some(vcpu) = self.next().and_then(|at| self.remove_at(at)) else {
                 self.stopped = None;
@@ -291,8 +296,8 @@ impl<V: Schedulable> Queue<V> {
                 set_state(&vcpu, node, State::Parked, now);
                 continue;
             }
-            if !may_run(&vcpu) {
-                let lag = self.lag(&vcpu, now);
+            if !may_run(&vcpu, node) {
+                let lag = self.lag(node, now);
                 self.leave(&vcpu);
                 return Some(Next::Stray { vcpu, lag });
             }
@@ -385,8 +390,8 @@ impl<V: Schedulable> Queue<V> {
 
     /// Says whether it had one.
     #[inline]
-    pub fn remove_timer(&mut self, vcpu: &V) -> bool {
-        let has_timer = vcpu.node().timer() != Nanos::NEVER;
+    pub fn remove_timer(&mut self, vcpu: &V, node: &SchedNode) -> bool {
+        let has_timer = node.timer() != Nanos::NEVER;
         if has_timer {
             self.take_timer(vcpu);
         }
@@ -430,7 +435,7 @@ impl<V: Schedulable> Queue<V> {
     /// Takes a queued vCPU out, with what it is owed; `None` if it does not wait here.
     pub fn take(&mut self, vcpu: &V, now: Nanos) -> Option<i64> {
         let at = self.ready.iter().position(|ready| ready.vcpu == *vcpu)?;
-        let lag = self.lag(vcpu, now);
+        let lag = self.lag(vcpu.node(), now);
         self.remove_at(at)?;
         self.leave(vcpu);
         Some(lag)
@@ -449,14 +454,14 @@ impl<V: Schedulable> Queue<V> {
         if !runs && waits.is_none() {
             return node.set_weight(weight);
         }
-        let lag = self.lag(vcpu, now) * i64::from(node.weight()) / i64::from(weight);
+        let lag = self.lag(node, now) * i64::from(node.weight()) / i64::from(weight);
         let clock = self.clock.now();
         self.leave(vcpu);
         node.set_weight(weight);
         node.set_vtime(clock.plus(-lag));
         self.clock.join(node.vtime(), weight.into());
         if let Some(waits) = waits {
-            self.push(waits.vcpu, waits.allowed);
+            self.push(Ready { vtime: node.vtime(), deadline: node.deadline(), ..waits });
         }
         if let Some(running) = self.running.as_mut().filter(|_| runs) {
             (running.vtime, running.deadline, running.weight) =

@@ -235,8 +235,11 @@ impl<B: Backend> Machine for Host<B> {
         cpu::features().forgets_interrupts
     }
 
-    fn remind_of_interrupts(self) {
-        local::remind();
+    #[inline]
+    fn remind_of_timer(self) {
+        if time::timer::is_overdue() {
+            local::remind();
+        }
     }
 
     fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4] {

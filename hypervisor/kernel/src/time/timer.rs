@@ -4,13 +4,15 @@
 //! the clock, and arms it again if the deadline has not passed.
 #![allow(unsafe_code, reason = "writes the TSC deadline")]
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use spin::Once;
 use tenon_core::ratio::Ratio;
 use x86_64::registers::model_specific::Msr;
 
 use super::{from_tsc, now, own_tsc, own_tsc_at, tsc_hz};
 use crate::apic::local;
-use crate::cpu::features;
+use crate::cpu::{self, features};
 use crate::watchdog;
 
 const TSC_DEADLINE: u32 = 0x6e0;
@@ -59,6 +61,9 @@ pub fn init_this_cpu() {
 /// asked for before.
 pub fn arm(deadline: u64) {
     let deadline = deadline.min(watchdog::due());
+    if features().forgets_interrupts {
+        cpu::this().timer_due.store(own_tsc_at(deadline), Relaxed);
+    }
     match KIND.get() {
         // SAFETY: the timer is in TSC-deadline mode. Zero would disarm it.
         Some(Kind::Deadline) => unsafe { Msr::new(TSC_DEADLINE).write(own_tsc_at(deadline).max(1)) },
@@ -68,4 +73,15 @@ pub fn arm(deadline: u64) {
         }
         None => {}
     }
+}
+
+/// The timer interrupt has been taken.
+pub fn went_off() {
+    cpu::this().timer_due.store(u64::MAX, Relaxed);
+}
+
+/// Whether it should have been taken by now, for a CPU that [may forget it](features).
+#[inline]
+pub fn is_overdue() -> bool {
+    own_tsc() >= cpu::this().timer_due.load(Relaxed)
 }

@@ -290,7 +290,7 @@ impl Machine for TestMachine {
         false
     }
 
-    fn remind_of_interrupts(self) {}
+    fn remind_of_timer(self) {}
 
     /// An AMD CPU with one package of two cores of two threads.
     fn cpuid(self, leaf: u32, subleaf: u32) -> [u32; 4] {
