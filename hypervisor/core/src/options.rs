@@ -23,6 +23,15 @@ pub enum Warning<'a> {
         /// The part of the value that was not understood.
         value: &'a str,
     },
+    /// The option exists, and what it names does not.
+    NoSuchName {
+        /// The option's name as written.
+        name: &'a str,
+        /// What it was to be.
+        value: &'a str,
+        /// What it may be.
+        known: &'static str,
+    },
 }
 
 impl fmt::Display for Warning<'_> {
@@ -30,6 +39,9 @@ impl fmt::Display for Warning<'_> {
         match self {
             Self::Unknown(name) => write!(f, "unknown option \"{name}\" ignored"),
             Self::BadValue { name, value } => write!(f, "option {name}: bad value \"{value}\" ignored"),
+            Self::NoSuchName { name, value, known } => {
+                write!(f, "option {name}: \"{value}\" ignored: known are {known}")
+            }
         }
     }
 }
@@ -92,6 +104,28 @@ pub enum LogLevel {
     All,
 }
 
+/// How CPUs are given to vCPUs (`sched=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerName {
+    /// By weight and cap.
+    Credit,
+    /// The same here.
+    Credit2,
+    /// Each to one vCPU.
+    Null,
+}
+
+/// What keeps domains apart (`sched-gran=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedGranularity {
+    /// Time only.
+    Cpu,
+    /// The threads of a core run one domain.
+    Core,
+    /// Those of a socket do.
+    Socket,
+}
+
 /// Domain 0's memory (`dom0_mem=`); what is absent is the caller's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dom0Memory {
@@ -148,8 +182,10 @@ pub struct Options<'a> {
     pub noreboot: bool,
     /// `iommu=force`, `iommu=required`: refuse to boot without an IOMMU.
     pub iommu_required: bool,
-    /// `sched=`: the scheduler's name.
-    pub sched: Option<&'a str>,
+    /// `sched=`.
+    pub sched: SchedulerName,
+    /// `sched-gran=`.
+    pub sched_gran: SchedGranularity,
     /// `maxcpus=`: use no more CPUs than this.
     pub maxcpus: Option<u32>,
     /// `isolcpus=`: CPUs that run no vCPU, by their numbers; the hypervisor alone uses them.
@@ -187,7 +223,8 @@ impl Default for Options<'_> {
             console_timestamps: false,
             noreboot: false,
             iommu_required: false,
-            sched: None,
+            sched: SchedulerName::Credit,
+            sched_gran: SchedGranularity::Cpu,
             maxcpus: None,
             isolcpus: CpuMask::default(),
             nosmp: false,
@@ -212,6 +249,7 @@ impl<'a> Options<'a> {
                 Ok(()) => {}
                 Err(Reason::Unknown) => warn(Warning::Unknown(name)),
                 Err(Reason::Bad(value)) => warn(Warning::BadValue { name, value }),
+                Err(Reason::NoneOf(value, known)) => warn(Warning::NoSuchName { name, value, known }),
             }
         }
         options
@@ -231,7 +269,8 @@ impl<'a> Options<'a> {
                 self.console_timestamps = keyword(text, &[("raw", true), ("none", false)])?
             }
             "iommu" => self.iommu_required = each(text, self.iommu_required, apply_iommu)?,
-            "sched" => self.sched = Some(nonempty(text)?),
+            "sched" => self.sched = keyword_of(text, &SCHEDULERS, "credit, credit2, null")?,
+            "sched-gran" => self.sched_gran = keyword_of(text, &GRANULARITIES, "cpu, core, socket")?,
             "maxcpus" => self.maxcpus = Some(count(text)?),
             "isolcpus" => self.isolcpus = each(text, CpuMask::default(), cpu_range)?,
             "clocksource" => self.clocksource = Some(nonempty(text)?),
@@ -273,6 +312,7 @@ impl<'a> Options<'a> {
 enum Reason<'a> {
     Unknown,
     Bad(&'a str),
+    NoneOf(&'a str, &'static str),
 }
 
 const LEVELS: [(&str, LogLevel); 6] = [
@@ -291,6 +331,21 @@ const DEBUG_ACTIONS: [(&str, DebugAction); 5] = [
     ("undefined", DebugAction::UndefinedInstruction),
     ("hang", DebugAction::Hang),
 ];
+
+const SCHEDULERS: [(&str, SchedulerName); 3] =
+    [("credit", SchedulerName::Credit), ("credit2", SchedulerName::Credit2), ("null", SchedulerName::Null)];
+
+const GRANULARITIES: [(&str, SchedGranularity); 3] =
+    [("cpu", SchedGranularity::Cpu), ("core", SchedGranularity::Core), ("socket", SchedGranularity::Socket)];
+
+/// The same for names that the administrator may have expected others among: the warning lists those that there are.
+fn keyword_of<'a, T: Copy>(
+    text: &'a str,
+    meanings: &[(&str, T)],
+    known: &'static str,
+) -> Result<T, Reason<'a>> {
+    keyword(text, meanings).map_err(|_| Reason::NoneOf(text, known))
+}
 
 /// What a word stands for.
 fn keyword<'a, T: Copy>(text: &'a str, meanings: &[(&str, T)]) -> Result<T, Reason<'a>> {

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::error::Error;
 
 use tenon_core::hypervisor::Hypervisor;
+use tenon_core::options::{Options, SchedGranularity, SchedulerName};
 use tenon_core::run;
+use tenon_core::sched::{Granularity, Policy, Sharing};
 
 use crate::acpi::acpi;
 use crate::boot::BootInfo;
@@ -63,7 +65,7 @@ fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Ho
     guest::permissions::init(&ports).map_err(|_| "no memory for the permission maps")?;
     guest::init_this_cpu();
     B::enable()?;
-    let hv = host::init::<B>(info)?;
+    let hv = host::init::<B>(info, policy(&info.options))?;
     irq::register(irq::TIMER, |_| {
         timer::went_off();
         if let Some(hv) = host::hypervisor::<B>() {
@@ -86,10 +88,31 @@ fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
     if info.options.iommu_required {
         return Err("iommu=force asks for an IOMMU, and Tenon has no driver for one yet".into());
     }
-    if let Some(name) = info.options.sched {
-        log::warn!("sched={name} has no effect: there is one scheduler");
-    }
     Ok(())
+}
+
+/// How CPUs are shared out; says so.
+fn policy(options: &Options<'_>) -> Policy {
+    let (sharing, name) = match options.sched {
+        SchedulerName::Credit => (Sharing::ByWeight, "credit: by weight and cap"),
+        SchedulerName::Credit2 => {
+            (Sharing::ByWeight, "credit, which is meant by credit2, too: by weight and cap")
+        }
+        SchedulerName::Null => (Sharing::OneToOne, "null: each vCPU has a CPU to itself"),
+    };
+    let granularity = match options.sched_gran {
+        SchedGranularity::Cpu => Granularity::Cpu,
+        SchedGranularity::Core => Granularity::Core,
+        SchedGranularity::Socket => {
+            log::warn!("sched-gran=socket is not supported: sched-gran=core instead");
+            Granularity::Core
+        }
+    };
+    log::info!("scheduler: {name}");
+    if granularity == Granularity::Core {
+        log::info!("scheduler: at no time do the threads of a core run two domains");
+    }
+    Policy { sharing, granularity }
 }
 
 /// The life of a CPU: runs what the scheduler picks, sleeps when there is nothing. One that is switched off finds nothing,

@@ -276,6 +276,10 @@ impl<M: Machine> Schedulable for VcpuRef<M> {
         &self.sched
     }
 
+    fn domain_number(&self) -> u32 {
+        self.domain.id.0.into()
+    }
+
     fn budget(&self) -> &Budget {
         &self.domain.budget
     }

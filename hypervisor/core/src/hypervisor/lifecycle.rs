@@ -7,6 +7,7 @@ use crate::hv_log;
 use crate::ids::{DomId, VcpuId};
 use crate::machine::{Machine, MachineEnd};
 use crate::p2m::Progress;
+use crate::sched::Seat;
 use crate::sync::atomic::{Ordering, fence};
 
 /// How many p2m entries one step of a destruction looks at: some tens of microseconds.
@@ -48,6 +49,15 @@ impl<M: Machine> Hypervisor<M> {
     pub fn bring_up(&self, vcpu: &VcpuRef<M>) -> bool {
         let was = vcpu.online.swap(true, Ordering::AcqRel);
         if !was {
+            match self.sched.give_seat(vcpu) {
+                Seat::Needless => {}
+                Seat::On(cpu) => hv_log!(self, Debug, "{vcpu} has {cpu} to itself"),
+                Seat::Wanted => hv_log!(
+                    self,
+                    Warning,
+                    "{vcpu} waits for a CPU of its own: each that it may use has a vCPU"
+                ),
+            }
             self.sched.release(vcpu);
         }
         !was
@@ -57,6 +67,7 @@ impl<M: Machine> Hypervisor<M> {
     pub fn take_down(&self, vcpu: &VcpuRef<M>) {
         if vcpu.online.swap(false, Ordering::AcqRel) {
             self.sched.hold(vcpu);
+            self.sched.take_seat(vcpu);
         }
     }
 

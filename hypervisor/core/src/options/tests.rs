@@ -84,6 +84,22 @@ fn a_watchdog_with_a_time_is_on() {
 }
 
 #[test]
+fn schedulers_and_what_keeps_domains_apart() {
+    let (o, w) = parse("sched=null sched-gran=core");
+    assert_eq!((o.sched, o.sched_gran, w.len()), (SchedulerName::Null, SchedGranularity::Core, 0));
+    assert_eq!(parse("sched=credit2").0.sched, SchedulerName::Credit2);
+    let (o, w) = parse("sched=rtds sched-gran=thread");
+    assert_eq!(o, Options::default());
+    assert_eq!(
+        w,
+        [
+            "option sched: \"rtds\" ignored: known are credit, credit2, null",
+            "option sched-gran: \"thread\" ignored: known are cpu, core, socket",
+        ]
+    );
+}
+
+#[test]
 fn vcpu_ranges_may_be_open() {
     assert_eq!(parse("dom0_max_vcpus=2-").0.dom0_max_vcpus, (Some(2), None));
     assert_eq!(parse("dom0_max_vcpus=-4").0.dom0_max_vcpus, (None, Some(4)));

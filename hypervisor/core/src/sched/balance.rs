@@ -18,7 +18,7 @@ use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
 impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// The other CPUs at which somebody waits who may run on this one.
-    fn overloaded(&self, this: CpuId) -> impl Iterator<Item = (CpuId, &CpuQueue<V>)> {
+    pub(super) fn overloaded(&self, this: CpuId) -> impl Iterator<Item = (CpuId, &CpuQueue<V>)> {
         let others = self.cpus.iter().enumerate().map(|(i, cpu)| (CpuId(i as u32), cpu));
         others.filter(move |(id, cpu)| *id != this && cpu.helpers().contains(this))
     }
@@ -43,8 +43,13 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             if clock.ahead_of(other.clock()) <= slice(weight) / 2 {
                 break;
             }
+            let is_called = other.resched.load(Ordering::Relaxed);
             let found = other.try_with(|queue| {
-                let given = queue.give(id, this, clock, slice(weight) / 2, RELUCTANCE * slice(weight));
+                if is_called && queue.is_awaited() {
+                    return None;
+                }
+                let given =
+                    queue.give(id, this, clock, slice(weight) / 2, RELUCTANCE * slice(weight), |_| true);
                 given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
             });
             if let Some(Some((vcpu, lag))) = found {
@@ -67,15 +72,21 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         rest.reduce(|first, next| if first.1.clock().ahead_of(next.1.clock()) > 0 { next } else { first })
     }
 
-    /// Takes a vCPU from any queue: this CPU has nothing to do. Best one that comes gladly, and from near.
-    pub(super) fn take_any(&self, this: CpuId, cpu: &CpuQueue<V>) -> bool {
+    /// Takes a vCPU that `who` names from any queue: this CPU has nothing to do. Best one that comes gladly, and from near.
+    /// One is left that has just been sent to another CPU without work, which is on its way.
+    pub(super) fn take_any(&self, this: CpuId, cpu: &CpuQueue<V>, who: impl Fn(&V) -> bool) -> bool {
         let near = self.topology.cache(this);
         let take = |(reluctant, is_near)| {
             let from = self.overloaded(this).filter(move |(id, _)| near.contains(*id) == is_near);
             from.into_iter().find_map(|(id, other)| {
-                let clock = other.clock();
+                // One that waits here already, and may not run, has kept its place in time.
+                let clock = if cpu.weight() == 0 { other.clock() } else { cpu.clock() };
+                let (clock, is_called) = (clock, other.resched.load(Ordering::Relaxed));
                 let found = other.with(|queue| {
-                    let given = queue.give(id, this, clock, i64::MIN, reluctant);
+                    if is_called && queue.is_awaited() {
+                        return None;
+                    }
+                    let given = queue.give(id, this, clock, i64::MIN, reluctant, &who);
                     given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
                 });
                 found.map(|found| (found, clock))
@@ -84,7 +95,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let found = [(i64::MAX, true), (i64::MAX, false), (i64::MIN, true), (i64::MIN, false)]
             .into_iter()
             .find_map(take);
-        let Some(((vcpu, lag), clock)) = found else { return cpu.is_waited_for() };
+        let Some(((vcpu, lag), clock)) = found else { return false };
         let now = self.machine.now();
         cpu.with(|queue| {
             queue.follow(clock, lag);

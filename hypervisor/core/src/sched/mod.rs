@@ -23,10 +23,13 @@ mod affinity;
 mod balance;
 mod budget;
 mod clock;
+mod core_gran;
 #[cfg(all(test, loom))]
 #[path = "tests/loom.rs"]
 mod loom_tests;
 mod node;
+mod null;
+mod policy;
 mod pools;
 mod queue;
 #[cfg(all(test, not(loom)))]
@@ -37,8 +40,12 @@ use alloc::boxed::Box;
 
 use affinity::wished;
 pub use budget::Budget;
+use core_gran::Cores;
 use node::set_state;
 pub use node::{DEFAULT_WEIGHT, RunTimes, SchedNode, State};
+pub use null::Seat;
+use null::Seats;
+pub use policy::{Granularity, Policy, Sharing};
 pub use pools::MAX_POOLS;
 use queue::{CpuQueue, Next, Queue, Ready};
 use topology::Topology;
@@ -100,6 +107,9 @@ pub trait Schedulable: Clone + PartialEq {
     /// What the scheduler keeps about it.
     fn node(&self) -> &SchedNode;
 
+    /// A number that its domain's other vCPUs have, too, and nobody else.
+    fn domain_number(&self) -> u32;
+
     /// What it shares with its domain's other vCPUs.
     fn budget(&self) -> &Budget;
 
@@ -131,6 +141,10 @@ pub struct Scheduler<C, V> {
     /// Those that have run a vCPU that had better run elsewhere.
     astray: AtomicU64,
     topology: Topology,
+    /// Whether the policies that follow are off.
+    is_plain: bool,
+    seats: Option<Seats<V>>,
+    cores: Option<Cores>,
 }
 
 impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
@@ -149,6 +163,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             quiet: AtomicU64::new(0),
             astray: AtomicU64::new(0),
             topology: Topology::of(machine)?,
+            is_plain: true,
+            seats: None,
+            cores: None,
         })
     }
 
@@ -183,6 +200,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// # Errors
     /// No memory.
     pub fn reserve(&self, vcpus: usize) -> Result<(), NoMemory> {
+        self.seats.as_ref().map_or(Ok(()), |seats| seats.reserve(vcpus))?;
         self.cpus.iter().try_for_each(|cpu| cpu.with(|queue| queue.reserve(vcpus)))
     }
 
@@ -205,6 +223,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// The counterpart of [`place`](Self::place), for a vCPU that is held for good.
     pub fn forget(&self, vcpu: &V) {
+        self.take_seat(vcpu);
         self.with_home(vcpu, |queue| {
             queue.remove_timer(vcpu, vcpu.node());
             queue.take(vcpu, self.machine.now());
@@ -281,7 +300,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Confines a vCPU to some CPUs. Where it runs or waits on another, it moves at the next opportunity.
     pub fn set_affinity(&self, vcpu: &V, cpus: CpuMask) {
-        vcpu.node().set_affinity(cpus);
+        let node = vcpu.node();
+        node.set_affinity(cpus);
+        if self.seats.is_none() {
+            node.set_bounds(cpus);
+        }
         self.settle(vcpu);
     }
 
@@ -311,6 +334,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let cpu = self.cpus.get(this.index())?;
         cpu.resched.store(false, Ordering::SeqCst);
         self.no_longer(&self.quiet, this);
+        if !self.is_plain {
+            return self.pick_by_policy(this, cpu);
+        }
         self.balance(this, cpu);
         let now = self.machine.now();
         let mut next = self.start(this, cpu, now);
@@ -318,7 +344,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             // Whoever queues something sees that this CPU is idle, or has queued it already and it is found now.
             self.idle.fetch_or(1 << this.index(), Ordering::SeqCst);
             fence(Ordering::SeqCst);
-            while next.is_none() && self.take_any(this, cpu) {
+            while next.is_none() && (self.take_any(this, cpu, |_| true) || cpu.is_waited_for()) {
                 next = self.start(this, cpu, now);
             }
             if next.is_none() {
@@ -332,11 +358,19 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         next
     }
 
+    #[cold]
+    fn pick_by_policy(&self, this: CpuId, cpu: &CpuQueue<V>) -> Option<V> {
+        match &self.cores {
+            Some(cores) => self.pick_in_core(cores, this, cpu),
+            None => self.pick_sitting(this, cpu),
+        }
+    }
+
     /// Starts the first of this CPU's queue.
     fn start(&self, this: CpuId, cpu: &CpuQueue<V>, now: Nanos) -> Option<V> {
         loop {
             match cpu.with(|queue| {
-                queue.start(this, now, |vcpu, node| self.allowed_by(vcpu, node).contains(this))
+                queue.start(this, now, |_| true, |vcpu, node| self.allowed_by(vcpu, node).contains(this))
             })? {
                 // Its affinity or its pool has changed while it was on its way here.
                 Next::Stray { vcpu, lag } => self.enqueue(vcpu, lag, MEMORY, now),
@@ -459,6 +493,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         if home != target {
             self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
         }
+        let cores = self.cores.as_ref().map(|cores| (cores, vcpu.domain_number()));
+        if let Some((cores, _)) = cores {
+            self.keep_in_step(cores, target, cpu);
+        }
         let goes_first = cpu.with(|queue| {
             let allowed = self.allowed_by(&vcpu, vcpu.node());
             queue.admit(vcpu, allowed, lag, most, now)
@@ -472,6 +510,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             && let Some(idle) = self.take_idle(target, allowed, soft)
         {
             self.reschedule(idle);
+        }
+        if let Some((cores, domain)) = cores {
+            self.tell_core(cores, domain, target, cpu, goes_first);
         }
     }
 

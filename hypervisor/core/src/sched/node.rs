@@ -57,6 +57,8 @@ pub struct SchedNode {
     timer: AtomicU64,
     weight: AtomicU32,
     affinity: AtomicU64,
+    /// Where it is confined to: its affinity, or with `sched=null` the CPU that it has to itself.
+    bounds: AtomicU64,
     times: Lock<RunTimes>,
     budget_use: Lock<Use>,
 }
@@ -84,6 +86,7 @@ impl SchedNode {
             timer: AtomicU64::new(Nanos::NEVER.0),
             weight: AtomicU32::new(DEFAULT_WEIGHT),
             affinity: AtomicU64::new(u64::MAX),
+            bounds: AtomicU64::new(u64::MAX),
             times: Lock::new(Class::RunTimes, times),
             budget_use: Lock::new(Class::RunTimes, Use::default()),
         }
@@ -130,6 +133,14 @@ impl SchedNode {
 
     pub(super) fn set_affinity(&self, cpus: CpuMask) {
         self.affinity.store(cpus.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn bounds(&self) -> CpuMask {
+        CpuMask(self.bounds.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_bounds(&self, cpus: CpuMask) {
+        self.bounds.store(cpus.0, Ordering::Relaxed);
     }
 
     /// The CPUs that it had better run on.

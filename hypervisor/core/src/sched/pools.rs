@@ -43,7 +43,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         CpuMask(self.pools.get(pool.index()).map_or(0, |cpus| cpus.load(Ordering::SeqCst)))
     }
 
-    /// Where a vCPU may run: what its affinity leaves of its pool, or the whole pool if that is nothing.
+    /// Where a vCPU may run: what its affinity or its [seat](super::null) leaves of its pool, or the whole pool if that is nothing.
     pub fn allowed(&self, vcpu: &V) -> CpuMask {
         self.allowed_by(vcpu, vcpu.node())
     }
@@ -52,7 +52,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     #[inline]
     pub(super) fn allowed_by(&self, vcpu: &V, node: &SchedNode) -> CpuMask {
         let pool = CpuMask(self.pools[vcpu.pool().index() % MAX_POOLS].load(Ordering::SeqCst));
-        let both = CpuMask(node.affinity().0 & pool.0);
+        let both = CpuMask(node.bounds().0 & pool.0);
         if both.0 == 0 { pool } else { both }
     }
 
@@ -65,6 +65,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// Adds a [deserted](Self::is_deserted) CPU that is in no pool to one.
     pub fn join_pool(&self, pool: PoolId, cpu: CpuId) {
         self.change_pool(pool, cpu, true);
+        self.seat_standing();
         self.reschedule(cpu);
     }
 
@@ -108,6 +109,11 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Has a vCPU move if it is where it may not be, or would rather not.
     pub fn settle(&self, vcpu: &V) {
+        self.change_seats(vcpu);
+        self.move_if_needed(vcpu);
+    }
+
+    pub(super) fn move_if_needed(&self, vcpu: &V) {
         let now = self.machine.now();
         let found = self.with_home(vcpu, |queue| {
             let (state, home, allowed) = (vcpu.node().state(), vcpu.node().home(), self.allowed(vcpu));

@@ -277,16 +277,17 @@ impl<V: Schedulable> Queue<V> {
         running.ran
     }
 
-    /// Takes the vCPU that goes next, and parks those that it meets and that may not run: held ones, and those whose
-    /// domain has used up its budget. `may_run` says who may run here.
+    /// Takes the vCPU that goes next of those that `who` names, and parks those that it meets and that may not run: held
+    /// ones, and those whose domain has used up its budget. `may_run` says who may run here.
     pub fn start(
         &mut self,
         cpu: CpuId,
         now: Nanos,
+        who: impl Fn(&V) -> bool,
         may_run: impl Fn(&V, &SchedNode) -> bool,
     ) -> Option<Next<V>> {
         loop {
-            let Some(vcpu) = self.next().and_then(|at| self.remove_at(at)) else {
+            let Some(vcpu) = self.next(&who).and_then(|at| self.remove_at(at)) else {
                 self.stopped = None;
                 return None;
             };
@@ -323,21 +324,49 @@ impl<V: Schedulable> Queue<V> {
 
     /// Where the vCPU is that goes next. Nobody who is ahead of the clock goes before one who is not, so the search
     /// ends early: it passes only those that are ahead and of so much weight that they are due before all who are not.
-    fn next(&self) -> Option<usize> {
+    #[inline]
+    fn next(&self, who: impl Fn(&V) -> bool) -> Option<usize> {
         let clock = self.clock.now();
-        let may_go = |ready: &Ready<V>| !self.yields.as_ref().is_some_and(|yields| *yields == ready.vcpu);
+        let counts = |ready: &Ready<V>| who(&ready.vcpu);
+        let may_go = |ready: &Ready<V>| {
+            counts(ready) && !self.yields.as_ref().is_some_and(|yields| *yields == ready.vcpu)
+        };
         let is_owed = |ready: &Ready<V>| clock.ahead_of(ready.vtime) >= 0 && may_go(ready);
         // Most often it is the first.
         if self.ready.front().is_some_and(is_owed) {
             return Some(0);
         }
         let owed = self.ready.iter().position(is_owed);
-        owed.or_else(|| self.ready.iter().position(may_go)).or((!self.ready.is_empty()).then_some(0))
+        owed.or_else(|| self.ready.iter().position(may_go)).or_else(|| self.ready.iter().position(counts))
     }
 
-    /// Gives a vCPU away that may run on `thief`, with how far it is behind `clock`: at least `lag`, and at least
-    /// `reluctant` if it loses this CPU, `here`, as one that it wishes for. Best one that does not. Nobody is considered
-    /// again who may not run there; nor is one that has just come, to a CPU that is on its way.
+    /// Who goes next of those that `who` names: where it may run, whether it is owed time, and when it is due by a clock
+    /// that can be compared.
+    pub fn head(&self, who: impl Fn(&V) -> bool) -> Option<(&V, CpuMask, (bool, Vtime))> {
+        let next = self.ready.get(self.next(who)?)?;
+        let is_owed = self.clock.now().ahead_of(next.vtime) >= 0;
+        Some((&next.vcpu, next.allowed, (is_owed, next.deadline.plus(self.offset))))
+    }
+
+    /// Takes out one that waits here and may not run here, with what it is owed.
+    pub fn take_stray(&mut self, now: Nanos, may_run: impl Fn(&V) -> bool) -> Option<(V, i64)> {
+        let stray = self.ready.iter().find(|ready| !may_run(&ready.vcpu))?.vcpu.clone();
+        self.take(&stray, now).map(|lag| (stray, lag))
+    }
+
+    /// Whether one waits here that `who` names.
+    pub fn has(&self, who: impl Fn(&V, CpuMask) -> bool) -> bool {
+        self.ready.iter().any(|ready| who(&ready.vcpu, ready.allowed))
+    }
+
+    /// Whether the only one that waits is about to run, once its CPU has picked.
+    pub fn is_awaited(&self) -> bool {
+        self.running.is_none() && self.ready.len() == 1
+    }
+
+    /// Gives a vCPU away that `who` names and that may run on `thief`, with how far it is behind `clock`: at least `lag`,
+    /// and at least `reluctant` if it loses this CPU, `here`, as one that it wishes for. Best one that does not. Nobody is
+    /// considered again who may not run there.
     pub fn give(
         &mut self,
         here: CpuId,
@@ -345,15 +374,15 @@ impl<V: Schedulable> Queue<V> {
         clock: Vtime,
         lag: i64,
         reluctant: i64,
+        who: impl Fn(&V) -> bool,
     ) -> Option<(V, i64)> {
-        if self.running.is_none() && self.ready.len() == 1 {
-            return None;
-        }
         let lag_of = |vtime: Vtime| clock.ahead_of(vtime.plus(self.offset));
         let mut second_best = None;
         let found = self.ready.iter().enumerate().find_map(|(at, ready)| {
-            let may =
-                ready.allowed.contains(thief) && lag_of(ready.vtime) >= lag && !ready.vcpu.node().is_held();
+            let may = ready.allowed.contains(thief)
+                && lag_of(ready.vtime) >= lag
+                && !ready.vcpu.node().is_held()
+                && who(&ready.vcpu);
             let is_glad = may && goes_gladly(&ready.vcpu, ready.allowed, here, thief);
             if may && !is_glad {
                 second_best = second_best.or((lag_of(ready.vtime) >= reluctant).then_some(at));

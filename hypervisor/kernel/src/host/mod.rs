@@ -23,7 +23,7 @@ use tenon_core::ids::CpuId;
 use tenon_core::log::Level;
 use tenon_core::machine::{ApicIdLayout, CpuIds, CpuMask, CpuPlace, Machine, MachineEnd};
 use tenon_core::memory_map::Range;
-use tenon_core::sched::Cpus;
+use tenon_core::sched::{Cpus, Policy};
 use tenon_core::time::{Nanos, Tsc, TscScale};
 use tenon_core::trace::Trace;
 
@@ -62,7 +62,10 @@ static WALL_CLOCK_BASE: AtomicU64 = AtomicU64::new(0);
 ///
 /// # Errors
 /// Says what is missing.
-pub fn init<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Host<B>>, &'static str> {
+pub fn init<B: Backend>(
+    info: &'static BootInfo,
+    policy: Policy,
+) -> Result<&'static Hypervisor<Host<B>>, &'static str> {
     let tsc_scale = TscScale::from_hz(time::tsc_hz()).ok_or("the TSC's rate makes no sense")?;
     let wall_clock = time::wall_clock_at_start().saturating_mul(time::SECOND);
     WALL_CLOCK_BASE.store(wall_clock, Ordering::Relaxed);
@@ -71,8 +74,10 @@ pub fn init<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<H
     FACTS.call_once(|| Facts { command_line: info.command_line, memory_map, tsc_scale });
     let mut on = CpuMask::default();
     cpu::online().for_each(|cpu| on.insert(cpu.id));
-    let hv = Hypervisor::new(Host::HERE, is_tsc_stable(), on, info.options.isolcpus)
-        .map_err(|_| "no memory for the hypervisor's state")?;
+    let no_memory = |_| "no memory for the hypervisor's state";
+    let mut hv =
+        Hypervisor::new(Host::HERE, is_tsc_stable(), on, info.options.isolcpus).map_err(no_memory)?;
+    hv.sched.follow(policy).map_err(no_memory)?;
     Ok(B::globals().hypervisor.call_once(|| hv))
 }
 

@@ -33,7 +33,7 @@ use hypercall_abi::tenon;
 
 pub(super) use info::{describe, list as list_domains};
 pub(super) use policy::write_leaves;
-pub(super) use sched::SCHEDULER;
+pub(super) use sched::scheduler;
 
 use super::command::{Command, command};
 use super::{Call, Machine, Outcome, Result, ensure, refuse};

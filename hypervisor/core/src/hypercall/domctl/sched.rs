@@ -6,14 +6,23 @@ use hypercall_abi::plain::Union;
 
 use super::{Machine, On, ensure, refuse};
 use crate::hypercall::Result;
+use crate::hypervisor::Hypervisor;
+use crate::sched::Sharing;
 
 /// The scheduler that the tools are told of: the one whose parameters mean the same here.
-pub(in crate::hypercall) const SCHEDULER: u32 = abi::SCHEDULER_CREDIT;
+pub(in crate::hypercall) fn scheduler<M: Machine>(hv: &Hypervisor<M>) -> u32 {
+    match hv.sched.policy().sharing {
+        Sharing::ByWeight => abi::SCHEDULER_CREDIT,
+        Sharing::OneToOne => abi::SCHEDULER_NULL,
+    }
+}
 
 pub(super) fn scheduler_op<M: Machine>(on: &On<'_, M>, op: &mut abi::SchedulerOp) -> Result<()> {
-    if op.sched_id != SCHEDULER {
-        refuse!(EINVAL, "scheduler {} is not the one that runs ({SCHEDULER}, credit)", op.sched_id);
+    let runs = scheduler(on.call.hv);
+    if op.sched_id != runs {
+        refuse!(EINVAL, "scheduler {}: {runs} is the one that runs (sched=)", op.sched_id);
     }
+    ensure!(runs != abi::SCHEDULER_NULL, EOPNOTSUPP, "sched=null has no parameters: no weights, no caps");
     match op.cmd {
         abi::SCHEDOP_GETINFO => {
             // All vCPUs have the same.

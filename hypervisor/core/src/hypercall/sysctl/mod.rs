@@ -14,7 +14,7 @@ use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::Sysctl;
 
 use super::command::{Command, command};
-use super::domctl::{SCHEDULER, list_domains};
+use super::domctl::{list_domains, scheduler};
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
 
 pub(super) fn sysctl<M: Machine>(call: &mut Call<'_, M>) -> Result {
@@ -38,7 +38,7 @@ fn run<M: Machine>(call: &mut Call<'_, M>, ctl: &mut Sysctl) -> Result {
         abi::NUMAINFO => ctl.with(|op| topology::nodes(call, op))?,
         abi::PCITOPOINFO => ctl.with(|op| topology::devices(call, op))?,
         abi::GETCPUINFO => ctl.with(|op| topology::idle(call, op))?,
-        abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: SCHEDULER }),
+        abi::SCHED_ID => ctl.set_payload(abi::SchedId { sched_id: scheduler(call.hv) }),
         abi::SCHEDULER_OP => ctl.with(|op| pool::scheduler_op(call, op))?,
         abi::CPUPOOL_OP => return pool::cpupool_op(call, ctl),
         abi::CPU_HOTPLUG => return pool::cpu_hotplug(call, ctl.payload()),

@@ -1,12 +1,13 @@
 //! CPU pools, CPUs that are switched off and on, and scheduler parameters. Refusals and their numbers are Xen's.
 
+use hypercall_abi::domctl::SCHEDULER_NULL;
 use hypercall_abi::plain::Union;
 use hypercall_abi::sysctl as abi;
 use hypercall_abi::sysctl::{CpuHotplug, CpupoolOp, CreditSchedule, SchedulerOp, Sysctl};
 
 use super::{Call, Machine, Outcome, Result, ensure, refuse};
 use crate::hypercall::command::write_bitmap;
-use crate::hypercall::domctl::SCHEDULER;
+use crate::hypercall::domctl::scheduler;
 use crate::ids::{CpuId, DomId, PoolId};
 use crate::p2m::Progress;
 use crate::sched::SLICE_MS;
@@ -24,7 +25,8 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
     let (hv, pool, cpu) = (call.hv, PoolId(op.cpupool_id), CpuId(op.cpu));
     match op.op {
         abi::CPUPOOL_OP_CREATE => {
-            ensure!(op.sched_id == SCHEDULER, ENOENT, "there is no scheduler {}", op.sched_id);
+            let (runs, wanted) = (scheduler(hv), op.sched_id);
+            ensure!(wanted == runs, ENOENT, "scheduler {wanted}: {runs} runs in all pools (sched=)");
             let wanted = Some(pool).filter(|pool| pool.0 != abi::CPUPOOL_PAR_ANY);
             op.cpupool_id = hv.create_pool(wanted)?.0;
         }
@@ -33,7 +35,7 @@ pub(super) fn cpupool_op<M: Machine>(call: &Call<'_, M>, ctl: &mut Sysctl) -> Re
             let Some(found) = hv.pool_from(pool) else {
                 refuse!(ENOENT, "there is no CPU pool from number {} on", pool.0)
             };
-            (op.cpupool_id, op.sched_id, op.n_dom) = (found.0, SCHEDULER, hv.domains_in(found));
+            (op.cpupool_id, op.sched_id, op.n_dom) = (found.0, scheduler(hv), hv.domains_in(found));
             write_bitmap(call, &op.cpumap, hv.sched.pool_cpus(found).0)?;
         }
         abi::CPUPOOL_OP_FREEINFO => write_bitmap(call, &op.cpumap, hv.free_cpus().0)?,
@@ -83,9 +85,10 @@ pub(super) fn cpu_hotplug<M: Machine>(call: &Call<'_, M>, op: CpuHotplug) -> Res
 pub(super) fn scheduler_op<M: Machine>(call: &Call<'_, M>, op: &mut SchedulerOp) -> Result<()> {
     let pool = PoolId(op.cpupool_id);
     ensure!(call.hv.pool_from(pool) == Some(pool), ESRCH, "there is no {pool}");
-    let scheduler = op.sched_id;
-    ensure!(scheduler == SCHEDULER, EINVAL, "scheduler {scheduler}: {SCHEDULER} (credit) runs in all pools");
+    let (runs, asked) = (scheduler(call.hv), op.sched_id);
+    ensure!(asked == runs, EINVAL, "scheduler {asked}: {runs} runs in all pools (sched=)");
     match op.cmd {
+        _ if runs == SCHEDULER_NULL => refuse!(EOPNOTSUPP, "sched=null has no parameters"),
         abi::SCHEDOP_GETINFO => {
             op.u = Union::new(CreditSchedule { tslice_ms: SLICE_MS, ratelimit_us: 0, vcpu_migr_delay_us: 0 });
             Ok(())

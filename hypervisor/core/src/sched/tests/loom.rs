@@ -69,6 +69,9 @@ impl Schedulable for Vcpu {
     fn node(&self) -> &SchedNode {
         &self.0.node
     }
+    fn domain_number(&self) -> u32 {
+        0
+    }
     fn budget(&self) -> &Budget {
         &self.0.budget
     }

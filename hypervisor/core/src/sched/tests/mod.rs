@@ -1,8 +1,10 @@
 //! The scheduler against a simulated machine: see [`sim`].
 
 mod affinity;
+mod core_gran;
 mod fairness;
 mod latency;
+mod null;
 mod sim;
 mod wakeups;
 

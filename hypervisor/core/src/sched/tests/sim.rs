@@ -12,7 +12,7 @@ use core::cmp::Reverse;
 
 use crate::ids::{CpuId, PoolId};
 use crate::machine::{CpuMask, CpuPlace};
-use crate::sched::{Budget, Cpus, RunTimes, SchedNode, Schedulable, Scheduler, State};
+use crate::sched::{Budget, Cpus, Granularity, Policy, RunTimes, SchedNode, Schedulable, Scheduler, State};
 use crate::time::Nanos;
 
 pub const MS: u64 = Nanos::MILLISECOND;
@@ -123,6 +123,7 @@ pub struct Inner {
     pub node: SchedNode,
     budget: Rc<Budget>,
     pub pool: Cell<PoolId>,
+    domain: Cell<u32>,
     work: Cell<bool>,
     job: Job,
     /// What is left of the burst.
@@ -155,6 +156,7 @@ impl Vcpu {
             node: SchedNode::new(Nanos(0)),
             budget,
             pool: Cell::new(PoolId::ZERO),
+            domain: Cell::new(0),
             work: Cell::new(false),
             job,
             left: Cell::new(left),
@@ -209,6 +211,10 @@ impl Schedulable for Vcpu {
         &self.node
     }
 
+    fn domain_number(&self) -> u32 {
+        self.domain.get()
+    }
+
     fn budget(&self) -> &Budget {
         &self.budget
     }
@@ -241,8 +247,13 @@ pub struct Sim<'a> {
 
 impl<'a> Sim<'a> {
     pub fn new(machine: &'a Machine) -> Self {
+        Self::with_policy(machine, Policy::default())
+    }
+
+    pub fn with_policy(machine: &'a Machine, policy: Policy) -> Self {
         let cpus = machine.cpus();
-        let sched = Scheduler::new(machine, CpuMask::first(cpus)).expect("memory");
+        let mut sched = Scheduler::new(machine, CpuMask::first(cpus)).expect("memory");
+        sched.follow(policy).expect("memory");
         let running = vec![None; cpus as usize];
         let unsettled = vec![true; cpus as usize];
         let mut sim =
@@ -272,13 +283,23 @@ impl<'a> Sim<'a> {
 
     /// Adds a vCPU of a domain and starts it.
     pub fn add_to(&mut self, budget: Rc<Budget>, job: Job, weight: u32, cpus: CpuMask) -> Vcpu {
+        let domain = self.vcpus.len() as u32 + 1000;
+        self.add_of(domain, budget, job, weight, cpus)
+    }
+
+    /// The same, of the domain with that number.
+    pub fn add_of(&mut self, domain: u32, budget: Rc<Budget>, job: Job, weight: u32, cpus: CpuMask) -> Vcpu {
         let vcpu = Vcpu::new(job, budget);
+        vcpu.domain.set(domain);
         self.vcpus.push(vcpu.clone());
         self.sched.reserve(self.vcpus.len()).expect("memory");
         self.sched.set_affinity(&vcpu, cpus);
         self.sched.place(&vcpu);
         self.sched.set_weight(&vcpu, weight);
-        self.on(CpuId(0), |sim| sim.sched.release(&vcpu));
+        self.on(CpuId(0), |sim| {
+            sim.sched.give_seat(&vcpu);
+            sim.sched.release(&vcpu);
+        });
         vcpu
     }
 
@@ -373,6 +394,7 @@ impl<'a> Sim<'a> {
             }
         };
         self.unsettled[cpu.index()] = !done;
+        self.assert_cores_are_not_shared();
         done
     }
 
@@ -389,12 +411,35 @@ impl<'a> Sim<'a> {
         self.running[cpu.index()].as_ref()
     }
 
-    /// No vCPU waits while a CPU that it may use does nothing.
+    /// The domains that run in the core of a CPU.
+    fn domains_with(&self, cpu: usize) -> impl Iterator<Item = u32> {
+        let core = |cpu: usize| self.machine.place(CpuId(cpu as u32)).core;
+        let running = self.running.iter().enumerate().filter(move |(other, _)| core(*other) == core(cpu));
+        running.filter_map(|(_, vcpu)| Some(vcpu.as_ref()?.domain.get()))
+    }
+
+    fn assert_cores_are_not_shared(&self) {
+        if self.sched.policy().granularity == Granularity::Core {
+            for cpu in 0..self.running.len() {
+                let first = self.domains_with(cpu).next();
+                assert!(
+                    self.domains_with(cpu).all(|domain| Some(domain) == first),
+                    "two domains in the core of {cpu}"
+                );
+            }
+        }
+    }
+
+    /// No vCPU waits while a CPU that it may use does nothing, and may do it.
     pub fn assert_conserves_work(&self) {
-        let idle = (0..self.running.len())
-            .filter(|cpu| self.running[*cpu].is_none())
-            .fold(0, |all, cpu| all | 1 << cpu);
+        let by_core = self.sched.policy().granularity == Granularity::Core;
         for (i, vcpu) in self.vcpus.iter().enumerate() {
+            let lets_in =
+                |cpu: &usize| !by_core || self.domains_with(*cpu).all(|domain| domain == vcpu.domain.get());
+            let idle = (0..self.running.len())
+                .filter(|cpu| self.running[*cpu].is_none())
+                .filter(lets_in)
+                .fold(0, |all, cpu| all | 1 << cpu);
             let waits = vcpu.node.state() == State::Queued && !vcpu.node.is_held();
             assert!(!waits || self.sched.allowed(vcpu).0 & idle == 0, "{i} waits while CPUs {idle:#b} idle");
         }

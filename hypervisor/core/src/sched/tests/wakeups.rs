@@ -14,11 +14,11 @@ use crate::sched::{Budget, Cpus};
 use crate::time::Nanos;
 
 const CPUS: u32 = 3;
-const VCPUS: usize = 5;
+pub const VCPUS: usize = 5;
 const POOLS: u32 = 2;
 
 #[derive(Clone, Copy, Debug)]
-enum Op {
+pub enum Op {
     /// The CPU goes on until its next call of the scheduler.
     Step,
     /// The vCPU that runs there waits for an event, perhaps with a timer.
@@ -40,7 +40,7 @@ enum Op {
     Change(usize, PoolId),
 }
 
-fn ops() -> impl Strategy<Value = Vec<(u32, Op)>> {
+pub fn ops(cpus: u32) -> impl Strategy<Value = Vec<(u32, Op)>> {
     let vcpu = || 0..VCPUS;
     let pool = || (0..POOLS).prop_map(PoolId);
     let op = prop_oneof![
@@ -50,7 +50,7 @@ fn ops() -> impl Strategy<Value = Vec<(u32, Op)>> {
         3 => vcpu().prop_map(Op::Wake),
         1 => vcpu().prop_map(Op::Hold),
         1 => vcpu().prop_map(Op::Release),
-        1 => (vcpu(), 1..1u64 << CPUS).prop_map(|(vcpu, cpus)| Op::Confine(vcpu, cpus)),
+        1 => (vcpu(), 1..1u64 << cpus).prop_map(|(vcpu, cpus)| Op::Confine(vcpu, cpus)),
         1 => (vcpu(), 1u32..1000).prop_map(|(vcpu, weight)| Op::Weigh(vcpu, weight)),
         1 => prop_oneof![Just(0), 1u16..100].prop_map(Op::Cap),
         2 => (1..3 * MS).prop_map(Op::Pass),
@@ -58,10 +58,10 @@ fn ops() -> impl Strategy<Value = Vec<(u32, Op)>> {
         2 => pool().prop_map(Op::Join),
         1 => (vcpu(), pool()).prop_map(|(vcpu, pool)| Op::Change(vcpu, pool)),
     ];
-    prop::collection::vec((0..CPUS, op), 1..120)
+    prop::collection::vec((0..cpus, op), 1..120)
 }
 
-fn apply(sim: &mut Sim, holds: &mut [u32], budget: &Budget, op: Op) {
+pub fn apply(sim: &mut Sim, holds: &mut [u32], budget: &Budget, op: Op) {
     let running = sim.running(sim.machine.this_cpu()).cloned();
     match op {
         Op::Step => drop(sim.step(sim.machine.this_cpu())),
@@ -141,43 +141,47 @@ fn pool_of(sim: &Sim, cpu: CpuId) -> Option<PoolId> {
     (0..POOLS).map(PoolId).find(|pool| sim.sched.pool_cpus(*pool).contains(cpu))
 }
 
+/// After any calls, with every hold released: only CPUs that were kicked, or are in the hypervisor anyway, look again.
+/// Every event is seen, every vCPU that is not blocked runs, and none where it must not: outside its affinity or its pool.
+pub fn every_event_is_seen(sim: &mut Sim<'_>, holds: [u32; VCPUS]) -> Result<(), TestCaseError> {
+    for (i, holds) in holds.into_iter().enumerate() {
+        (0..holds).for_each(|_| sim.only_on(CpuId(0), |sim| sim.sched.release(&sim.vcpus[i])));
+    }
+    sim.settle();
+    sim.run_until(sim.now() + 100 * MS);
+    let start = sim.now();
+    let before: Vec<u64> = sim.vcpus.iter().map(|vcpu| vcpu.ran(start)).collect();
+    sim.run_until(start + 20 * SECOND);
+    for (i, (vcpu, before)) in sim.vcpus.iter().zip(before).enumerate() {
+        let ran = vcpu.ran(sim.now()) > before;
+        prop_assert!(ran != vcpu.node.is_blocked(), "vCPU {i}: {:?}", vcpu.node);
+        prop_assert!(!vcpu.has_event(), "vCPU {i} has not seen an event");
+    }
+    for cpu in (0..sim.machine.cpus()).map(CpuId) {
+        let stray = sim.running(cpu).is_some_and(|vcpu| !sim.sched.allowed(vcpu).contains(cpu));
+        prop_assert!(!stray, "{cpu} runs one that may not run there");
+        let deserted = pool_of(sim, cpu).is_some() || sim.sched.is_deserted(cpu);
+        prop_assert!(deserted, "{cpu} is in no pool, and somebody waits there");
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(few_cases(256))]
 
-    /// After any calls, with every hold released: only CPUs that were kicked, or are in the hypervisor anyway, look
-    /// again. Every event is seen, every vCPU that is not blocked runs, and none where it must not: outside its affinity
-    /// or its pool.
     #[test]
-    fn no_wake_up_is_lost(ops in ops()) {
+    fn no_wake_up_is_lost(ops in ops(CPUS)) {
         let machine = Machine::new(CPUS);
         let mut sim = Sim::new(&machine);
         let budget = Rc::new(Budget::default());
+        let mut holds = [0; VCPUS];
         for i in 0..VCPUS {
             let budget = if i < 2 { budget.clone() } else { Rc::default() };
             sim.add_to(budget, Job::Compute, 256, CpuMask(u64::MAX));
         }
-        let mut holds = [0; VCPUS];
         for (cpu, op) in ops {
             sim.only_on(CpuId(cpu), |sim| apply(sim, &mut holds, &budget, op));
         }
-        for (i, holds) in holds.into_iter().enumerate() {
-            (0..holds).for_each(|_| sim.only_on(CpuId(0), |sim| sim.sched.release(&sim.vcpus[i])));
-        }
-        sim.settle();
-        sim.run_until(sim.now() + 100 * MS);
-        let start = sim.now();
-        let before: Vec<u64> = sim.vcpus.iter().map(|vcpu| vcpu.ran(start)).collect();
-        sim.run_until(start + 20 * SECOND);
-        for (i, (vcpu, before)) in sim.vcpus.iter().zip(before).enumerate() {
-            let ran = vcpu.ran(sim.now()) > before;
-            prop_assert!(ran != vcpu.node.is_blocked(), "vCPU {i}: {:?}", vcpu.node);
-            prop_assert!(!vcpu.has_event(), "vCPU {i} has not seen an event");
-        }
-        for cpu in (0..CPUS).map(CpuId) {
-            let stray = sim.running(cpu).is_some_and(|vcpu| !sim.sched.allowed(vcpu).contains(cpu));
-            prop_assert!(!stray, "{cpu} runs one that may not run there");
-            let deserted = pool_of(&sim, cpu).is_some() || sim.sched.is_deserted(cpu);
-            prop_assert!(deserted, "{cpu} is in no pool, and somebody waits there");
-        }
+        every_event_is_seen(&mut sim, holds)?;
     }
 }
