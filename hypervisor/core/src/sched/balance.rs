@@ -24,6 +24,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     }
 
     /// Takes a vCPU that is further behind than this CPU's own, if there is one.
+    #[inline(always)]
     pub(super) fn balance(&self, this: CpuId, cpu: &CpuQueue<V>) {
         let weight = cpu.weight();
         if weight == 0 {
@@ -107,6 +108,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
 
     /// Tells CPUs that could help with what waits here. Says whether this CPU should look again after a slice: because
     /// somebody waits here, or at another CPU that it could help.
+    #[inline(always)]
     pub(super) fn call_helpers(&self, this: CpuId, cpu: &CpuQueue<V>) -> bool {
         let helpers = cpu.helpers();
         if cpu.is_waited_for() {

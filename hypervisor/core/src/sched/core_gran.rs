@@ -364,6 +364,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     }
 
     /// A CPU whose queue is empty shows the time of its core's other threads: who comes is neither owed nor in debt.
+    #[cold]
     pub(super) fn keep_in_step(&self, cores: &Cores, target: CpuId, cpu: &CpuQueue<V>) {
         let Some(core) = cores.of(target).filter(|_| cpu.weight() == 0) else { return };
         let others = core.threads.iter().filter(|thread| *thread != target);
@@ -376,14 +377,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     }
 
     /// A vCPU of a domain has been queued at a CPU.
-    pub(super) fn tell_core(
-        &self,
-        cores: &Cores,
-        domain: u32,
-        target: CpuId,
-        cpu: &CpuQueue<V>,
-        goes_first: bool,
-    ) {
+    #[cold]
+    pub(super) fn tell_core(&self, domain: u32, target: CpuId, cpu: &CpuQueue<V>, goes_first: bool) {
+        let Some(cores) = &self.cores else { return };
         let Some(core) = cores.of(target) else { return };
         if goes_first && core.welcome.load(Ordering::SeqCst) != domain {
             core.hurry.store(true, Ordering::SeqCst);

@@ -493,10 +493,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         if home != target {
             self.with_home(&vcpu, |_| self.move_home(&vcpu, target));
         }
-        let cores = self.cores.as_ref().map(|cores| (cores, vcpu.domain_number()));
-        if let Some((cores, _)) = cores {
+        let domain = self.cores.as_ref().map(|cores| {
             self.keep_in_step(cores, target, cpu);
-        }
+            vcpu.domain_number()
+        });
         let goes_first = cpu.with(|queue| {
             let allowed = self.allowed_by(&vcpu, vcpu.node());
             queue.admit(vcpu, allowed, lag, most, now)
@@ -511,8 +511,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         {
             self.reschedule(idle);
         }
-        if let Some((cores, domain)) = cores {
-            self.tell_core(cores, domain, target, cpu, goes_first);
+        if let Some(domain) = domain {
+            self.tell_core(domain, target, cpu, goes_first);
         }
     }
 

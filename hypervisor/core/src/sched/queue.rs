@@ -238,6 +238,7 @@ impl<V: Schedulable> Queue<V> {
         self.helpers.0 |= allowed.0;
     }
 
+    #[inline(always)]
     fn remove_at(&mut self, at: usize) -> Option<V> {
         let ready = if at == 0 { self.ready.pop_front() } else { self.ready.remove(at) };
         let vcpu = ready?.vcpu;
