@@ -43,7 +43,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         CpuMask(self.pools.get(pool.index()).map_or(0, |cpus| cpus.load(Ordering::SeqCst)))
     }
 
-    /// Where a vCPU may run: what its affinity or its [seat](super::null) leaves of its pool, or the whole pool if that is nothing.
+    /// Where a vCPU may run: what its affinity, or with `sched=null` its seat, leaves of its pool; the whole pool if that is
+    /// nothing.
     pub fn allowed(&self, vcpu: &V) -> CpuMask {
         self.allowed_by(vcpu, vcpu.node())
     }
