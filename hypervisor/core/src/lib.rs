@@ -33,6 +33,7 @@ pub mod hypercall;
 pub mod hypervisor;
 pub mod ids;
 pub mod interrupt;
+pub mod iommu;
 pub mod linear;
 pub mod log;
 pub mod machine;

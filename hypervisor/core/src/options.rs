@@ -161,6 +161,17 @@ pub enum DebugAction {
     Hang,
 }
 
+/// What is to be done with IOMMUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IommuOptions {
+    /// `iommu=BOOLEAN`: use one if there is one.
+    pub on: bool,
+    /// `iommu=force`, `iommu=required`: refuse to boot without.
+    pub required: bool,
+    /// `iommu=verbose`: tell more about it.
+    pub verbose: bool,
+}
+
 /// Everything the command line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options<'a> {
@@ -180,8 +191,8 @@ pub struct Options<'a> {
     pub console_timestamps: bool,
     /// `noreboot`: stay on the screen after a panic.
     pub noreboot: bool,
-    /// `iommu=force`, `iommu=required`: refuse to boot without an IOMMU.
-    pub iommu_required: bool,
+    /// `iommu=`
+    pub iommu: IommuOptions,
     /// `sched=`.
     pub sched: SchedulerName,
     /// `sched-gran=`.
@@ -222,7 +233,7 @@ impl Default for Options<'_> {
             guest_loglvl: LogLevel::Info,
             console_timestamps: false,
             noreboot: false,
-            iommu_required: false,
+            iommu: IommuOptions { on: true, required: false, verbose: false },
             sched: SchedulerName::Credit,
             sched_gran: SchedGranularity::Cpu,
             maxcpus: None,
@@ -268,7 +279,7 @@ impl<'a> Options<'a> {
             "console_timestamps" => {
                 self.console_timestamps = keyword(text, &[("raw", true), ("none", false)])?
             }
-            "iommu" => self.iommu_required = each(text, self.iommu_required, apply_iommu)?,
+            "iommu" => self.iommu = each(text, self.iommu, apply_iommu)?,
             "sched" => self.sched = keyword_of(text, &SCHEDULERS, "credit, credit2, null")?,
             "sched-gran" => self.sched_gran = keyword_of(text, &GRANULARITIES, "cpu, core, socket")?,
             "maxcpus" => self.maxcpus = Some(count(text)?),
@@ -390,17 +401,18 @@ fn apply_dom0_mem(mut mem: Dom0Memory, part: &str) -> Result<Dom0Memory, Reason<
     Ok(mem)
 }
 
-/// Only whether one is required counts: there is no driver yet that the rest could steer. It is checked for the sake of
-/// configurations written for Xen.
-fn apply_iommu(required: bool, part: &str) -> Result<bool, Reason<'_>> {
+/// Tables are never shared with the CPUs', the queue and large pages are always used, and devices are confined as
+/// strictly as can be: those words are accepted for the sake of configurations written for Xen.
+fn apply_iommu(mut iommu: IommuOptions, part: &str) -> Result<IommuOptions, Reason<'_>> {
     let (name, on) = part.strip_prefix("no-").map_or((part, true), |rest| (rest, false));
     match name {
-        "force" | "required" => Ok(on),
-        "sharept" | "passthrough" | "qinval" | "superpages" | "intremap" | "verbose" | "debug" => {
-            Ok(required)
-        }
-        _ => parse_boolean(part).map(|_| required).ok_or(Reason::Bad(part)),
+        "force" | "required" => iommu.required = on,
+        "verbose" | "debug" => iommu.verbose = on,
+        "strict" | "dom0-strict" if on => {}
+        "sharept" | "passthrough" | "qinval" | "superpages" | "intremap" => {}
+        _ => iommu.on = parse_boolean(part).ok_or(Reason::Bad(part))?,
     }
+    Ok(iommu)
 }
 
 fn vcpu_range(text: &str) -> Result<(Option<u32>, Option<u32>), Reason<'_>> {

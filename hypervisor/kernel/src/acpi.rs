@@ -96,9 +96,14 @@ impl Acpi {
         acpi
     }
 
+    /// The first table of a name.
+    pub fn find(&self, signature: &[u8; 4]) -> Option<Table<'_>> {
+        find(&self.tables, signature)
+    }
+
     /// The fixed hardware.
     pub fn fadt(&self) -> Option<Fadt<'_>> {
-        Fadt::new(find(&self.tables, b"FACP")?).ok()
+        Fadt::new(self.find(b"FACP")?).ok()
     }
 
     /// The line and its mode of an ISA interrupt.

@@ -17,6 +17,7 @@ mod debug;
 mod dom0;
 mod guest;
 mod host;
+mod iommu;
 mod irq;
 mod mm;
 mod panic;

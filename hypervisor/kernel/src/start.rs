@@ -13,7 +13,7 @@ use crate::acpi::acpi;
 use crate::boot::BootInfo;
 use crate::host::{self, Backend, Choice, Host, Svm, Vmx};
 use crate::time::timer;
-use crate::{console, cpu, debug, dom0, guest, irq, smp, watchdog};
+use crate::{console, cpu, debug, dom0, guest, iommu, irq, smp, watchdog};
 
 /// The boot CPU, once the machine layer is up.
 pub fn boot_cpu(info: &'static BootInfo) -> ! {
@@ -54,7 +54,9 @@ fn join<B: Backend>() -> ! {
 
 /// Whether this can be what the administrator wants, and how guests are run.
 fn check(info: &BootInfo) -> Result<Choice, Box<dyn Error>> {
-    refuse_what_is_missing(info)?;
+    if let Some(name) = info.options.sched {
+        log::warn!("sched={name} has no effect: there is one scheduler");
+    }
     Ok(host::choose_backend()?)
 }
 
@@ -65,6 +67,7 @@ fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Ho
     guest::permissions::init(&ports).map_err(|_| "no memory for the permission maps")?;
     guest::init_this_cpu();
     B::enable()?;
+    iommu::init(&info.options.iommu)?;
     let hv = host::init::<B>(info, policy(&info.options))?;
     irq::register(irq::TIMER, |_| {
         timer::went_off();
@@ -81,14 +84,6 @@ fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Ho
     dom0::build(hv, info)?;
     watchdog::init(&info.options);
     Ok(hv)
-}
-
-/// What the administrator insists on and is not there.
-fn refuse_what_is_missing(info: &BootInfo) -> Result<(), Box<dyn Error>> {
-    if info.options.iommu_required {
-        return Err("iommu=force asks for an IOMMU, and Tenon has no driver for one yet".into());
-    }
-    Ok(())
 }
 
 /// How CPUs are shared out; says so.

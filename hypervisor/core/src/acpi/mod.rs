@@ -2,16 +2,22 @@
 //!
 //! Firmware wrote the tables, so what is wrong in one is reported and skipped, never believed.
 
+mod dmar;
 mod fadt;
 mod hpet;
+mod iommu;
+mod ivrs;
 mod madt;
 mod mcfg;
 mod sleep;
 
 use crate::errors;
 
+pub use dmar::{Dmar, VtdUnit};
 pub use fadt::{AddressSpace, Fadt, GenericAddress};
 pub use hpet::hpet;
+pub use iommu::{IommuError, Reserved};
+pub use ivrs::{AmdUnit, Ivrs};
 pub(crate) use madt::structures;
 pub use madt::{IoApic, Madt, MadtEntry, Polarity, SourceOverride, Trigger};
 pub use mcfg::{ConfigSpace, config_spaces};

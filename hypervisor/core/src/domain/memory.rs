@@ -1,13 +1,14 @@
 //! A domain's guest-physical memory.
 //!
 //! The p2m owns a frame reference for every mapping of memory (not of MMIO). A mapping that is withdrawn is flushed
-//! out of every CPU before that reference is dropped, under the p2m's write lock, so a frame is never reused while a
-//! TLB still leads to it.
+//! out of every CPU and of the IOMMU before that reference is dropped, under the p2m's write lock, so a frame is never
+//! reused while a TLB still leads to it.
 //!
 //! Guest memory is read or written by copying under the read lock: the mapping, and with it the frame, cannot go
 //! away in between. Who needs a page for longer takes a [`FrameRef`] of its own.
 
 mod grants;
+mod space;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -16,9 +17,11 @@ use crate::frame::{Gaddr, Gfn, Mfn, PAGE_SIZE};
 use crate::frames::{FrameKind, FrameRef};
 use crate::ids::DomId;
 use crate::machine::Machine;
-use crate::p2m::{Access, Entry, Extent, Flush, P2m, P2mError, PageType};
+use crate::p2m::{Access, Dma, Entry, Extent, P2mError, PageType};
 use crate::refusals;
 use crate::sync::{Class, RwLock};
+use space::Change;
+pub(crate) use space::Space;
 
 refusals! {
     /// Guest memory that is not there, or not to be used that way.
@@ -36,7 +39,7 @@ pub struct DomainMemory<M: Machine> {
     pub(super) machine: M,
     domain: DomId,
     /// The mappings.
-    pub(crate) p2m: RwLock<P2m<M::Format, M::Tables>>,
+    pub(crate) p2m: RwLock<Space<M>>,
     /// Counts flushes, under the p2m's write lock; each vCPU compares it with what it has acted on before it enters.
     pub(crate) tlb_epoch: AtomicU64,
     highest: AtomicU64,
@@ -53,11 +56,33 @@ impl<M: Machine> DomainMemory<M> {
         Ok(Self {
             machine,
             domain,
-            p2m: RwLock::new(Class::P2m, P2m::new(machine.p2m_format(), machine.tables())?),
+            p2m: RwLock::new(Class::P2m, Space::new(machine)?),
             tlb_epoch: AtomicU64::new(0),
             highest: AtomicU64::new(0),
             max_frames: AtomicU32::new(max_frames),
         })
+    }
+
+    /// Has an IOMMU translate for the domain's devices, by tables of their own whose root comes back: from now on they
+    /// reach what the vCPUs reach, memory of others that is mapped included.
+    ///
+    /// # Errors
+    /// No page for the root table.
+    pub fn translate_dma(&self, format: Dma, tables: M::Tables) -> Result<Mfn, P2mError> {
+        self.p2m.write().translate_dma(format, tables)
+    }
+
+    /// Lets devices reach a frame that firmware has reserved for them, at its own number.
+    ///
+    /// # Errors
+    /// As for any p2m change.
+    pub fn map_reserved(&self, frame: Mfn, access: Access) -> Result<(), P2mError> {
+        self.p2m.write().map_reserved(frame, access)
+    }
+
+    /// Whether an IOMMU translates for the domain's devices.
+    pub fn is_dma_translated(&self) -> bool {
+        self.p2m.read().is_dma_translated()
     }
 
     /// The root of the nested page table.
@@ -80,9 +105,9 @@ impl<M: Machine> DomainMemory<M> {
         u32::try_from(self.p2m.read().max_tables).unwrap_or(u32::MAX)
     }
 
-    /// Limits the pages of nested page tables, so that a domain that scatters its mappings hurts itself only.
+    /// Limits the pages of nested page tables (and as much those of the IOMMU's), so that a domain that scatters its mappings hurts itself only.
     pub fn set_max_tables(&self, max: u32) {
-        self.p2m.write().max_tables = max as usize;
+        self.p2m.write().set_max_tables(max as usize);
     }
 
     /// RAM frames that the domain owns.
@@ -239,7 +264,7 @@ impl<M: Machine> DomainMemory<M> {
     ) -> Result<Entry, P2mError> {
         let mut p2m = self.p2m.write();
         let entry = p2m.lookup(gfn).filter(expect).ok_or(P2mError::NotMapped { gfn })?;
-        let token = p2m.unmap(gfn, 0)?;
+        let token = p2m.unmap(gfn)?;
         self.finish(&p2m, [Some(token)], flush);
         Ok(entry)
     }
@@ -255,7 +280,7 @@ impl<M: Machine> DomainMemory<M> {
             self.change_batch(&flush, |p2m| {
                 let gfn = Gfn(gfns.next()?);
                 let is_ram = p2m.lookup(gfn).is_some_and(|entry| entry.kind == PageType::Ram);
-                let change = if is_ram { p2m.unmap(gfn, 0) } else { Err(P2mError::NotMapped { gfn }) };
+                let change = if is_ram { p2m.unmap(gfn) } else { Err(P2mError::NotMapped { gfn }) };
                 change.map_err(|error| result = Err(error)).ok()
             });
         }
@@ -263,11 +288,7 @@ impl<M: Machine> DomainMemory<M> {
     }
 
     /// Makes changes of the p2m until there is none or the batch is full, with one flush for all.
-    fn change_batch(
-        &self,
-        flush: impl FnOnce(),
-        mut change: impl FnMut(&mut P2m<M::Format, M::Tables>) -> Option<Flush>,
-    ) {
+    fn change_batch(&self, flush: impl FnOnce(), mut change: impl FnMut(&mut Space<M>) -> Option<Change>) {
         let mut p2m = self.p2m.write();
         let mut changes = [const { None }; MAX_ENDING];
         for place in &mut changes {
@@ -279,19 +300,15 @@ impl<M: Machine> DomainMemory<M> {
         self.finish(&p2m, changes, flush);
     }
 
-    /// Makes every vCPU forget its cached translations, if there is need; then lets go of the frames that the changes
+    /// Makes every vCPU and the IOMMU forget cached translations, if there is need; then lets go of the frames that the changes
     /// removed.
-    fn finish<const N: usize>(
-        &self,
-        p2m: &P2m<M::Format, M::Tables>,
-        changes: [Option<Flush>; N],
-        flush: impl FnOnce(),
-    ) {
-        if changes.iter().flatten().any(Flush::is_needed) {
+    fn finish<const N: usize>(&self, p2m: &Space<M>, changes: [Option<Change>; N], flush: impl FnOnce()) {
+        if changes.iter().flatten().any(|change| change.cpu.is_needed()) {
             self.tlb_epoch.fetch_add(1, Ordering::SeqCst);
             flush();
         }
-        let old = changes.into_iter().flatten().filter_map(|change| p2m.flushed(change));
+        p2m.flush_dma(&changes);
+        let old = changes.into_iter().flatten().filter_map(|change| p2m.done(change));
         old.for_each(|old| self.release(&old));
     }
 

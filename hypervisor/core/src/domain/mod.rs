@@ -21,6 +21,7 @@ pub(crate) use grants::{Ending, MAX_ENDING};
 pub use grants::{Grants, Mappings, Pin};
 pub(crate) use life::Teardown;
 pub use life::{Life, Stage};
+pub(crate) use memory::Space;
 pub use memory::{DomainMemory, MemoryFault};
 pub use nested_tlb::{NestedTlb, VcpuView};
 pub use vcpu::{Attention, Context, Requests, SharedArea, Timers, Vcpu, VcpuRef};

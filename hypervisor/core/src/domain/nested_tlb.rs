@@ -11,11 +11,11 @@
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
-use super::{DomainMemory, MemoryFault};
+use super::{DomainMemory, MemoryFault, Space};
 use crate::frame::{Gaddr, Gfn, Mfn};
 use crate::frames::{BorrowedFrame, FrameRef};
 use crate::machine::Machine;
-use crate::p2m::{Entry, P2m, PageType};
+use crate::p2m::{Entry, PageType};
 use crate::page::GuestPage;
 use crate::sync::RwLockReadGuard;
 use crate::walk::ReadGuestPhys;
@@ -65,7 +65,7 @@ impl NestedTlb {
 /// A domain's memory as one of its vCPUs sees it, its mappings held still: what they lead to cannot go away.
 pub struct VcpuView<'a, M: Machine> {
     machine: M,
-    p2m: RwLockReadGuard<'a, P2m<M::Format, M::Tables>>,
+    p2m: RwLockReadGuard<'a, Space<M>>,
     tlb: &'a NestedTlb,
 }
 

@@ -19,6 +19,7 @@ use crate::frames::Frames;
 use crate::guest_cpu::GuestCpu;
 use crate::hardware::HostDevices;
 use crate::ids::CpuId;
+use crate::iommu::DmaRun;
 use crate::log::Level;
 use crate::p2m::{Format, TableMemory};
 use crate::sched::Cpus;
@@ -65,6 +66,10 @@ pub trait Machine: Cpus + Frames + HostDevices {
 
     /// Where table pages come from.
     fn tables(self) -> Self::Tables;
+
+    /// Waits until the IOMMU has forgotten what it knows of these guest frames of the domain whose devices it translates
+    /// for, and of the tables on the way. Called under the p2m lock.
+    fn flush_dma(self, runs: &[DmaRun]);
 
     /// What the firmware calls that CPU.
     fn cpu_ids(self, cpu: CpuId) -> CpuIds;

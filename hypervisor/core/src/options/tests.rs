@@ -110,10 +110,12 @@ fn vcpu_ranges_may_be_open() {
 fn iommu_parts_combine() {
     let (o, w) = parse("iommu=no-sharept,no-intremap,verbose");
     assert!(w.is_empty());
-    assert!(!o.iommu_required);
-    assert!(parse("iommu=on,force,verbose").0.iommu_required);
-    assert!(!parse("iommu=force,no-required").0.iommu_required);
-    assert_eq!(parse("iommu=off").1.len() + parse("iommu=sometimes").1.len(), 1);
+    assert_eq!(o.iommu, IommuOptions { on: true, required: false, verbose: true });
+    assert!(parse("iommu=on,force,verbose").0.iommu.required);
+    assert!(!parse("iommu=force,no-required").0.iommu.required);
+    let (o, w) = parse("iommu=strict,off");
+    assert!(w.is_empty() && !o.iommu.on);
+    assert_eq!(parse("iommu=sometimes").1.len() + parse("iommu=no-strict").1.len(), 2);
 }
 
 proptest! {

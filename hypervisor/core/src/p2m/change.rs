@@ -6,7 +6,7 @@
 use super::error::P2mError;
 use super::flush::{Flush, TableSet};
 use super::format::{Format, Leaf, Level, Slot};
-use super::kind::{Access, PageType};
+use super::kind::{Access, Entry, PageType};
 use super::memory::TableMemory;
 use super::{ENTRIES, P2m, Spot};
 use crate::frame::{Gfn, Mfn, PAGE_SHIFT, PHYS_BITS_MAX};
@@ -79,11 +79,37 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
             return Ok(Flush { old: removed, ..Flush::default() });
         }
         let table = if spot.level == target { spot.table } else { self.open(spot, target, gfn)? };
-        self.memory.write(table, target.index(gfn), new.map_or(0, |leaf| self.format.leaf(leaf, target)));
+        Ok(self.set(gfn, table, target, new, removed))
+    }
 
-        let retired = if new.is_none() { self.prune(gfn, table, target) } else { TableSet::default() };
-        // Hardware does not cache absent entries.
-        Ok(Flush { needed: removed.is_some(), old: removed, retired })
+    /// Writes the entry for `gfn` in `table`, which is of `level`; `old` is what the run mapped to.
+    fn set(&mut self, gfn: Gfn, table: Mfn, level: Level, new: Option<Leaf>, old: Option<Entry>) -> Flush {
+        self.memory.write(table, level.index(gfn), new.map_or(0, |leaf| self.format.leaf(leaf, level)));
+        let retired = if new.is_none() { self.prune(gfn, table, level) } else { TableSet::default() };
+        Flush { needed: old.is_some() || self.format.caches_holes(), old, retired }
+    }
+
+    /// Splits the larger page that a guest frame is part of, if it is: what is mapped stays so.
+    ///
+    /// # Errors
+    /// A table is missing.
+    pub fn split(&mut self, gfn: Gfn) -> Result<(), P2mError> {
+        self.target(gfn, 0)?;
+        let spot = self.walk(gfn, Level::PAGE);
+        match spot.slot {
+            Slot::Leaf(_) => self.open(spot, Level::PAGE, gfn).map(|_| ()),
+            Slot::Hole | Slot::Table(_) => Ok(()),
+        }
+    }
+
+    /// Unmaps a guest frame that is mapped by itself, as it is after a [`split`](Self::split): that needs no table. Part
+    /// of a larger page is left alone.
+    pub fn clear(&mut self, gfn: Gfn) -> Flush {
+        let spot = self.walk(gfn, Level::PAGE);
+        match spot.leaf_of(gfn).filter(|_| spot.level == Level::PAGE && self.in_range(gfn, 0)) {
+            Some(leaf) => self.set(gfn, spot.table, Level::PAGE, None, Some(leaf.entry(0))),
+            None => Flush::default(),
+        }
     }
 
     /// Makes the tables between a hole or leaf and `target`; a leaf is split into leaves that map the same. Returns
@@ -97,7 +123,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
                 Slot::Leaf(leaf) => Some(self.fill(new, leaf, below, gfn)),
                 Slot::Hole | Slot::Table(_) => None,
             };
-            self.memory.write(table, level.index(gfn), self.format.table(new));
+            self.memory.write(table, level.index(gfn), self.format.table(new, level));
             self.tables += 1;
             table = new;
             level = below;

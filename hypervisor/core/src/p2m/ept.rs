@@ -28,7 +28,7 @@ impl Format for Ept {
         if self.giant_pages { Level::GIGA } else { Level::MEGA }
     }
 
-    fn table(&self, table: Mfn) -> u64 {
+    fn table(&self, table: Mfn, _level: Level) -> u64 {
         (table.addr().0 & ADDR_MASK) | READ | WRITE | EXECUTE
     }
 

@@ -12,8 +12,8 @@ refusals! {
             => EINVAL, "guest frame {gfn} order {order} is past the end of the guest-physical address space";
         /// The machine frames, of which this is the first, lie past what an entry can address.
         NoSuchFrame { mfn: Mfn } => EINVAL, "machine frame {mfn} is past 52 address bits";
-        /// The CPU has no pages of this size.
-        BadOrder { order: u32 } => EINVAL, "this CPU has no nested pages of order {order}";
+        /// The CPU or IOMMU has no pages of this size.
+        BadOrder { order: u32 } => EINVAL, "the hardware has no nested pages of order {order}";
         /// The run doesn't start at a multiple of its length.
         Misaligned { gfn: Gfn, order: u32 }
             => EINVAL, "guest frame {gfn} or its machine frame is not aligned to order {order}";

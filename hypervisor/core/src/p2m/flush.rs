@@ -48,7 +48,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     pub(super) fn prune(&mut self, gfn: Gfn, mut table: Mfn, mut level: Level) -> TableSet {
         let mut retired = TableSet::default();
         for place in &mut retired {
-            if level >= Level::TOP || !self.is_empty(table, level.index(gfn)) {
+            if level >= self.format.top() || !self.is_empty(table, level.index(gfn)) {
                 break;
             }
             let above = level.above();

@@ -15,7 +15,7 @@ impl Level {
     pub const MEGA: Self = Self(1);
     /// Entries map 1 GiB.
     pub const GIGA: Self = Self(2);
-    /// Entries cover 512 GiB: the root, which every format has at this level.
+    /// Entries cover 512 GiB: the root, but for formats that are less deep.
     pub const TOP: Self = Self(3);
 
     /// Levels below the root.
@@ -89,11 +89,23 @@ impl Leaf {
 ///
 /// A value of the type carries what the CPU or IOMMU at hand can do (large pages).
 pub trait Format {
+    /// The level of the root.
+    #[inline]
+    fn top(&self) -> Level {
+        Level::TOP
+    }
+
+    /// Whether the hardware remembers that an entry was absent.
+    #[inline]
+    fn caches_holes(&self) -> bool {
+        false
+    }
+
     /// The highest level that may hold leaves; all below may as well.
     fn max_leaf(&self) -> Level;
 
-    /// An entry that links a table.
-    fn table(&self, table: Mfn) -> u64;
+    /// An entry of `level` that links a table.
+    fn table(&self, table: Mfn, level: Level) -> u64;
 
     /// An entry of `level` that maps a page.
     fn leaf(&self, leaf: Leaf, level: Level) -> u64;

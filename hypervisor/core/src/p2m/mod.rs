@@ -1,8 +1,8 @@
 //! Guest frame to machine frame: one page-table walker for every format of nested page tables.
 //!
-//! A [`P2m`] owns a tree of table pages in the CPU's own layout (its [`Format`]), so what the walker writes is what
-//! the hardware walks. The walker never allocates anything but table pages, through [`TableMemory`]. The
-//! formats are AMD's ([`Npt`]) and Intel's ([`Ept`]); the type parameter is also the seam for IOMMUs.
+//! A [`P2m`] owns a tree of table pages in the hardware's own layout (its [`Format`]), so what the walker writes is
+//! what the hardware walks. The walker never allocates anything but table pages, through [`TableMemory`]. The
+//! formats are the CPUs', AMD's ([`Npt`]) and Intel's ([`Ept`]), and those of their IOMMUs ([`Dma`]).
 //!
 //! # Locking protocol
 //! - The caller holds the domain's p2m lock: shared for `&self` methods, exclusive for `&mut self` ones. The walker
@@ -24,6 +24,7 @@
 //! - Once it is being drained, nothing is mapped any more.
 
 mod change;
+mod dma;
 mod drain;
 mod ept;
 mod error;
@@ -35,6 +36,7 @@ mod npt;
 #[cfg(test)]
 mod tests;
 
+pub use dma::Dma;
 pub use drain::Progress;
 pub use ept::Ept;
 pub use error::P2mError;
@@ -141,7 +143,7 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
     #[inline]
     fn walk(&self, gfn: Gfn, target: Level) -> Spot {
         let mut table = self.root;
-        let mut level = Level::TOP;
+        let mut level = self.format.top();
         loop {
             let slot = self.format.decode(self.memory.read(table, level.index(gfn)), level);
             match (slot, level.below()) {
@@ -154,10 +156,10 @@ impl<F: Format, T: TableMemory> P2m<F, T> {
         }
     }
 
-    /// Whether the run of `1 << order` frames lies in the guest-physical address space, which four levels cover.
+    /// Whether the run of `1 << order` frames lies in the guest-physical address space, which the levels cover.
     #[inline]
     fn in_range(&self, gfn: Gfn, order: u32) -> bool {
-        gfn.0.checked_add((1 << order) - 1).is_some_and(|last| last >> (Level::TOP.order() + 9) == 0)
+        gfn.0.checked_add((1 << order) - 1).is_some_and(|last| last >> (self.format.top().order() + 9) == 0)
     }
 }
 

@@ -29,7 +29,7 @@ macro_rules! classes {
 }
 
 classes! {
-    Context Teardown StoppedContext NextId Pools Domains Settings Events(DomId) Grants Pci P2m Seats Turn Queue RunTimes Budget
+    Context Teardown StoppedContext NextId Pools Domains Settings Events(DomId) Grants Pci P2m Iommu Seats Turn Queue RunTimes Budget
     IoApic Lines IoApicRegisters Handlers Watchdog Ports Devices Tables Heap Frames Console
 }
 

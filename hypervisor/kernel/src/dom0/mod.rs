@@ -31,6 +31,7 @@ use crate::acpi::acpi;
 use crate::apic::io;
 use crate::boot::BootInfo;
 use crate::host::{self, Backend, Host};
+use crate::iommu;
 use load::Parts;
 use memory::Memory;
 
@@ -53,6 +54,8 @@ tenon_core::errors! {
         Build(why: BuildError) => "domain 0: {why}";
     }
     passes on {
+        /// Its devices cannot be confined.
+        Iommu(iommu::Failed);
         /// The memory map is too long to be told.
         Map(TooManyEntries);
         /// The machine's ACPI tables.
@@ -90,8 +93,11 @@ pub fn build<B: Backend>(hv: &Hypervisor<Host<B>>, info: &'static BootInfo) -> R
     }
     let layout = Layout::new(&image, &request).map_err(Dom0Error::Layout)?;
 
+    let reserved = iommu::reserved(&map);
     let domain = create(hv, vcpus, &memory, map)?;
+    let devices = iommu::Devices::of(&domain.memory)?;
     memory.give(&domain).map_err(Dom0Error::Memory)?;
+    devices.reach(&domain.memory, &reserved)?;
     let put = |at: u64, bytes: &[u8]| {
         domain.memory.write(Gaddr(at), bytes).map_err(|fault| Dom0Error::Memory(fault.to_string()))
     };
@@ -115,6 +121,7 @@ pub fn build<B: Backend>(hv: &Hypervisor<Host<B>>, info: &'static BootInfo) -> R
         request.initrd_len >> 10
     );
     drop(parts);
+    devices.confine()?;
     start(hv, &domain, &layout);
     Ok(())
 }
@@ -125,8 +132,11 @@ fn vcpu_count<B: Backend>(hv: &Hypervisor<Host<B>>, info: &BootInfo) -> u32 {
     cpus.max(min.unwrap_or(1)).min(max.unwrap_or(u32::MAX)).clamp(1, tenon_core::domain::MAX_VCPUS)
 }
 
-/// The kernel's command line: as given, and the bounce buffers that DMA needs while nothing confines it.
+/// The kernel's command line: as given, and the bounce buffers that DMA needs while nothing translates for it.
 fn command_line(given: &str) -> String {
+    if iommu::is_used() {
+        return String::from(given);
+    }
     log::warn!(
         "no IOMMU is used: a device of domain 0 can reach all memory, Tenon's and the guests' included"
     );
@@ -145,6 +155,7 @@ fn emulated_windows() -> Vec<Span> {
     windows.push(window(Maddr(APIC_PAGE), page));
     windows.extend(host::config_windows().map(|space| space.range()).map(|(at, len)| window(Maddr(at), len)));
     windows.extend(acpi().hpet.map(|at| window(at, page)));
+    windows.extend(iommu::registers().map(|(at, len)| window(at, len)));
     windows
 }
 

@@ -36,8 +36,8 @@ pub trait Backend: Copy + fmt::Debug + Send + Sync + 'static {
     /// No memory.
     fn vcpu() -> Result<Self::Vcpu, NoMemory>;
 
-    /// The format of nested page tables here.
-    fn format() -> Self::Format;
+    /// The format of nested page tables here; with 1 GiB pages only where the IOMMU's have them as well.
+    fn format(giant_pages: bool) -> Self::Format;
 
     /// What there is once.
     fn globals() -> &'static Globals<Self>;
@@ -77,8 +77,8 @@ impl Backend for Svm {
         SvmVcpu::new()
     }
 
-    fn format() -> Npt {
-        Npt { giant_pages: features().gib_pages }
+    fn format(giant_pages: bool) -> Npt {
+        Npt { giant_pages: giant_pages && features().gib_pages }
     }
 
     #[inline]
@@ -100,8 +100,8 @@ impl Backend for Vmx {
         VmxVcpu::new()
     }
 
-    fn format() -> Ept {
-        Ept { giant_pages: vmx::capabilities().is_some_and(|has| has.giant_pages) }
+    fn format(giant_pages: bool) -> Ept {
+        Ept { giant_pages: giant_pages && vmx::capabilities().is_some_and(|has| has.giant_pages) }
     }
 
     #[inline]

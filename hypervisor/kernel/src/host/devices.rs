@@ -18,7 +18,7 @@ use tenon_core::vpci::{ConfigSpace, Register, Size};
 use super::{Backend, Host, pci};
 use crate::apic::io;
 use crate::cpu::port::Port;
-use crate::{cpu, irq};
+use crate::{cpu, iommu, irq};
 
 /// A line in use.
 struct Line {
@@ -65,13 +65,20 @@ fn narrow_id(cpu: CpuId) -> u8 {
     wanted.or_else(|| cpu::online().find_map(|cpu| fits(cpu.ids.apic))).unwrap_or(0)
 }
 
+/// Address and data of the message by which a device raises a vector on a CPU.
+pub fn message(vector: Vector, cpu: CpuId) -> (u64, u32) {
+    (MESSAGE_ADDRESS | u64::from(narrow_id(cpu)) << 12, u32::from(vector.0))
+}
+
 impl<B: Backend> ConfigSpace for Host<B> {
     fn read_config(&self, at: Register, size: Size) -> u32 {
-        pci::read_config(at, size)
+        if iommu::is_unit(at.bdf) { size.ones() } else { pci::read_config(at, size) }
     }
 
     fn write_config(&mut self, at: Register, size: Size, value: u32) {
-        pci::write_config(at, size, value);
+        if !iommu::is_unit(at.bdf) {
+            pci::write_config(at, size, value);
+        }
     }
 }
 
@@ -116,7 +123,7 @@ impl<B: Backend> HostDevices for Host<B> {
     }
 
     fn message(self, vector: Vector, cpu: CpuId) -> (u64, u32) {
-        (MESSAGE_ADDRESS | u64::from(narrow_id(cpu)) << 12, u32::from(vector.0))
+        message(vector, cpu)
     }
 
     fn read_device(self, at: Maddr, bytes: u64) -> u64 {

@@ -20,6 +20,7 @@ use tenon_core::frames::{FrameRef, FrameTable, Frames};
 use tenon_core::hypercall::memory::e820;
 use tenon_core::hypervisor::Hypervisor;
 use tenon_core::ids::CpuId;
+use tenon_core::iommu::DmaRun;
 use tenon_core::log::Level;
 use tenon_core::machine::{ApicIdLayout, CpuIds, CpuMask, CpuPlace, Machine, MachineEnd};
 use tenon_core::memory_map::Range;
@@ -28,15 +29,15 @@ use tenon_core::time::{Nanos, Tsc, TscScale};
 use tenon_core::trace::Trace;
 
 pub use backend::{Backend, Choice, Svm, Vmx, choose as choose_backend, chosen as chosen_backend, entries};
-pub use devices::init as init_devices;
+pub use devices::{init as init_devices, message};
 pub use page::DirectPage;
-pub use pci::windows as config_windows;
+pub use pci::{read_config, windows as config_windows, write_config};
 pub use tables::HostTables;
 
 use crate::apic::local;
 use crate::boot::BootInfo;
 use crate::mm::phys;
-use crate::{console, cpu, debug, irq, reset, smp, time};
+use crate::{console, cpu, debug, iommu, irq, reset, smp, time};
 
 /// This machine, with its backend. There is only one, so the handle has no size.
 #[derive(Clone, Copy, Debug)]
@@ -178,11 +179,15 @@ impl<B: Backend> Machine for Host<B> {
     }
 
     fn p2m_format(self) -> B::Format {
-        B::format()
+        B::format(iommu::has_giant_pages())
     }
 
     fn tables(self) -> HostTables {
-        HostTables
+        HostTables { snooped: true }
+    }
+
+    fn flush_dma(self, runs: &[DmaRun]) {
+        iommu::forget(runs);
     }
 
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {

@@ -30,7 +30,7 @@ impl<M: Machine> DomainMemory<M> {
                 if !p2m.lookup(mapping.at).is_some_and(is_it) {
                     return None;
                 }
-                let change = p2m.unmap(mapping.at, 0);
+                let change = p2m.unmap(mapping.at);
                 if let Err(error) = &change {
                     // The guest still reaches the page, so its grant must stay in use.
                     debug_assert!(false, "a page that is mapped by itself: {error}");

@@ -32,8 +32,9 @@ fn map_one<M: Machine>(call: &Call<'_, M>, op: &mut abi::MapGrantRef) -> Result<
     op.handle = mapped.handle.0;
     // The address for devices. Where no IOMMU translates, they know the page by its machine address only; the domain
     // that owns them is the one that this could be of use to.
-    op.dev_bus_addr =
-        if call.domain().is_identity_mapped() { mapped.mfn.addr().0 } else { request.at.addr().0 };
+    let domain = call.domain();
+    let by_machine_address = domain.is_identity_mapped() && !domain.memory.is_dma_translated();
+    op.dev_bus_addr = if by_machine_address { mapped.mfn.addr().0 } else { request.at.addr().0 };
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
 use crate::ids::{CpuId, Vector};
+use crate::iommu::DmaRun;
 use crate::vioapic::Route;
 use crate::vpci::{Bdf, Register, Size};
 
@@ -20,6 +21,8 @@ pub struct TestDevices {
     pub memory: BTreeMap<u64, u32>,
     /// Vectors taken.
     pub vectors: BTreeSet<u8>,
+    /// What the IOMMU was made to forget.
+    pub forgotten: Vec<DmaRun>,
     /// Pins as they were routed, the latest last.
     pub routes: Vec<(Route, CpuId)>,
 }

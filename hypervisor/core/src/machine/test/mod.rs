@@ -31,6 +31,7 @@ use crate::frames::{FrameRef, FrameSlot, FrameTable, Frames};
 use crate::hardware::HostDevices;
 use crate::hypercall::memory::e820;
 use crate::ids::{CpuId, Vector};
+use crate::iommu::DmaRun;
 use crate::log::Level;
 use crate::p2m::Npt;
 use crate::page::TestPage;
@@ -241,6 +242,10 @@ impl Machine for TestMachine {
 
     fn tables(self) -> TestTables {
         self.0.tables
+    }
+
+    fn flush_dma(self, runs: &[DmaRun]) {
+        self.devices().forgotten.extend(runs);
     }
 
     fn cpu_ids(self, cpu: CpuId) -> CpuIds {

@@ -20,7 +20,7 @@ fn round_trips(format: &impl Format) {
     }
     for level in [Level::MEGA, Level::GIGA, Level::TOP] {
         let table = Mfn(0xf_ffff_ffff);
-        assert_eq!(format.decode(format.table(table), level), Slot::Table(table));
+        assert_eq!(format.decode(format.table(table, level), level), Slot::Table(table));
         assert_eq!(format.decode(0, level), Slot::Hole);
     }
 }
@@ -39,7 +39,7 @@ fn nested_paging_entries_are_long_mode_entries() {
     assert_eq!(npt.leaf(leaf, Level::MEGA), 0x120_00e7);
     let read_only = Leaf { access: Access::READ, ..leaf };
     assert_eq!(npt.leaf(read_only, Level::PAGE), 0x8000_0000_0120_0065);
-    assert_eq!(npt.table(Mfn(0x34)), 0x3_4027);
+    assert_eq!(npt.table(Mfn(0x34), Level::TOP), 0x3_4027);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn extended_entries_say_the_memory_type() {
     assert_eq!(EPT.leaf(Leaf { access: Access::READ, ..leaf }, Level::PAGE), 0x120_0031);
     let device = Leaf { kind: PageType::MmioDirect, access: Access::READ_WRITE, ..leaf };
     assert_eq!(EPT.leaf(device, Level::PAGE), 0x0010_0000_0120_0003, "uncacheable");
-    assert_eq!(EPT.table(Mfn(0x34)), 0x3_4007);
+    assert_eq!(EPT.table(Mfn(0x34), Level::TOP), 0x3_4007);
 }
 
 #[test]
