@@ -70,6 +70,15 @@ pub enum Disk {
     Nvme,
 }
 
+/// What translates for the devices of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Iommu {
+    /// VT-d, beside an AMD CPU.
+    Intel,
+    /// AMD-Vi.
+    Amd,
+}
+
 /// A machine to start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -86,6 +95,7 @@ pub struct Config {
     pub options: String,
     /// Words for domain 0's kernel, after the console's.
     pub cmdline: String,
+    pub iommu: Option<Iommu>,
     pub disks: Vec<Disk>,
     /// More arguments for QEMU.
     pub qemu_args: Vec<String>,
@@ -115,6 +125,7 @@ impl Config {
             program: None,
             options: "dom0_mem=1024M".into(),
             cmdline: String::new(),
+            iommu: None,
             disks: Vec::new(),
             qemu_args: Vec::new(),
             icount: false,
@@ -151,6 +162,17 @@ impl Config {
     pub fn stock_tools(mut self) -> Self {
         self.stock_tools = true;
         self
+    }
+
+    /// Puts devices behind an IOMMU.
+    pub fn iommu(mut self, iommu: Iommu) -> Self {
+        self.iommu = Some(iommu);
+        self
+    }
+
+    /// More properties of virtio devices: so they are behind the IOMMU, if there is one.
+    pub fn virtio(&self) -> &'static str {
+        if self.iommu.is_some() { "disable-legacy=on,iommu_platform=on" } else { "disable-legacy=on" }
     }
 
     pub fn disk(mut self, disk: Disk) -> Self {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::channel::{Channel, Event, Line};
-use crate::config::{Boot, Config, Disk, Hypervisor, Images};
+use crate::config::{Boot, Config, Disk, Hypervisor, Images, Iommu};
 use crate::machine::Machine;
 
 /// Where Debian's ovmf package puts the firmware.
@@ -73,8 +73,13 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     if config.icount {
         command.args(["-icount", "shift=0,sleep=off"]);
     }
-    if config.hypervisor == Hypervisor::Xen {
-        command.args(["-device", "intel-iommu,intremap=on"]);
+    match config.iommu {
+        Some(Iommu::Intel) => drop(command.args(["-device", "intel-iommu,intremap=on"])),
+        Some(Iommu::Amd) => drop(command.args(["-device", "amd-iommu"])),
+        None if config.hypervisor == Hypervisor::Xen => {
+            command.args(["-device", "intel-iommu,intremap=on"]);
+        }
+        None => {}
     }
     match config.boot {
         Boot::Direct => {
@@ -97,7 +102,7 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
         command.arg("-drive").arg(format!("if=pflash,format=raw,file={}", variables.display()));
     }
     for (number, disk) in config.disks.iter().enumerate() {
-        add_disk(&mut command, number, *disk, scratch)?;
+        add_disk(&mut command, number, *disk, config, scratch)?;
     }
     if config.debian {
         let disk = images.debian_disk()?;
@@ -110,16 +115,16 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     Ok(command)
 }
 
-fn add_disk(command: &mut Command, number: usize, disk: Disk, scratch: &Path) -> Result<()> {
+fn add_disk(command: &mut Command, number: usize, disk: Disk, config: &Config, scratch: &Path) -> Result<()> {
     let path = scratch.join(format!("disk{number}"));
     File::create(&path)?.set_len(64 << 20)?;
     command
         .arg("-drive")
         .arg(format!("file={},if=none,id=disk{number},format=raw,cache=unsafe", path.display()));
     let device = match disk {
-        Disk::VirtioBlk => "virtio-blk-pci,disable-legacy=on",
-        Disk::Ahci => "ide-hd",
-        Disk::Nvme => "nvme,serial=tenon",
+        Disk::VirtioBlk => format!("virtio-blk-pci,{}", config.virtio()),
+        Disk::Ahci => "ide-hd".to_owned(),
+        Disk::Nvme => "nvme,serial=tenon".to_owned(),
     };
     command.arg("-device").arg(format!("{device},drive=disk{number}"));
     Ok(())

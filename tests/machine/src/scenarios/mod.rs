@@ -8,6 +8,7 @@ mod daemons;
 mod debian;
 mod devices;
 mod guests;
+mod iommu;
 mod lifecycle;
 mod many;
 mod memory;
@@ -26,7 +27,7 @@ mod trace;
 mod vcpus;
 mod wide;
 
-use crate::config::{Boot, Config, Disk, Model};
+use crate::config::{Boot, Config, Disk, Iommu, Model};
 use crate::runner::{Body, Case, Emulator, Scenario};
 
 /// Every machine and its tests.
@@ -91,6 +92,8 @@ pub fn all() -> Vec<Scenario> {
                 ("power-off", boot::power_off),
             ],
         ),
+        iommu::machine("vtd-6.1-2cpus", Iommu::Intel),
+        iommu::machine("amdvi-6.1-2cpus", Iommu::Amd),
         qemu(
             "intx-6.1-4cpus",
             pci::with_shared_lines(Config::new(4).option("dom0_max_vcpus=2")),
@@ -189,11 +192,12 @@ pub fn all() -> Vec<Scenario> {
 }
 
 fn with_devices(config: Config) -> Config {
+    let network = format!("virtio-net-pci,netdev=net0,{},romfile=", config.virtio());
     config.disk(Disk::VirtioBlk).disk(Disk::Ahci).disk(Disk::Nvme).qemu([
         "-netdev",
         "user,id=net0",
         "-device",
-        "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=",
+        &network,
         "-netdev",
         "user,id=net1,net=10.0.3.0/24",
         "-device",
