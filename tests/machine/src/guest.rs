@@ -50,9 +50,18 @@ impl Guest {
 impl Machine {
     /// Creates a guest from a file written for it.
     pub fn create(&mut self, guest: &Guest) -> Result<()> {
+        self.create_with("", guest)
+    }
+
+    /// Creates a guest that does not run yet.
+    pub fn create_paused(&mut self, guest: &Guest) -> Result<()> {
+        self.create_with("-p", guest)
+    }
+
+    fn create_with(&mut self, flag: &str, guest: &Guest) -> Result<()> {
         let path = format!("/tmp/{}.cfg", guest.name);
         self.write_file(&path, &guest.file())?;
-        self.ok(&format!("tenon create {path}"))?;
+        self.ok(&format!("tenon create {flag} {path}"))?;
         Ok(())
     }
 

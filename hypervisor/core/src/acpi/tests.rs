@@ -86,10 +86,100 @@ fn root_tables_of_both_widths() {
     assert_eq!(Table::new(&wide).unwrap().entries().collect::<Vec<_>>(), [1 << 32]);
 }
 
+/// A structure: kind, flags, length and the rest, as each table has them.
+fn unit(flags: u8, segment: u16, registers: u64) -> Vec<u8> {
+    let mut bytes = Vec::from([0, 0, 16, 0, flags, 0]);
+    bytes.extend(segment.to_le_bytes());
+    bytes.extend(registers.to_le_bytes());
+    bytes
+}
+
+fn reserved(start: u64, last: u64) -> Vec<u8> {
+    let mut bytes = Vec::from([1, 0, 24, 0, 0, 0, 0, 0]);
+    bytes.extend(start.to_le_bytes());
+    bytes.extend(last.to_le_bytes());
+    bytes
+}
+
+fn dmar(structures: &[Vec<u8>]) -> Result<Dmar, IommuError> {
+    let mut body = alloc::vec![0; 12];
+    body.extend(structures.concat());
+    Dmar::new(Table::new(&table(b"DMAR", &body)).unwrap())
+}
+
+#[test]
+fn dmar_lists_units_and_what_devices_need() {
+    let other = Vec::from([9, 0, 5, 0, 0]);
+    let read = dmar(&[unit(1, 2, 0xfed9_0000), other, reserved(0x7c00_0000, 0x7c7f_ffff)]).unwrap();
+    let registers = Maddr(0xfed9_0000);
+    assert_eq!(read.units, [VtdUnit { registers, segment: 2, rest_of_segment: true }]);
+    assert_eq!(read.reserved, [Reserved { start: 0x7c00_0000, end: 0x7c80_0000, write: true }]);
+}
+
+#[test]
+fn a_damaged_dmar_is_refused_by_name() {
+    let good = unit(0, 0, 0xfed9_0000);
+    let cut = |bytes: &[u8]| Vec::from(bytes);
+    for (structures, why) in [
+        (Vec::new(), IommuError::NoUnit),
+        (alloc::vec![good.clone(), cut(&[0, 0, 40, 0])], IommuError::Length { at: 64 }),
+        (alloc::vec![cut(&[0, 0, 3, 0])], IommuError::Length { at: 48 }),
+        (alloc::vec![cut(&[0, 0])], IommuError::Length { at: 48 }),
+        (alloc::vec![cut(&[0, 0, 8, 0, 0, 0, 0, 0])], IommuError::Short { at: 48 }),
+        (alloc::vec![unit(0, 0, 0x1234)], IommuError::Registers { at: 48, registers: Maddr(0x1234) }),
+        (
+            alloc::vec![good.clone(), reserved(0x5000, 0x4fff)],
+            IommuError::Range { at: 64, start: 0x5000, end: 0x5000 },
+        ),
+        (
+            alloc::vec![good.clone(), reserved(0x5000, u64::MAX)],
+            IommuError::Range { at: 64, start: 0x5000, end: u64::MAX },
+        ),
+    ] {
+        assert_eq!(dmar(&structures), Err(why));
+    }
+}
+
+#[test]
+fn ivrs_lists_each_unit_once_and_what_devices_need() {
+    let block = |kind: u8, flags: u8, id: u16, registers: u64| {
+        let mut bytes = Vec::from([kind, flags, 24, 0]);
+        bytes.extend(id.to_le_bytes());
+        bytes.extend([0x40, 0]);
+        bytes.extend(registers.to_le_bytes());
+        bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    };
+    let memory = |flags: u8, start: u64, len: u64| {
+        let mut bytes = Vec::from([0x20, flags, 32, 0]);
+        bytes.resize(16, 0);
+        bytes.extend(start.to_le_bytes());
+        bytes.extend(len.to_le_bytes());
+        bytes
+    };
+    let ivrs = |structures: &[Vec<u8>]| {
+        let mut body = alloc::vec![0; 12];
+        body.extend(structures.concat());
+        Ivrs::new(Table::new(&table(b"IVRS", &body)).unwrap())
+    };
+    let unit = block(0x10, 0x2f, 0x0010, 0xfed8_0000);
+    let again = block(0x11, 0x2f, 0x0010, 0xfed8_0000);
+    let read =
+        ivrs(&[unit.clone(), again, memory(3, 0x8000, 0x1800), memory(0, 0, 0), memory(8, 0, 1)]).unwrap();
+    let function = crate::vpci::Bdf { segment: 1, bus: 0, devfn: 0x10 };
+    assert_eq!(read.units, [AmdUnit { function, registers: Maddr(0xfed8_0000), flags: 0x2f }]);
+    let unity = Reserved { start: 0x8000, end: 0xa000, write: false };
+    assert_eq!(read.reserved, [unity, Reserved { start: 0, end: 0x1000, write: true }]);
+    assert_eq!(ivrs(&[]), Err(IommuError::NoUnit));
+    let endless = ivrs(&[unit, memory(1, u64::MAX, 2)]);
+    assert_eq!(endless, Err(IommuError::Range { at: 72, start: u64::MAX, end: 2 }));
+    assert_eq!(ivrs(&[block(0x10, 0, 0, 0)]), Err(IommuError::Registers { at: 48, registers: Maddr(0) }));
+}
+
 proptest! {
     #[test]
-    fn no_table_panics(kind in 0usize..4, body in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let bytes = table([b"APIC", b"FACP", b"HPET", b"MCFG"][kind], &body);
+    fn no_table_panics(kind in 0usize..6, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let bytes = table([b"APIC", b"FACP", b"HPET", b"MCFG", b"DMAR", b"IVRS"][kind], &body);
         let table = Table::new(&bytes).unwrap();
         let _ = table.entries().count();
         if let Ok(madt) = Madt::new(table) {
@@ -99,6 +189,9 @@ proptest! {
             let _ = (fadt.pm1_control(), fadt.pm_timer(), fadt.reset(), fadt.dsdt());
         }
         let _ = hpet(table);
+        let reserved = Dmar::new(table).map(|read| read.reserved);
+        let reserved = reserved.or_else(|_| Ivrs::new(table).map(|read| read.reserved));
+        prop_assert!(reserved.iter().flatten().all(|range| range.start < range.end));
         if let Ok(spaces) = config_spaces(table) {
             let _ = spaces.count();
         }

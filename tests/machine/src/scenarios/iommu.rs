@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{boot, devices, qemu, with_devices};
+use super::{boot, devices, edu, qemu, with_devices};
 use crate::config::{Config, Iommu};
 use crate::machine::Machine;
 use crate::runner::Scenario;
@@ -10,14 +10,20 @@ use crate::runner::Scenario;
 /// A domain 0 whose disks and cards are behind an IOMMU.
 pub fn machine(name: &'static str, iommu: Iommu) -> Scenario {
     let config = with_devices(Config::new(2).iommu(iommu).option("iommu=force,verbose"));
+    let blocked = match iommu {
+        Iommu::Intel => edu::is_blocked_and_reported,
+        // QEMU's model reports nothing of an address that is not mapped.
+        Iommu::Amd => edu::is_blocked_silently,
+    };
     qemu(
         name,
-        config,
+        edu::with_edu(config),
         &[
             ("boot", boot::up),
             ("confined", confined),
             ("disks", devices::disks),
             ("networks", devices::networks),
+            ("edu-blocked", blocked),
             ("power-off", boot::power_off),
         ],
     )

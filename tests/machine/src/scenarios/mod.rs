@@ -7,6 +7,7 @@ mod bystander;
 mod daemons;
 mod debian;
 mod devices;
+mod edu;
 mod guests;
 mod iommu;
 mod lifecycle;

@@ -139,3 +139,7 @@ impl<M: Machine> Space<M> {
         self.cpu.drain(budget, on_leaf)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "space_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ pub struct TestTables(&'static Mutex<Tables>);
 struct Tables {
     pages: HashMap<Mfn, Vec<u64>>,
     made: u64,
+    /// Allocations that still succeed; `None` for all.
+    budget: Option<usize>,
 }
 
 impl TestTables {
@@ -28,6 +30,11 @@ impl TestTables {
     /// Tables in use.
     pub fn live(self) -> usize {
         self.lock().pages.len()
+    }
+
+    /// Has only so many more allocations succeed.
+    pub fn allow(self, allocations: Option<usize>) {
+        self.lock().budget = allocations;
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -52,6 +59,9 @@ impl TableMemory for TestTables {
 
     fn alloc(&self) -> Option<Mfn> {
         let mut tables = self.lock();
+        if let Some(left) = &mut tables.budget {
+            *left = left.checked_sub(1)?;
+        }
         tables.made += 1;
         let table = Mfn(0xf_0000_0000 + tables.made);
         tables.pages.insert(table, vec![0; ENTRIES]);
