@@ -20,7 +20,7 @@ pub fn boot_cpu(info: &'static BootInfo) -> ! {
     if let Some(action) = info.options.debug {
         debug::provoke(action);
     }
-    let choice = check(info).unwrap_or_else(|reason| panic!("{reason}"));
+    let choice = host::choose_backend().unwrap_or_else(|reason| panic!("{reason}"));
     match choice {
         Choice::Svm => begin::<Svm>(info),
         Choice::Vmx => begin::<Vmx>(info),
@@ -50,14 +50,6 @@ fn join<B: Backend>() -> ! {
         Some(hv) => serve(hv),
         None => panic!("released before the hypervisor was ready"),
     }
-}
-
-/// Whether this can be what the administrator wants, and how guests are run.
-fn check(info: &BootInfo) -> Result<Choice, Box<dyn Error>> {
-    if let Some(name) = info.options.sched {
-        log::warn!("sched={name} has no effect: there is one scheduler");
-    }
-    Ok(host::choose_backend()?)
 }
 
 fn prepare<B: Backend>(info: &'static BootInfo) -> Result<&'static Hypervisor<Host<B>>, Box<dyn Error>> {

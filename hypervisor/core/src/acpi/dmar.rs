@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::iommu::{IommuError, Reserved, structures};
 use super::{Table, u8_at, u16_at, u64_at};
-use crate::frame::Maddr;
+use crate::frame::{Maddr, PAGE_SIZE};
 
 /// Header, address width, flags, and ten bytes for later.
 const FIXED_LEN: usize = 48;
@@ -18,6 +18,8 @@ const INCLUDE_ALL: u8 = 1 << 0;
 pub struct VtdUnit {
     /// Its registers.
     pub registers: Maddr,
+    /// Their length in bytes.
+    pub len: usize,
     /// The segment of its devices.
     pub segment: u16,
     /// Whether it is responsible for all devices of the segment that have no other, and not only for some.
@@ -53,6 +55,8 @@ impl Dmar {
                     }
                     dmar.units.push(VtdUnit {
                         registers,
+                        // The lower half of the byte is a power of two; older tables have zero there, for one page.
+                        len: PAGE_SIZE << (u8_at(bytes, 5).ok_or(short)? & 0xf),
                         segment: u16_at(bytes, 6).ok_or(short)?,
                         rest_of_segment: u8_at(bytes, 4).ok_or(short)? & INCLUDE_ALL != 0,
                     });

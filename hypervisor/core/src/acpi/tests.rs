@@ -112,7 +112,7 @@ fn dmar_lists_units_and_what_devices_need() {
     let other = Vec::from([9, 0, 5, 0, 0]);
     let read = dmar(&[unit(1, 2, 0xfed9_0000), other, reserved(0x7c00_0000, 0x7c7f_ffff)]).unwrap();
     let registers = Maddr(0xfed9_0000);
-    assert_eq!(read.units, [VtdUnit { registers, segment: 2, rest_of_segment: true }]);
+    assert_eq!(read.units, [VtdUnit { registers, len: 4096, segment: 2, rest_of_segment: true }]);
     assert_eq!(read.reserved, [Reserved { start: 0x7c00_0000, end: 0x7c80_0000, write: true }]);
 }
 

@@ -16,13 +16,17 @@ const CAP: u64 = 1 << 54 | 18 << 48 | 1 << 39 | 3 << 34 | 0x22 << 24 | 38 << 16 
 const ECAP: u64 = 0xf << 8 | 1 << 1;
 const DEVICE: Bdf = Bdf { segment: 3, bus: 0x12, devfn: 0x81 };
 
+fn of(cap: u64, ecap: u64) -> Result<Capabilities, Unusable> {
+    Capabilities::new(cap, ecap, 4096)
+}
+
 fn run(gfn: u64, order: u32) -> DmaRun {
     DmaRun { gfn: Gfn(gfn), order }
 }
 
 #[test]
 fn capabilities_say_what_can_be_done() {
-    let can = Capabilities::new(CAP, ECAP).unwrap();
+    let can = of(CAP, ECAP).unwrap();
     let format =
         Dma::Vtd { four_levels: false, giant_pages: true, snoop_control: false, caches_holes: false };
     assert_eq!(can.format(), Ok(format));
@@ -34,29 +38,30 @@ fn capabilities_say_what_can_be_done() {
         (CAP, 0, Unusable::NoQueue),
         (CAP & !(1 << 9), ECAP, Unusable::Levels),
         (CAP & !(1 << 34), ECAP, Unusable::SmallPages),
+        (CAP | 0xde << 40, ECAP, Unusable::Records),
     ] {
-        assert_eq!(Capabilities::new(cap, ecap), Err(why));
+        assert_eq!(of(cap, ecap), Err(why));
     }
 }
 
 #[test]
 fn units_together_can_do_what_each_can_and_need_what_any_needs() {
-    let one = Capabilities::new(CAP | 1 << 10 | 1 << 7, ECAP | 1).unwrap();
-    let other = Capabilities::new(CAP & !(1 << 35), ECAP).unwrap();
+    let one = of(CAP | 1 << 10 | 1 << 7, ECAP | 1).unwrap();
+    let other = of(CAP & !(1 << 35), ECAP).unwrap();
     let format =
         Dma::Vtd { four_levels: false, giant_pages: false, snoop_control: false, caches_holes: true };
     assert_eq!(one.common(other).format(), Ok(format));
-    let deep = Capabilities::new(CAP & !(1 << 9) | 1 << 10, ECAP).unwrap();
+    let deep = of(CAP & !(1 << 9) | 1 << 10, ECAP).unwrap();
     assert_eq!(deep.common(other).format(), Err(Unusable::Levels));
 }
 
 #[test]
 fn vtd_commands() {
-    let can = Capabilities::new(CAP, ECAP).unwrap();
+    let can = of(CAP, ECAP).unwrap();
     assert_eq!(can.forget(run(0x1200, 9)), [0x1_00f2, 0x120_0009]);
     // More than one command about pages covers, or none such: the whole domain.
     assert_eq!(can.forget(run(0, 27)), [0x1_00e2, 0]);
-    let blunt = Capabilities::new(CAP & !(1 << 39), ECAP).unwrap();
+    let blunt = of(CAP & !(1 << 39), ECAP).unwrap();
     assert_eq!(blunt.forget(run(0x1200, 0)), [0x1_00e2, 0]);
     assert_eq!(vtd::FORGET_ALL, [[0x11, 0], [0xd2, 0]]);
     assert_eq!(vtd::wait(Maddr(0x5000), 7), [0x7_0000_0025, 0x5000]);
@@ -123,7 +128,7 @@ proptest! {
         let _ = vtd::fault(words, 0).map(|fault| format!("{fault}"));
         let _ = amd::event(words, 0);
         let run = run(gfn >> order << order, order);
-        let can = Capabilities::new(CAP, ECAP).unwrap();
+        let can = of(CAP, ECAP).unwrap();
         // A unit's address bits say how much: nothing below the run's start, nothing of what follows it.
         let covered = amd::forget(run)[1];
         prop_assert_eq!(covered >> 12 >> order, run.gfn.0 >> order);

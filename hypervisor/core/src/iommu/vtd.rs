@@ -20,6 +20,8 @@ errors! {
         Levels => "it takes tables of neither 39 nor 48 address bits";
         /// No 2 MiB pages.
         SmallPages => "it has no 2 MiB pages";
+        /// The fault records are not among the registers.
+        Records => "its fault records are outside its registers";
     }
 }
 
@@ -39,11 +41,11 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// From the two registers.
+    /// From the two registers. All registers together have `len` bytes.
     ///
     /// # Errors
     /// It lacks something that is needed.
-    pub fn new(cap: u64, ecap: u64) -> Result<Self, Unusable> {
+    pub fn new(cap: u64, ecap: u64, len: usize) -> Result<Self, Unusable> {
         if cap == u64::MAX {
             return Err(Unusable::Absent);
         }
@@ -51,6 +53,10 @@ impl Capabilities {
             return Err(Unusable::NoQueue);
         }
         let capabilities = Self { cap, ecap };
+        let (first, count) = capabilities.fault_records();
+        if first + 16 * count > len {
+            return Err(Unusable::Records);
+        }
         capabilities.format().map(|_| capabilities)
     }
 

@@ -13,6 +13,7 @@ mod vtd;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Once;
 use tenon_core::acpi::{Dmar, IommuError, Ivrs, Reserved};
@@ -116,6 +117,8 @@ impl Iommu {
 static IOMMU: Once<Iommu> = Once::new();
 /// Where units have their registers, used or not: domain 0 keeps its hands off them.
 static REGISTERS: Once<Vec<(Maddr, u64)>> = Once::new();
+/// Whether the units translate. Before, they know nothing that they could forget.
+static CONFINED: AtomicBool = AtomicBool::new(false);
 static LIMIT: FaultLimit = FaultLimit::new();
 
 /// Whether devices are confined, or are to be once domain 0 starts.
@@ -158,7 +161,7 @@ fn find(verbose: bool) -> Result<Option<Iommu>, Failed> {
     let level = if verbose { log::Level::Info } else { log::Level::Debug };
     if let Some(table) = acpi().find(b"DMAR") {
         let dmar = Dmar::new(table).map_err(|why| Failed::Acpi("DMAR", why))?;
-        REGISTERS.call_once(|| dmar.units.iter().map(|unit| (unit.registers, vtd::LEN as u64)).collect());
+        REGISTERS.call_once(|| dmar.units.iter().map(|unit| (unit.registers, unit.len as u64)).collect());
         vtd::open(dmar, level).map(Some)
     } else if let Some(table) = acpi().find(b"IVRS") {
         let ivrs = Ivrs::new(table).map_err(|why| Failed::Acpi("IVRS", why))?;
@@ -191,6 +194,9 @@ fn within_a_second(condition: impl Fn() -> bool) -> bool {
 
 /// Waits until no unit remembers these translations of domain 0's.
 pub fn forget(runs: &[DmaRun]) {
+    if !CONFINED.load(Ordering::Relaxed) {
+        return;
+    }
     for unit in IOMMU.get().iter().flat_map(|iommu| &iommu.units) {
         if !unit.driver.forget(runs, &mut unit.queue.lock()) {
             // Frames that devices may still reach cannot be given to anybody else.
@@ -228,6 +234,8 @@ impl Devices {
             unit.driver.enable(root, iommu, &mut unit.queue.lock(), message)?;
             log::info!("IOMMU at {}: confines domain 0's devices to its memory", unit.driver.at());
         }
+        // Domain 0 has not run yet, so nothing has changed since they were switched on.
+        CONFINED.store(true, Ordering::Relaxed);
         log::info!("IOMMU: interrupts are not remapped: a device of domain 0 can send any");
         Ok(())
     }

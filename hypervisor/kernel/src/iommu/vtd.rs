@@ -26,8 +26,6 @@ const FAULT_ADDRESS_HIGH: usize = 0x44;
 const PROTECTED: usize = 0x64;
 const QUEUE_TAIL: usize = 0x88;
 const QUEUE: usize = 0x90;
-/// All registers but the fault records, which are where the capabilities say, in this many bytes at most.
-pub const LEN: usize = 0x2000;
 
 /// Bits of the command register, and of the status register, which says when it is done: translation, the root table,
 /// the queue. Those that stay.
@@ -41,6 +39,9 @@ const PROTECTED_NOW: u32 = 1 << 0;
 const OVERFLOW: u32 = 1 << 0;
 /// In the last word of a fault record: it is one. Cleared by writing it.
 const IS_FAULT: u32 = 1 << 31;
+/// How often the records are looked at for one interrupt: until there is none, or there is no end of them. A record that
+/// is left keeps the next one from interrupting.
+const PASSES: usize = 64;
 
 /// A unit.
 struct Unit {
@@ -53,8 +54,9 @@ struct Unit {
 pub fn open(dmar: Dmar, level: log::Level) -> Result<Iommu, Failed> {
     let mut units = Vec::new();
     for listed in dmar.units {
-        let registers = super::map(listed.registers, LEN)?;
-        let can = Capabilities::new(registers.read64(CAPABILITIES), registers.read64(EXTENDED));
+        let registers = super::map(listed.registers, listed.len)?;
+        let (can, also) = (registers.read64(CAPABILITIES), registers.read64(EXTENDED));
+        let can = Capabilities::new(can, also, listed.len);
         let can = can.map_err(|why| Failed::Vtd(listed.registers, why))?;
         log::log!(level, "IOMMU at {}: VT-d, segment {}, {can}", listed.registers, listed.segment);
         units.push(Unit { listed, registers, can });
@@ -128,11 +130,18 @@ impl Driver for Unit {
     fn report(&self, on_fault: &mut dyn FnMut(Fault)) -> bool {
         let registers = &self.registers;
         let (first, count) = self.can.fault_records();
-        for record in (0..count).map(|index| first + 16 * index) {
-            let words = [registers.read64(record), registers.read64(record + 8)];
-            if let Some(fault) = vtd::fault(words, self.listed.segment) {
-                registers.write32(record + 12, IS_FAULT);
-                on_fault(fault);
+        for _ in 0..PASSES {
+            let mut found = false;
+            for record in (0..count).map(|index| first + 16 * index) {
+                let words = [registers.read64(record), registers.read64(record + 8)];
+                if let Some(fault) = vtd::fault(words, self.listed.segment) {
+                    registers.write32(record + 12, IS_FAULT);
+                    on_fault(fault);
+                    found = true;
+                }
+            }
+            if !found {
+                break;
             }
         }
         let lost = registers.read32(FAULT_STATUS) & OVERFLOW != 0;

@@ -75,7 +75,7 @@ fn is_blocked(machine: &mut Machine, reported: bool) -> Result<()> {
         if reported {
             for what in ["read from", "write to"] {
                 let line = format!("IOMMU: device {DEVICE}: {what} {at:#x} blocked");
-                let find = format!("tenon dmesg | grep -q '{line}'");
+                let find = format!("tenon dmesg | grep -q \"{line}\"");
                 machine.until(&find, Duration::from_secs(20)).with_context(|| line)?;
             }
         }

@@ -79,7 +79,9 @@ pub fn all() -> Vec<Scenario> {
         // Fewer vCPUs than CPUs: interrupts have to find the vCPU wherever it runs.
         qemu(
             "devices-6.1-4cpus",
-            pci::with_large_memory(with_devices(Config::new(4).option("dom0_max_vcpus=2").stock_tools())),
+            edu::with_edu(pci::with_large_memory(with_devices(
+                Config::new(4).option("dom0_max_vcpus=2").stock_tools(),
+            ))),
             &[
                 ("boot", boot::up_with_two_vcpus),
                 ("configuration", pci::configuration),
@@ -90,6 +92,7 @@ pub fn all() -> Vec<Scenario> {
                 ("vcpus-move", pci::vcpus_move),
                 ("power-button", devices::power_button),
                 ("clock", devices::clock),
+                ("edu-unconfined", edu::reaches_everything),
                 ("power-off", boot::power_off),
             ],
         ),

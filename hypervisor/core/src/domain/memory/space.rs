@@ -104,7 +104,9 @@ impl<M: Machine> Space<M> {
     pub(super) fn map_reserved(&mut self, frame: Mfn, access: Access) -> Result<(), P2mError> {
         if let Some(dma) = &mut self.dma {
             let change = dma.map(Gfn(frame.0), frame, 0, PageType::MmioDirect, access)?;
-            self.machine.flush_dma(&[DmaRun { gfn: Gfn(frame.0), order: 0 }]);
+            if change.is_needed() {
+                self.machine.flush_dma(&[DmaRun { gfn: Gfn(frame.0), order: 0 }]);
+            }
             dma.flushed(change);
         }
         Ok(())
