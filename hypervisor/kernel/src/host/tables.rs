@@ -9,14 +9,18 @@ use tenon_core::p2m::{ENTRIES, TableMemory};
 
 use crate::mm::{direct, phys};
 
-/// Entries in a line of the CPUs' caches.
-const ENTRIES_PER_LINE: usize = 8;
-
 /// Table pages from the frame table.
 #[derive(Clone, Copy, Debug)]
 pub struct HostTables {
     /// Whether who reads them sees what is in the CPUs' caches, as CPUs do; otherwise each entry is written through.
     pub snooped: bool,
+    /// What an entry of nothing holds, which is 0 for the walker. Hardware looks at no bit of it but one.
+    pub absent: u64,
+}
+
+impl HostTables {
+    /// Tables that CPUs walk, or that are walked alike.
+    pub const PLAIN: Self = Self { snooped: true, absent: 0 };
 }
 
 impl HostTables {
@@ -38,11 +42,13 @@ impl HostTables {
 impl TableMemory for HostTables {
     #[inline]
     fn read(&self, table: Mfn, index: usize) -> u64 {
-        Self::entry(table, index).load(Ordering::Acquire)
+        let value = Self::entry(table, index).load(Ordering::Acquire);
+        if value == self.absent { 0 } else { value }
     }
 
     #[inline]
     fn write(&self, table: Mfn, index: usize, value: u64) {
+        let value = if value == 0 { self.absent } else { value };
         Self::entry(table, index).store(value, Ordering::Release);
         if !self.snooped {
             Self::write_through(table, index);
@@ -51,8 +57,8 @@ impl TableMemory for HostTables {
 
     fn alloc(&self) -> Option<Mfn> {
         let table = phys::alloc_zeroed()?;
-        if !self.snooped {
-            (0..ENTRIES).step_by(ENTRIES_PER_LINE).for_each(|index| Self::write_through(table, index));
+        if !self.snooped || self.absent != 0 {
+            (0..ENTRIES).for_each(|index| self.write(table, index, 0));
         }
         Some(table)
     }

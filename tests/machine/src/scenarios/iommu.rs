@@ -11,9 +11,8 @@ use crate::runner::Scenario;
 pub fn machine(name: &'static str, iommu: Iommu) -> Scenario {
     let config = with_devices(Config::new(2).iommu(iommu).option("iommu=force,verbose"));
     let blocked = match iommu {
-        Iommu::Intel => edu::is_blocked_and_reported,
-        // QEMU's model reports nothing of an address that is not mapped.
-        Iommu::Amd => edu::is_blocked_silently,
+        Iommu::Intel => edu::is_blocked_by_vtd,
+        Iommu::Amd => edu::is_blocked_by_amd_vi,
     };
     qemu(
         name,
