@@ -105,7 +105,8 @@ impl<M: Machine> DomainMemory<M> {
         u32::try_from(self.p2m.read().max_tables).unwrap_or(u32::MAX)
     }
 
-    /// Limits the pages of nested page tables (and as much those of the IOMMU's), so that a domain that scatters its mappings hurts itself only.
+    /// Limits the pages of nested page tables, and as much those of the IOMMU's, so that a domain that scatters its
+    /// mappings hurts itself only.
     pub fn set_max_tables(&self, max: u32) {
         self.p2m.write().set_max_tables(max as usize);
     }
@@ -300,8 +301,8 @@ impl<M: Machine> DomainMemory<M> {
         self.finish(&p2m, changes, flush);
     }
 
-    /// Makes every vCPU and the IOMMU forget cached translations, if there is need; then lets go of the frames that the changes
-    /// removed.
+    /// Makes every vCPU and the IOMMU forget cached translations, if there is need; then lets go of the frames that the
+    /// changes removed.
     fn finish<const N: usize>(&self, p2m: &Space<M>, changes: [Option<Change>; N], flush: impl FnOnce()) {
         if changes.iter().flatten().any(|change| change.cpu.is_needed()) {
             self.tlb_epoch.fetch_add(1, Ordering::SeqCst);

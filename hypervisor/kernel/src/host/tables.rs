@@ -21,14 +21,13 @@ pub struct HostTables {
 impl HostTables {
     /// Tables that CPUs walk, or that are walked alike.
     pub const PLAIN: Self = Self { snooped: true, absent: 0 };
-}
 
-impl HostTables {
     #[inline]
     fn entry(table: Mfn, index: usize) -> &'static AtomicU64 {
         let at = direct::pointer(table.addr()).cast::<u64>().wrapping_add(index % ENTRIES);
-        // SAFETY: the walker passes only tables that `alloc` gave it and that it has not freed: frames of Tenon's in
-        // the direct map, used for nothing but entries. The hardware reads and sets bits in them concurrently.
+        // SAFETY: the walker passes only tables that `alloc` gave it and that it has not freed, the IOMMUs' drivers only
+        // what they keep for good: frames of Tenon's in the direct map, used for nothing but entries. The hardware reads
+        // and writes them concurrently.
         unsafe { AtomicU64::from_ptr(at) }
     }
 

@@ -2,18 +2,30 @@
 
 use anyhow::Result;
 
-use super::{boot, devices, edu, qemu, with_devices};
+use super::{boot, devices, edu, guests, qemu, with_devices};
 use crate::config::{Config, Iommu};
 use crate::machine::Machine;
-use crate::runner::Scenario;
+use crate::runner::{Body, Scenario};
 
-/// A domain 0 whose disks and cards are behind an IOMMU.
-pub fn machine(name: &'static str, iommu: Iommu) -> Scenario {
-    let config = with_devices(Config::new(2).iommu(iommu).option("iommu=force,verbose"));
-    let blocked = match iommu {
-        Iommu::Intel => edu::is_blocked_by_vtd,
-        Iommu::Amd => edu::is_blocked_by_amd_vi,
+/// Domain 0 with disks and cards behind each kind, and small guests in its place that change their memory and map grants.
+pub fn all() -> Vec<Scenario> {
+    // A unit of four levels that also remembers what was absent.
+    let deep = ["-device", "intel-iommu,intremap=off,caching-mode=on,aw-bits=48"];
+    let small = |name, program, unit: [&str; 2]| {
+        let config = Config::program(1, program).option("iommu=force").qemu(unit);
+        qemu(name, config, &[("passes", guests::passes)])
     };
+    vec![
+        linux("vtd-6.1-2cpus", Iommu::Intel, edu::is_blocked_by_vtd),
+        linux("amdvi-6.1-2cpus", Iommu::Amd, edu::is_blocked_by_amd_vi),
+        small("vtd-guest-grants", "grants", deep),
+        small("vtd-guest-memory", "memory", deep),
+        small("amdvi-guest-grants", "grants", ["-device", "amd-iommu"]),
+    ]
+}
+
+fn linux(name: &'static str, iommu: Iommu, blocked: Body) -> Scenario {
+    let config = with_devices(Config::new(2).iommu(iommu).option("iommu=force,verbose"));
     qemu(
         name,
         edu::with_edu(config),

@@ -28,7 +28,7 @@ mod trace;
 mod vcpus;
 mod wide;
 
-use crate::config::{Boot, Config, Disk, Iommu, Model};
+use crate::config::{Boot, Config, Disk, Model};
 use crate::runner::{Body, Case, Emulator, Scenario};
 
 /// Every machine and its tests.
@@ -39,6 +39,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(outputs::all());
     all.push(shares::machine());
     all.extend(wide::all());
+    all.extend(iommu::all());
     all.extend([
         // Kernel 6.1 by BIOS on one CPU: the whole life of a guest, and everything that may go wrong.
         qemu(
@@ -96,8 +97,6 @@ pub fn all() -> Vec<Scenario> {
                 ("power-off", boot::power_off),
             ],
         ),
-        iommu::machine("vtd-6.1-2cpus", Iommu::Intel),
-        iommu::machine("amdvi-6.1-2cpus", Iommu::Amd),
         qemu(
             "intx-6.1-4cpus",
             pci::with_shared_lines(Config::new(4).option("dom0_max_vcpus=2")),

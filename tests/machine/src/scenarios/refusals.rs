@@ -19,6 +19,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         qemu("no-virtualization-1cpu", lacks_svm, &[("says-so", no_virtualization)]),
         qemu("no-nested-paging-1cpu", lacks_npt, &[("says-so", no_nested_paging)]),
+        qemu("no-iommu-1cpu", Config::program(1, "idle").option("iommu=force"), &[("says-so", no_iommu)]),
         bochs("bochs-intel-no-ept", Model::Penryn, Config::program(1, "idle"), &[("says-so", no_ept)]),
         bochs(
             "bochs-intel-no-ug",
@@ -46,6 +47,10 @@ fn no_virtualization(machine: &mut Machine) -> Result<()> {
 
 fn no_nested_paging(machine: &mut Machine) -> Result<()> {
     says(machine, "this CPU has AMD-V but no nested paging")
+}
+
+fn no_iommu(machine: &mut Machine) -> Result<()> {
+    says(machine, "iommu=force asks for an IOMMU, and none is used")
 }
 
 fn no_ept(machine: &mut Machine) -> Result<()> {
