@@ -6,13 +6,32 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    DecodeError, DefaultNla, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable, Nla, NlasIterator,
 };
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::config::Mac;
+
+// Messages (`linux/rtnetlink.h`).
+const NEW_LINK: u16 = 16;
+const GET_LINK: u16 = 18;
+const SET_LINK: u16 = 19;
+
+// Attributes (`linux/if_link.h`).
+const ADDRESS: u16 = 1;
+const NAME: u16 = 3;
+const MTU: u16 = 4;
+const MASTER: u16 = 10;
+const LINK_INFO: u16 = 18;
+/// In `LINK_INFO`: what kind of interface it is, a text.
+const INFO_KIND: u16 = 1;
+const BRIDGE: &[u8] = b"bridge\0";
+
+/// `IFF_UP` (`linux/if.h`).
+const UP: u32 = 1;
+/// `struct ifinfomsg`: family, type, index, flags, which of the flags are to change.
+const INFO: usize = 16;
 
 /// More than the kernel puts into one part of an answer (`NLMSG_GOODSIZE`, or 32 KiB at most).
 const ANSWER: usize = 64 << 10;
@@ -95,10 +114,68 @@ impl Links {
     }
 }
 
+/// A message about one interface, or all.
+#[derive(Debug)]
+struct LinkMessage {
+    kind: u16,
+    index: u32,
+    flags: u32,
+    attributes: Vec<DefaultNla>,
+}
+
+impl LinkMessage {
+    fn value(&self, kind: u16) -> Option<Vec<u8>> {
+        self.attributes.iter().find(|attribute| attribute.kind() == kind).map(value)
+    }
+}
+
+fn value(attribute: &DefaultNla) -> Vec<u8> {
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    value
+}
+
+fn attributes(bytes: &[u8]) -> Result<Vec<DefaultNla>, DecodeError> {
+    NlasIterator::new(bytes)
+        .map(|nla| nla.map(|nla| DefaultNla::new(nla.kind(), nla.value().to_vec())))
+        .collect()
+}
+
+impl NetlinkSerializable for LinkMessage {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        INFO + self.attributes.as_slice().buffer_len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer[..4].fill(0);
+        for (place, word) in [(4, self.index), (8, self.flags), (12, self.flags)] {
+            buffer[place..place + 4].copy_from_slice(&word.to_ne_bytes());
+        }
+        self.attributes.as_slice().emit(&mut buffer[INFO..]);
+    }
+}
+
+impl NetlinkDeserializable for LinkMessage {
+    type Error = DecodeError;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
+        let (info, rest) = payload
+            .split_first_chunk::<INFO>()
+            .ok_or_else(|| DecodeError::buffer_too_small(payload.len(), INFO))?;
+        let [_, index, flags, _] =
+            [0, 4, 8, 12].map(|at| u32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]));
+        Ok(Self { kind: header.message_type, index, flags, attributes: attributes(rest)? })
+    }
+}
+
 /// A message to the kernel, not numbered yet.
 struct Request {
     flags: u16,
-    message: RouteNetlinkMessage,
+    message: LinkMessage,
 }
 
 impl Request {
@@ -106,7 +183,7 @@ impl Request {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | self.flags;
         header.sequence_number = sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(self.message));
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(self.message));
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
@@ -116,35 +193,29 @@ impl Request {
 
 /// The kernel leaves out what is no bridge.
 fn ask_for_bridges() -> Request {
-    let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
-    Request { flags: NLM_F_DUMP, message: RouteNetlinkMessage::GetLink(link) }
+    let mut kind = vec![0; 4 + BRIDGE.len().next_multiple_of(4)];
+    DefaultNla::new(INFO_KIND, BRIDGE.to_vec()).emit(&mut kind);
+    let attributes = vec![DefaultNla::new(LINK_INFO, kind)];
+    Request { flags: NLM_F_DUMP, message: LinkMessage { kind: GET_LINK, index: 0, flags: 0, attributes } }
 }
 
 /// All of it in one message: the kernel goes from the address and the MTU over the name and the bridge to the switch.
 fn ask_to_change(index: u32, change: &Change<'_>) -> Request {
-    let mut link = LinkMessage::default();
-    link.header.index = index;
-    if change.up {
-        link.header.flags = LinkFlags::Up;
-        link.header.change_mask = LinkFlags::Up;
-    }
-    link.attributes = [
-        change.address.map(|mac| LinkAttribute::Address(mac.0.to_vec())),
-        change.mtu.map(LinkAttribute::Mtu),
-        change.name.map(|name| LinkAttribute::IfName(name.to_owned())),
-        change.bridge.map(LinkAttribute::Controller),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    Request { flags: NLM_F_ACK, message: RouteNetlinkMessage::SetLink(link) }
+    let attributes = [
+        change.address.map(|mac| DefaultNla::new(ADDRESS, mac.0.to_vec())),
+        change.mtu.map(|mtu| DefaultNla::new(MTU, mtu.to_ne_bytes().to_vec())),
+        change.name.map(|name| DefaultNla::new(NAME, [name.as_bytes(), &[0]].concat())),
+        change.bridge.map(|bridge| DefaultNla::new(MASTER, bridge.to_ne_bytes().to_vec())),
+    ];
+    let attributes = attributes.into_iter().flatten().collect();
+    let flags = if change.up { UP } else { 0 };
+    Request { flags: NLM_F_ACK, message: LinkMessage { kind: SET_LINK, index, flags, attributes } }
 }
 
 /// Reads one part of the answers to request `sequence`. Returns whether it was the last one.
 fn take_in(mut part: &[u8], sequence: u32, mut link: impl FnMut(LinkMessage)) -> io::Result<bool> {
     while !part.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(part).map_err(io::Error::other)?;
+        let message = NetlinkMessage::<LinkMessage>::deserialize(part).map_err(io::Error::other)?;
         // Messages begin at multiples of four bytes.
         let length = (message.header.length as usize).next_multiple_of(4);
         part = part.get(length..).unwrap_or_default();
@@ -158,7 +229,7 @@ fn take_in(mut part: &[u8], sequence: u32, mut link: impl FnMut(LinkMessage)) ->
                 return Err(io::Error::from_raw_os_error(-done.code));
             }
             NetlinkPayload::Done(_) => return Ok(true),
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(found)) => link(found),
+            NetlinkPayload::InnerMessage(found) if found.kind == NEW_LINK => link(found),
             _ => {}
         }
     }
@@ -166,16 +237,12 @@ fn take_in(mut part: &[u8], sequence: u32, mut link: impl FnMut(LinkMessage)) ->
 }
 
 fn bridge(link: &LinkMessage) -> Option<Bridge> {
-    let (mut name, mut mtu, mut is_bridge) = (None, None, false);
-    for attribute in &link.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name = Some(text.clone()),
-            LinkAttribute::Mtu(bytes) => mtu = Some(*bytes),
-            LinkAttribute::LinkInfo(info) => is_bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge)),
-            _ => {}
-        }
-    }
-    is_bridge.then_some(Bridge { index: link.header.index, name: name?, mtu: mtu? })
+    let info = attributes(&link.value(LINK_INFO)?).ok()?;
+    let is_bridge = info.iter().any(|part| part.kind() == INFO_KIND && value(part) == BRIDGE);
+    let mut name = link.value(NAME)?;
+    name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+    let mtu = u32::from_ne_bytes(link.value(MTU)?.try_into().ok()?);
+    is_bridge.then_some(Bridge { index: link.index, name: String::from_utf8(name).ok()?, mtu })
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// What a stream carries, bytes.
 const STREAM: u64 = 8 << 20;
 
+/// For a receiver's input: at the end of its input it would hang up, and the sender, too.
+const QUIET: &str = "test -p /tmp/quiet || mkfifo /tmp/quiet";
+
 /// Addresses on the bridge `xenbr0`: QEMU's user network, which answers at 10.0.2.2.
 const OUTSIDE: &str = "10.0.2.2";
 const DOMAIN_0: &str = "10.0.2.15";
@@ -139,8 +142,8 @@ fn stream(
     let word = format!("from-{}", from.unwrap_or("domain-0"));
     let listens = "netstat -lnt | grep -q :5000";
     let receive =
-        "(nc -l -p 5000 < /dev/null > /tmp/in; mv /tmp/in /tmp/data; rm -f /tmp/waits) > /dev/null 2>&1 &";
-    let receive = format!("touch /tmp/waits; {receive}");
+        "(nc -l -p 5000 0<> /tmp/quiet > /tmp/in; mv /tmp/in /tmp/data; rm -f /tmp/waits) > /dev/null 2>&1 &";
+    let receive = format!("touch /tmp/waits; {QUIET}; {receive}");
     match to {
         Some(guest) => {
             machine.type_to_guest(guest, &receive)?;
@@ -159,7 +162,10 @@ fn stream(
     match to {
         Some(guest) => {
             machine.until_in_guest(guest, "test ! -e /tmp/waits", &format!("received-{word}"))?;
-            machine.type_to_guest(guest, &format!("echo sum-{word} $(md5sum < /tmp/data | cut -c 1-32)"))?;
+            machine.type_to_guest(
+                guest,
+                &format!("echo sum-{word} $(md5sum < /tmp/data | cut -c 1-32) $(wc -c < /tmp/data)"),
+            )?;
             machine.guest_says(guest, &format!("^sum-{word} {sum}"), 1)
         }
         None => {
@@ -173,7 +179,7 @@ fn stream(
 
 /// A guest that may send 2.5 MB in a second needs most of one for 2 MiB.
 fn limited(machine: &mut Machine) -> Result<()> {
-    machine.ok("(nc -l -p 5001 < /dev/null > /dev/null) > /dev/null 2>&1 &")?;
+    machine.ok(&format!("{QUIET}; (nc -l -p 5001 0<> /tmp/quiet > /dev/null) > /dev/null 2>&1 &"))?;
     machine.until("netstat -lnt | grep -q :5001", SOON)?;
     let now = "$(cut -d \" \" -f 1 /proc/uptime | tr -d .)";
     let send = format!("head -c 2097152 /tmp/data | nc {DOMAIN_0} 5001");
