@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::lifecycle::{gone, memory_is_back};
@@ -11,6 +11,8 @@ use crate::guest::Guest;
 use crate::machine::Machine;
 
 const SOON: Duration = Duration::from_secs(60);
+/// For what may have to wait for a busy host.
+const LATE: Duration = Duration::from_secs(240);
 /// What a stream carries, bytes.
 const STREAM: u64 = 8 << 20;
 
@@ -169,7 +171,12 @@ fn stream(
             machine.guest_says(guest, &format!("^sum-{word} {sum}"), 1)
         }
         None => {
-            machine.until("test ! -e /tmp/waits", SOON)?;
+            if machine.until("test ! -e /tmp/waits", LATE).is_err() {
+                bail!(
+                    "the stream {word} does not end: {}",
+                    machine.ok("ls -l /tmp/in; netstat -nt; ifconfig")?
+                );
+            }
             let found = machine.ok("md5sum < /tmp/data | cut -c 1-32")?;
             ensure!(found == sum, "from {from:?} came other data");
             Ok(())
