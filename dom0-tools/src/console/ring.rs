@@ -10,11 +10,11 @@
 //! anew goes on where the last one stopped.
 
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 use hypercall_abi::io::console::Interface;
 
-use crate::xen::gntdev::GrantedPage;
+use crate::xen::mapping::SharedPage;
 
 /// Sizes of the two rings.
 const IN_SIZE: u32 = 1024;
@@ -26,30 +26,6 @@ const IN_PROD: usize = offset_of!(Interface, in_prod);
 const OUT_CONS: usize = offset_of!(Interface, out_cons);
 const OUT_PROD: usize = offset_of!(Interface, out_prod);
 const _: () = assert!(OUT - IN == IN_SIZE as usize && IN_CONS - OUT == OUT_SIZE as usize);
-
-/// A page shared with a guest.
-pub trait SharedPage {
-    /// The word at `offset`.
-    fn word(&self, offset: usize) -> &AtomicU32;
-    /// Copies out.
-    fn read(&self, offset: usize, bytes: &mut [u8]);
-    /// Copies in.
-    fn write(&self, offset: usize, bytes: &[u8]);
-}
-
-impl SharedPage for GrantedPage {
-    fn word(&self, offset: usize) -> &AtomicU32 {
-        self.mapping().word(offset)
-    }
-
-    fn read(&self, offset: usize, bytes: &mut [u8]) {
-        self.mapping().read(offset, bytes);
-    }
-
-    fn write(&self, offset: usize, bytes: &[u8]) {
-        self.mapping().write(offset, bytes);
-    }
-}
 
 /// The guest claims more bytes than a ring holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,16 @@ use super::error::XenError;
 use super::privcmd::{MmapBatch, MmapResource, Privcmd};
 use crate::builder::layout::PAGE;
 
+/// Memory shared with somebody who may write anything to it.
+pub trait SharedPage {
+    /// The word at `offset`.
+    fn word(&self, offset: usize) -> &AtomicU32;
+    /// Copies out.
+    fn read(&self, offset: usize, bytes: &mut [u8]);
+    /// Copies in.
+    fn write(&self, offset: usize, bytes: &[u8]);
+}
+
 /// Mapped foreign pages.
 #[derive(Debug)]
 pub struct Mapping {
@@ -31,7 +41,7 @@ impl Mapping {
     }
 
     /// Maps `pages` pages of a device file from `offset` (in bytes) on, readable and writable.
-    pub(super) fn of_device(
+    pub(crate) fn of_device(
         device: &File,
         pages: usize,
         offset: u64,
@@ -143,6 +153,20 @@ impl Mapping {
         let word = self.at(offset, 4);
         // SAFETY: aligned, inside the mapping, and valid as long as `self` is borrowed.
         unsafe { AtomicU32::from_ptr(word.cast()) }
+    }
+}
+
+impl SharedPage for Mapping {
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        self.word(offset)
+    }
+
+    fn read(&self, offset: usize, bytes: &mut [u8]) {
+        self.read(offset, bytes);
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        self.write(offset, bytes);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod domctl;
 pub mod error;
 pub mod evtchn;
 pub mod gntdev;
+pub mod grant_copy;
 pub mod guest;
 pub mod hypercall;
 pub mod mapping;

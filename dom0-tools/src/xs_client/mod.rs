@@ -209,6 +209,17 @@ impl Client {
         self.ask(Kind::Watch, Tx::NONE, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"]).map(drop)
     }
 
+    /// Takes a watch away; that there is none is fine.
+    ///
+    /// # Errors
+    /// As the daemon says, except `ENOENT`.
+    pub fn unwatch(&mut self, path: &str, token: &str) -> Result<(), StoreError> {
+        match self.ask(Kind::Unwatch, Tx::NONE, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"]) {
+            Err(e) if !e.is("ENOENT") => Err(e),
+            _ => Ok(()),
+        }
+    }
+
     /// Connects a domain by its xenstore ring.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The ring against a guest that keeps the rules, and against one that does not.
 
 use std::cell::RefCell;
+use std::sync::atomic::AtomicU32;
 
 use proptest::prelude::*;
 
