@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod balloon;
+pub mod block;
 pub mod builder;
 pub mod cli;
 pub mod config;

@@ -31,4 +31,4 @@ pub use file::{File, Packed, unpack};
 pub use image::{Class, Image, Segment};
 pub use layout::{Layout, LayoutError, Request};
 pub use note::{Notes, Relocation};
-pub use unpack::{Compression, UnpackError};
+pub use unpack::{Compression, UnpackError, unpack_zstd};

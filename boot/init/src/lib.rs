@@ -4,6 +4,7 @@
 //! Lines that the harness waits for begin with `dom0: ` or `guest: `.
 
 pub mod agent;
+pub mod blocks;
 pub mod cmdline;
 pub mod io;
 pub mod mark;

@@ -73,7 +73,7 @@ fn doc(ws: &Workspace) -> Result<Summary> {
 
 fn host_tests(ws: &Workspace) -> Result<Summary> {
     // Comparisons with the headers and with Debian's clients are among them.
-    packages::ensure(&[Need::AbiHeaders, Need::XenstoreClients])?;
+    packages::ensure(&[Need::AbiHeaders, Need::XenstoreClients, Need::DiskImages])?;
     counted(cargo(ws).args(["test", "--no-fail-fast"]))
 }
 

@@ -72,7 +72,14 @@ fn perform(ws: Workspace, verb: Verb) -> Result<()> {
 }
 
 fn setup(ws: &Workspace) -> Result<()> {
-    packages::ensure(&[Need::Images, Need::Qemu, Need::Bochs, Need::AbiHeaders, Need::XenstoreClients])?;
+    packages::ensure(&[
+        Need::Images,
+        Need::Qemu,
+        Need::Bochs,
+        Need::AbiHeaders,
+        Need::XenstoreClients,
+        Need::DiskImages,
+    ])?;
     for series in Series::ALL {
         let kernel = kernels::fetch(ws, series)?;
         step::say(format!("kernel {}: {}", kernel.release, kernel.vmlinuz.display()));

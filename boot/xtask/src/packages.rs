@@ -19,6 +19,8 @@ pub enum Need {
     AbiHeaders,
     /// Trying the xenstore daemon with Debian's own clients.
     XenstoreClients,
+    /// Holding our disk images against QEMU's.
+    DiskImages,
     /// Building libFuzzer.
     Fuzz,
     /// Making a Debian system.
@@ -32,6 +34,7 @@ impl Need {
             Self::Qemu => &["qemu-system-x86", "seabios", "ovmf", "e2fsprogs"],
             Self::Bochs => &["bochs", "bochsbios", "vgabios", "seabios"],
             Self::AbiHeaders => &["gcc", "libc6-dev", "libxen-dev"],
+            Self::DiskImages => &["qemu-utils"],
             Self::Fuzz => &["g++"],
             Self::Debian => &["debootstrap", "e2fsprogs"],
             Self::XenstoreClients => &["xenstore-utils"],

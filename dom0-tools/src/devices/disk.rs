@@ -1,19 +1,24 @@
 //! Disks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::backing::Backing;
+use super::backing::{Backing, resolve};
 use super::driver::BLKBACK;
 use super::error::DeviceError;
 use super::sharing;
-use super::xenbus::{Address, Kind};
+use super::xenbus::{Address, Kind, State};
 use super::{Device, Nodes};
+use crate::block;
 use crate::config::{Backend, Disk, Format};
 use crate::xen::hypercall::Xen;
-use crate::xs_client::Client;
+use crate::xs_client::{Client, Tx};
+
+/// What is held of a disk until it is served: the block device, if domain 0's kernel is to serve it.
+#[derive(Debug)]
+pub struct Held(Option<Backing>);
 
 impl Device for Disk {
-    type Held = Backing;
+    type Held = Held;
 
     fn address(&self, domain: u16) -> Address {
         let kind = match self.backend {
@@ -27,20 +32,14 @@ impl Device for Disk {
         format!("disk {}", self.vdev)
     }
 
-    fn open(&self, xen: &Xen, domain: u16) -> Result<(Backing, Nodes), DeviceError> {
-        BLKBACK.ensure()?;
-        sharing::check(xen, domain, &self.target, self.read_only)?;
-        let backing = Backing::open(&self.target, self.read_only)?;
+    fn open(&self, xen: &Xen, domain: u16) -> Result<(Held, Nodes), DeviceError> {
         let kind = if self.cdrom { "cdrom" } else { "disk" };
         let front = vec![
             ("virtual-device", self.vdev.number().to_string()),
             ("device-type", kind.into()),
             ("trusted", u8::from(self.trusted).to_string()),
         ];
-        let back = vec![
-            ("params", backing.path.display().to_string()),
-            ("physical-device", backing.number()?),
-            ("type", "phy".into()),
+        let mut back = vec![
             ("format", self.format.name().into()),
             ("dev", self.vdev.to_string()),
             ("mode", if self.read_only { "r" } else { "w" }.into()),
@@ -50,12 +49,44 @@ impl Device for Disk {
             ("discard-enable", u8::from(self.discard).to_string()),
             ("hotplug-status", "connected".into()),
         ];
-        Ok((backing, Nodes { front, back }))
+        let held = match self.backend {
+            Backend::Kernel => {
+                BLKBACK.ensure()?;
+                sharing::check(xen, domain, &self.target, self.read_only)?;
+                let backing = Backing::open(&self.target, self.read_only)?;
+                back.extend([
+                    ("params", backing.path.display().to_string()),
+                    ("physical-device", backing.number()?),
+                    ("type", "phy".into()),
+                ]);
+                Some(backing)
+            }
+            Backend::Userland => {
+                sharing::check(xen, domain, &self.target, self.read_only)?;
+                let path = checked(self)?;
+                back.extend([("params", path.display().to_string()), ("type", "qdisk".into())]);
+                None
+            }
+        };
+        Ok((Held(held), Nodes { front, back }))
     }
 
-    fn settle(&self, _: &mut Client, address: Address, _: &Backing) -> Result<bool, DeviceError> {
-        // xen-blkback shows this once it has opened the device.
-        Ok(Path::new(&format!("{}/physical_device", address.sysfs())).exists())
+    fn settle(&self, client: &mut Client, address: Address, held: &Held) -> Result<bool, DeviceError> {
+        match held {
+            // xen-blkback shows this once it has opened the device.
+            Held(Some(_)) => Ok(Path::new(&format!("{}/physical_device", address.sysfs())).exists()),
+            Held(None) => Ok(Address::state(client, Tx::NONE, &address.back())? >= State::InitWait),
+        }
+    }
+}
+
+/// The path of an image that is in order, for a daemon that is there to serve it.
+fn checked(disk: &Disk) -> Result<PathBuf, DeviceError> {
+    block::daemon::runs()?.then_some(()).ok_or(DeviceError::NoDaemon)?;
+    let path = resolve(&disk.target)?;
+    match block::image::open(&path, disk.format, disk.read_only) {
+        Ok(_) => Ok(path),
+        Err(cause) => Err(DeviceError::Target { path, cause }),
     }
 }
 

@@ -18,6 +18,8 @@ pub enum DeviceError {
         /// The module that has it.
         module: &'static str,
     },
+    /// No daemon serves disks.
+    NoDaemon,
     /// What is behind the device cannot be opened.
     Target {
         /// The file or device.
@@ -112,6 +114,7 @@ impl fmt::Display for DeviceError {
             Self::NoDriver { what, module } => {
                 write!(f, "domain 0's kernel serves no {what}: it has no module {module}")
             }
+            Self::NoDaemon => f.write_str("no tenon-blockd runs, and it is what serves such disks"),
             Self::Target { path, cause } => write!(f, "{}: {cause}", path.display()),
             Self::NotADisk(path) => write!(f, "{}: neither a file nor a block device", path.display()),
             Self::Shared { path, domain, vdev } => {

@@ -138,6 +138,22 @@ impl State {
             _ => Self::Unknown,
         }
     }
+
+    /// The number that stands for it.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Unknown => xenbus::STATE_UNKNOWN,
+            Self::Initialising => xenbus::STATE_INITIALISING,
+            Self::InitWait => xenbus::STATE_INIT_WAIT,
+            Self::Initialised => xenbus::STATE_INITIALISED,
+            Self::Connected => xenbus::STATE_CONNECTED,
+            Self::Closing => xenbus::STATE_CLOSING,
+            Self::Closed => xenbus::STATE_CLOSED,
+            Self::Reconfiguring => xenbus::STATE_RECONFIGURING,
+            Self::Reconfigured => xenbus::STATE_RECONFIGURED,
+        }
+    }
 }
 
 impl fmt::Display for State {

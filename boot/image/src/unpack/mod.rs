@@ -10,6 +10,8 @@ mod zstd;
 
 use core::fmt;
 
+pub use zstd::decode as unpack_zstd;
+
 /// How a kernel may be packed (Linux `CONFIG_KERNEL_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compression {

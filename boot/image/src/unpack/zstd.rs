@@ -15,6 +15,10 @@ const SINGLE_SEGMENT: u8 = 1 << 5;
 /// Decoded between two drains to the output; bounds what the decoder holds beside its window.
 const STEP: usize = 1 << 20;
 
+/// Unpacks the Zstandard frame that `data` begins with into `out`. Returns how many bytes it wrote.
+///
+/// # Errors
+/// [`UnpackError`].
 pub fn decode(data: &[u8], out: &mut [u8]) -> Result<usize, UnpackError> {
     let (header, body) = data.split_first_chunk::<{ MAGIC_LEN + 2 }>().ok_or(UnpackError::Truncated)?;
     let mut header = *header;

@@ -10,14 +10,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Service, Supervisor};
-use boot_init::{agent, cmdline, cpus, io, kernel_release, mark, memory_mib, modules, mounts, power, uptime};
+use boot_init::{
+    agent, blocks, cmdline, cpus, io, kernel_release, mark, memory_mib, modules, mounts, power, uptime,
+};
 use rustix::system::RebootCommand;
 
 /// What the tools and the back ends need of the kernel.
 const MODULES: [&str; 5] = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs"];
 
 /// Daemons, in the order of starting. Each runs in the foreground and may be killed at any time.
-const DAEMONS: [&str; 3] = ["tenon-xenstored", "tenon-consoled", "tenon-watchd"];
+const DAEMONS: [&str; 4] = ["tenon-xenstored", "tenon-consoled", "tenon-blockd", "tenon-watchd"];
 
 /// What starts Debian's toolstack. Its daemons go to the background by themselves.
 const STOCK: [&str; 5] = [
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "agent", port] => return agent::serve(port),
         [_, "serve-io"] => return io::serve(),
+        [_, "blocks", words @ ..] => return blocks::run(words),
         [_, "mark", name] => return mark::write(name).context("cannot write the mark"),
         _ => {}
     }

@@ -5,11 +5,17 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use boot_init::supervise::{self, Supervisor};
-use boot_init::{cmdline, cpus, io, kernel_release, mark, memory_mib, modules, mounts, power, stall, uptime};
+use boot_init::{
+    blocks, cmdline, cpus, io, kernel_release, mark, memory_mib, modules, mounts, power, stall, uptime,
+};
 use rustix::system::RebootCommand;
 
 fn main() -> Result<()> {
-    power::act_on_name(&std::env::args().next().unwrap_or_default());
+    let args: Vec<String> = std::env::args().collect();
+    power::act_on_name(args.first().map_or("", String::as_str));
+    if let [_, "blocks", words @ ..] = args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        return blocks::run(words);
+    }
     power::obey_signals()?;
     mounts::basic()?;
     mark::if_wanted("guest-up");
