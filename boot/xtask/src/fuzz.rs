@@ -14,7 +14,8 @@ use crate::toolchain;
 use crate::workspace::Workspace;
 
 /// The targets, as `fuzz/Cargo.toml` names them.
-const TARGETS: [&str; 5] = ["hypercalls", "instructions", "kernel-image", "xenstore", "guest-file"];
+const TARGETS: [&str; 6] =
+    ["hypercalls", "instructions", "kernel-image", "xenstore", "guest-file", "disk-image"];
 /// Seconds that a target gets in `cargo xtask test --full`.
 const SHORT: u32 = 10;
 /// Inputs are at most this long.
