@@ -10,6 +10,7 @@ mod devices;
 mod edu;
 mod guests;
 mod iommu;
+mod kept_disks;
 mod lifecycle;
 mod many;
 mod memory;
@@ -134,6 +135,8 @@ pub fn all() -> Vec<Scenario> {
             &[
                 ("boot", boot::up),
                 ("disks", blocks::disks),
+                ("disks-and-the-daemon", kept_disks::survive_the_daemon),
+                ("disks-and-guests", kept_disks::survive_the_guest),
                 ("networks", nics::networks),
                 ("power-off", boot::power_off),
             ],
