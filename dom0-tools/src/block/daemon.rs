@@ -1,7 +1,7 @@
 //! The daemon's main thread: which back halves there are.
 //!
 //! All that matters is in xenstore; what this process remembers is only what it has open. So whatever a watch says, the
-//! answer is to look at everything; [`super::device`] brings one device to where it should be.
+//! answer is to look at everything; the module `device` brings one device to where it should be.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
