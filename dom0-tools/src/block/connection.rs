@@ -136,7 +136,7 @@ struct Stop {
 /// A connection. Its threads end when it is told to [`Connection::stop`], or when a ring is broken.
 #[derive(Debug)]
 pub struct Connection {
-    threads: Vec<JoinHandle<Result<(), Broken>>>,
+    threads: Vec<JoinHandle<()>>,
     stop: Arc<Stop>,
 }
 
@@ -161,14 +161,15 @@ impl Connection {
         }
         let mut connection = Self { threads: Vec::new(), stop };
         for mut server in servers {
-            let (stop, wake) = (Arc::clone(&connection.stop), Arc::clone(wake));
+            let (stop, wake, name) = (Arc::clone(&connection.stop), Arc::clone(wake), disk.name.clone());
             let thread = thread::Builder::new().name(format!("{}-{}", address.domain, address.id));
             connection.threads.push(thread.spawn(move || {
-                let ended = server.run(&stop);
+                if let Err(cause) = server.run(&stop) {
+                    eprintln!("tenon-blockd: {name}: {cause}");
+                }
                 drop(server);
                 // It can only fail because it was written to 2^64 times.
                 let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
-                ended
             })?);
         }
         Ok(connection)
@@ -186,20 +187,10 @@ impl Connection {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Whether a thread has ended.
+    /// Whether a thread has ended that nobody told to.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.threads.iter().any(JoinHandle::is_finished)
-    }
-
-    /// Why it ended, where that was not because it was told to.
-    #[must_use]
-    pub fn cause(self) -> Option<String> {
-        let mut causes = self.threads.into_iter().filter_map(|thread| match thread.join() {
-            Ok(ended) => ended.err().map(|e| e.to_string()),
-            Err(_) => Some("its thread failed".to_owned()),
-        });
-        causes.next()
+        !self.stop.wanted.load(Ordering::Acquire) && self.threads.iter().any(JoinHandle::is_finished)
     }
 }
 

@@ -51,13 +51,10 @@ impl Device {
 
     /// Ends the connection and closes the disk. Returns whether that is done; it takes as long as what is under way.
     pub fn end(&mut self) -> bool {
-        if let Some(connection) = self.connection.take_if(|connection| {
+        self.connection.take_if(|connection| {
             connection.stop();
             connection.has_ended()
-        }) && let Some(cause) = connection.cause()
-        {
-            eprintln!("tenon-blockd: {}: {cause}", self.label());
-        }
+        });
         if self.connection.is_none() {
             self.disk = None;
         }
@@ -77,7 +74,7 @@ impl Device {
         if self.failed.is_some_and(|failed| failed != state) || (self.failed.is_some() && told()?.is_none()) {
             self.failed = None;
         }
-        if self.connection.as_ref().is_some_and(Connection::is_broken) {
+        if state == State::Connected && self.connection.as_ref().is_some_and(Connection::is_broken) {
             return self.give_up(client, state);
         }
         match (state, peer) {
@@ -210,9 +207,6 @@ impl Device {
 
     /// A ring is broken: nothing more is done for its guest before its front half starts again.
     fn give_up(&mut self, client: &mut Client, state: State) -> Result<(), StoreError> {
-        if !self.end() {
-            return Ok(());
-        }
         self.fail(client, State::Closing, "the connection broke; the daemon's log says why")?;
         change(client, self.address, state, State::Closing, &[])
     }
