@@ -15,7 +15,7 @@ use crate::domain::{Domain, DomainConfig, DomainRef, MAX_ENDING};
 use crate::evtchn::{EventChannels, State};
 use crate::frame::Gfn;
 use crate::frames::{FrameRef, Frames};
-use crate::gnttab::{Access, GrantRef, MapRequest, Version};
+use crate::gnttab::{Access, Content, GrantRef, MapRequest, Version};
 use crate::ids::{DomId, Port};
 use crate::machine::CpuMask;
 use crate::machine::test::TestMachine;
@@ -71,7 +71,9 @@ impl Model {
         let there = dying.events.lock().alloc_unbound(USER).unwrap();
         let bound = hv.with_events_of(&user, &dying, |pair| EventChannels::bind_interdomain(pair, there));
         let entry = u64::from(EntryFlags::PERMIT_ACCESS.bits()) | u64::from(USER.0) << 16 | PAGE.0 << 32;
-        machine.page(&dying.grant_frame(machine, 0).unwrap()).store64(GRANT.0 as usize * 8, entry);
+        machine
+            .page(&dying.grant_frame(machine, Content::Entries, 0).unwrap())
+            .store64(GRANT.0 as usize * 8, entry);
         Arc::new(Self { machine, hv, user, ports: (bound.unwrap().0, there), free })
     }
 
