@@ -183,7 +183,7 @@ impl<B: Backend> Machine for Host<B> {
     }
 
     fn tables(self) -> HostTables {
-        HostTables::PLAIN
+        HostTables { snooped: true }
     }
 
     fn flush_dma(self, runs: &[DmaRun]) {

@@ -9,19 +9,17 @@ use tenon_core::p2m::{ENTRIES, TableMemory};
 
 use crate::mm::{direct, phys};
 
+/// Entries in a line of the CPUs' caches.
+const ENTRIES_PER_LINE: usize = 8;
+
 /// Table pages from the frame table.
 #[derive(Clone, Copy, Debug)]
 pub struct HostTables {
     /// Whether who reads them sees what is in the CPUs' caches, as CPUs do; otherwise each entry is written through.
     pub snooped: bool,
-    /// What an entry of nothing holds, which is 0 for the walker. Hardware looks at no bit of it but one.
-    pub absent: u64,
 }
 
 impl HostTables {
-    /// Tables that CPUs walk, or that are walked alike.
-    pub const PLAIN: Self = Self { snooped: true, absent: 0 };
-
     #[inline]
     fn entry(table: Mfn, index: usize) -> &'static AtomicU64 {
         let at = direct::pointer(table.addr()).cast::<u64>().wrapping_add(index % ENTRIES);
@@ -41,13 +39,11 @@ impl HostTables {
 impl TableMemory for HostTables {
     #[inline]
     fn read(&self, table: Mfn, index: usize) -> u64 {
-        let value = Self::entry(table, index).load(Ordering::Acquire);
-        if value == self.absent { 0 } else { value }
+        Self::entry(table, index).load(Ordering::Acquire)
     }
 
     #[inline]
     fn write(&self, table: Mfn, index: usize, value: u64) {
-        let value = if value == 0 { self.absent } else { value };
         Self::entry(table, index).store(value, Ordering::Release);
         if !self.snooped {
             Self::write_through(table, index);
@@ -56,8 +52,8 @@ impl TableMemory for HostTables {
 
     fn alloc(&self) -> Option<Mfn> {
         let table = phys::alloc_zeroed()?;
-        if !self.snooped || self.absent != 0 {
-            (0..ENTRIES).for_each(|index| self.write(table, index, 0));
+        if !self.snooped {
+            (0..ENTRIES).step_by(ENTRIES_PER_LINE).for_each(|index| Self::write_through(table, index));
         }
         Some(table)
     }

@@ -45,10 +45,7 @@ const EVENT_INTERRUPT: u64 = 1 << 1;
 /// Pages of a device table for all requesters.
 const DEVICE_PAGES: usize = DEVICES * DEVICE_WORDS / ENTRIES;
 /// Its units snoop whatever they read.
-const SNOOPED: HostTables = HostTables::PLAIN;
-/// An entry that is not present, and says that it leads to a table. QEMU's unit blocks what an entry of 0 stands for
-/// without a word; for hardware the two are the same.
-const ABSENT: u64 = 1 << 9;
+const SNOOPED: HostTables = HostTables { snooped: true };
 
 /// Of PCI functions: where the list of capabilities starts, how long it can be; MSI's number and control bits.
 const CAPABILITIES: u16 = 0x34;
@@ -77,8 +74,7 @@ pub fn open(ivrs: Ivrs, level: log::Level) -> Result<Iommu, Failed> {
         units.push(Unit { listed, registers, events, head: AtomicU64::new(0) });
     }
     let drivers = units.into_iter().map(|unit| Box::new(unit) as Box<dyn Driver>);
-    let tables = HostTables { absent: ABSENT, ..SNOOPED };
-    Iommu::new(drivers, Dma::Amd, tables, ivrs.reserved)
+    Iommu::new(drivers, Dma::Amd, true, ivrs.reserved)
 }
 
 impl Unit {

@@ -104,13 +104,13 @@ impl Iommu {
     fn new(
         drivers: impl Iterator<Item = Box<dyn Driver>>,
         format: Dma,
-        tables: HostTables,
+        snooped: bool,
         reserved: Vec<Reserved>,
     ) -> Result<Self, Failed> {
         let unit =
             |driver: Box<dyn Driver>| Some(Unit { queue: Lock::new(Class::Iommu, driver.queue()?), driver });
         let units = drivers.map(unit).collect::<Option<_>>().ok_or(Failed::NoMemory)?;
-        Ok(Self { units, format, tables, reserved })
+        Ok(Self { units, format, tables: HostTables { snooped }, reserved })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::mm::mmio::Mmio;
 use crate::mm::phys;
 
 /// What units read and write here is always snooped.
-const MEMORY: HostTables = HostTables::PLAIN;
+const MEMORY: HostTables = HostTables { snooped: true };
 
 /// A unit's ring, and the page after it, where the unit says how far it is.
 pub struct Queue {

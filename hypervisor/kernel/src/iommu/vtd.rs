@@ -11,7 +11,6 @@ use tenon_core::p2m::{ENTRIES, TableMemory};
 
 use super::queue::Queue;
 use super::{Driver, Failed, Iommu, within_a_second};
-use crate::host::HostTables;
 use crate::mm::mmio::Mmio;
 
 const CAPABILITIES: usize = 0x08;
@@ -72,8 +71,7 @@ pub fn open(dmar: Dmar, level: log::Level) -> Result<Iommu, Failed> {
     let common = common.ok_or(Failed::NoMemory)?;
     let format = common.format().map_err(Failed::Mixed)?;
     let drivers = units.into_iter().map(|unit| Box::new(unit) as Box<dyn Driver>);
-    let tables = HostTables { snooped: common.is_coherent(), ..HostTables::PLAIN };
-    Iommu::new(drivers, format, tables, dmar.reserved)
+    Iommu::new(drivers, format, common.is_coherent(), dmar.reserved)
 }
 
 impl Unit {

@@ -58,9 +58,10 @@ pub fn is_blocked_by_vtd(machine: &mut Machine) -> Result<()> {
     is_blocked(machine, &["read from", "write to"])
 }
 
-/// The same. QEMU's AMD-Vi model reports every access as a read.
+/// The same, but for the log: QEMU 7.2's AMD-Vi model never writes to its event log (its `amdvi_test_mask` is true of any
+/// register, so it takes the log for overflown).
 pub fn is_blocked_by_amd_vi(machine: &mut Machine) -> Result<()> {
-    is_blocked(machine, &["read from", "read from"])
+    is_blocked(machine, &[])
 }
 
 fn is_blocked(machine: &mut Machine, ways: &[&str]) -> Result<()> {
