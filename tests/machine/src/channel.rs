@@ -24,8 +24,8 @@ pub enum Line {
 /// Something that a line's reader noticed.
 pub enum Event {
     Bytes(Line, Vec<u8>),
-    /// The other end is gone: the emulator has ended.
-    Closed(Line),
+    /// A line's other end is gone. The emulator has ended once all of them are.
+    Closed,
 }
 
 /// How many lines of a line's past are kept for the report of a failure.
@@ -137,10 +137,10 @@ fn read(line: Line, mut stream: impl Read, events: &Sender<Event>) {
     let mut buffer = [0; 4096];
     loop {
         let event = match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => Event::Closed(line),
+            Ok(0) | Err(_) => Event::Closed,
             Ok(count) => Event::Bytes(line, buffer[..count].to_vec()),
         };
-        let closed = matches!(event, Event::Closed(_));
+        let closed = matches!(event, Event::Closed);
         // Nobody listens any more when the machine is dropped.
         if events.send(event).is_err() || closed {
             return;

@@ -123,7 +123,9 @@ impl Machine {
     fn next_event(&mut self, deadline: Instant) -> Result<()> {
         match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Event::Bytes(line, bytes)) => self.take_in(line, &bytes),
-            Ok(Event::Closed(_)) | Err(RecvTimeoutError::Disconnected) => {
+            // What the other lines had to say may still be on its way.
+            Ok(Event::Closed) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
                 self.ended = true;
                 Ok(())
             }
