@@ -61,7 +61,7 @@ const BAD: [Bad; 16] = [
     wrong("vpcus = 2", "unknown key \"vpcus\"; did you mean \"vcpus\"?"),
     wrong("vcpus = 129", "vcpus = 129: it must be from 1 to 128"),
     wrong("type = \"hvm\"", "not supported yet: type = \"hvm\" (only type = \"pvh\")"),
-    wrong("vif = [\"\"]", "not supported yet: vif"),
+    wrong("pci = [\"00:1f.0\"]", "not supported yet: pci"),
     wrong(
         "on_crash = \"explode\"",
         "on_crash = \"explode\": it must be destroy, restart, rename-restart or preserve",
