@@ -22,7 +22,7 @@ const PACKAGES: &str = "--include=linux-image-amd64,systemd-sysv,udev,util-linux
 const GRUB_CFG: &str = "\
 set timeout=0
 menuentry Debian {
-    linux /vmlinuz root=/dev/xvda ro console=hvc0
+    linux /vmlinuz root=/dev/xvda rw console=hvc0
     initrd /initrd.img
 }
 ";
