@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::xen::error::XenError;
 use crate::xen::hypercall::Xen;
-use crate::xs_client::{SOCKET, StoreError, with_daemon};
+use crate::xs_client::{SOCKET, StoreError, Tx, with_daemon};
 
 /// Domain 0 is never asked to have less, MiB: its kernel needs some of it for the others' devices.
 pub const DOM0_LEAST_MIB: u64 = 256;
@@ -85,9 +85,7 @@ pub fn ask(xen: &Xen, domain: u16, wanted_pages: u64) -> Result<(), AskError> {
     let wanted = wanted_pages * 4;
     if domain != 0 {
         let path = format!("/local/domain/{domain}/memory/target");
-        let told = with_daemon(|client| {
-            client.transaction(|client, tx| client.write(tx, &path, &wanted.to_string()))
-        });
+        let told = with_daemon(|client| client.write(Tx::NONE, &path, &wanted.to_string()));
         return told.map_err(AskError::Store)?.ok_or(AskError::NoStore);
     }
     // The kernel counts otherwise than the hypervisor, by as much as it says to have more or less now.

@@ -97,9 +97,9 @@ impl Daemon {
     /// Brings every device to where it should be.
     fn look(&mut self, client: &mut Client) -> Result<(), StoreError> {
         let mut there = Vec::new();
-        for domain in names(client, ALL)? {
+        for domain in client.names(Tx::NONE, ALL)? {
             let Ok(id) = domain.parse::<u16>() else { continue };
-            for device in names(client, &format!("{ALL}/{domain}"))? {
+            for device in client.names(Tx::NONE, &format!("{ALL}/{domain}"))? {
                 if let Ok(device) = device.parse::<u32>() {
                     there.push((id, device));
                 }
@@ -173,11 +173,4 @@ fn address((domain, id): (u16, u32)) -> Address {
 
 fn front_state(address: Address) -> String {
     format!("{}/state", address.front())
-}
-
-fn names(client: &mut Client, path: &str) -> Result<Vec<String>, StoreError> {
-    match client.directory(Tx::NONE, path) {
-        Err(e) if e.is("ENOENT") => Ok(Vec::new()),
-        names => names,
-    }
 }

@@ -31,7 +31,7 @@ pub fn of_domain(domain: u16, front: &str) -> Result<Vec<Listed>, DeviceError> {
         for kind in Kind::ALL.into_iter().filter(|kind| kind.front() == front) {
             // Domain 0's side: what a guest does to its own nodes hides nothing from an administrator.
             let all = format!("/local/domain/0/backend/{}/{domain}", kind.back());
-            for id in names(client, &all)? {
+            for id in client.names(Tx::NONE, &all)? {
                 let Ok(id) = id.parse() else { continue };
                 let address = Address { domain, kind, id };
                 listed.push(Listed {
@@ -50,16 +50,9 @@ pub fn of_domain(domain: u16, front: &str) -> Result<Vec<Listed>, DeviceError> {
     Ok(listed)
 }
 
-fn names(client: &mut Client, path: &str) -> Result<Vec<String>, StoreError> {
-    match client.directory(Tx::NONE, path) {
-        Err(e) if e.is("ENOENT") => Ok(Vec::new()),
-        names => names,
-    }
-}
-
 fn nodes(client: &mut Client, path: &str) -> Result<BTreeMap<String, String>, StoreError> {
     let mut nodes = BTreeMap::new();
-    for name in names(client, path)? {
+    for name in client.names(Tx::NONE, path)? {
         if let Some(value) = client.find(Tx::NONE, &format!("{path}/{name}"))? {
             nodes.insert(name, value);
         }

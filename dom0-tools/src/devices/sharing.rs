@@ -7,7 +7,7 @@ use super::error::DeviceError;
 use super::xenbus::Kind;
 use crate::lifecycle::decide::Activity;
 use crate::xen::hypercall::Xen;
-use crate::xs_client::{StoreError, Tx, with_daemon};
+use crate::xs_client::{Tx, with_daemon};
 
 /// A disk that some domain has.
 struct Holder {
@@ -28,9 +28,9 @@ pub(super) fn check(xen: &Xen, domain: u16, target: &Path, read_only: bool) -> R
         let mut holders = Vec::new();
         for kind in [Kind::KernelDisk, Kind::UserlandDisk] {
             let all = format!("/local/domain/0/backend/{}", kind.back());
-            for owner in gone_is_empty(client.directory(Tx::NONE, &all))? {
+            for owner in client.names(Tx::NONE, &all)? {
                 let Ok(id) = owner.parse() else { continue };
-                for device in gone_is_empty(client.directory(Tx::NONE, &format!("{all}/{owner}")))? {
+                for device in client.names(Tx::NONE, &format!("{all}/{owner}"))? {
                     let mut node = |name| client.find(Tx::NONE, &format!("{all}/{owner}/{device}/{name}"));
                     let (Some(target), mode) = (node("params")?, node("mode")?) else { continue };
                     let read_only = mode.as_deref() == Some("r");
@@ -56,13 +56,5 @@ pub(super) fn check(xen: &Xen, domain: u16, target: &Path, read_only: bool) -> R
     match conflict {
         Some(Holder { domain, vdev, .. }) => Err(DeviceError::Shared { path, domain, vdev }),
         None => Ok(()),
-    }
-}
-
-/// A directory that somebody removed meanwhile has nothing in it.
-fn gone_is_empty(names: Result<Vec<String>, StoreError>) -> Result<Vec<String>, StoreError> {
-    match names {
-        Err(e) if e.is("ENOENT") => Ok(Vec::new()),
-        names => names,
     }
 }

@@ -160,6 +160,17 @@ impl Client {
         Ok(wire::strings(&names).collect())
     }
 
+    /// The names below a node, none if there is no such node.
+    ///
+    /// # Errors
+    /// As the daemon says, except `ENOENT`.
+    pub fn names(&mut self, tx: Tx, path: &str) -> Result<Vec<String>, StoreError> {
+        match self.directory(tx, path) {
+            Err(e) if e.is("ENOENT") => Ok(Vec::new()),
+            names => names,
+        }
+    }
+
     /// Sets a node's value, making it and its parents if need be.
     ///
     /// # Errors

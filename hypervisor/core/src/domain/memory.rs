@@ -217,7 +217,7 @@ impl<M: Machine> DomainMemory<M> {
             Ok(token) => {
                 let _owned_by_p2m = frame.into_mfn();
                 self.highest.fetch_max(gfn.0, Ordering::Relaxed);
-                self.finish(&p2m, [Some(token)], flush);
+                self.finish(&p2m, &mut [Some(token)], flush);
                 Ok(())
             }
             Err(error) => Err((error, frame)),
@@ -232,7 +232,7 @@ impl<M: Machine> DomainMemory<M> {
         let mut p2m = self.p2m.write();
         let token = p2m.map(gfn, mfn, order, PageType::Ram, Access::ALL)?;
         self.highest.fetch_max(gfn.0 + (1 << order) - 1, Ordering::Relaxed);
-        self.finish(&p2m, [Some(token)], flush);
+        self.finish(&p2m, &mut [Some(token)], flush);
         Ok(())
     }
 
@@ -249,7 +249,7 @@ impl<M: Machine> DomainMemory<M> {
             Extent::Hole { .. } | Extent::Leaf(_) => return Err(P2mError::Finer { gfn: first, order }),
         }
         let token = p2m.map(first, Mfn(first.0), order, PageType::MmioDirect, access)?;
-        self.finish(&p2m, [Some(token)], || ());
+        self.finish(&p2m, &mut [Some(token)], || ());
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl<M: Machine> DomainMemory<M> {
         let mut p2m = self.p2m.write();
         let entry = p2m.lookup(gfn).filter(expect).ok_or(P2mError::NotMapped { gfn })?;
         let token = p2m.unmap(gfn)?;
-        self.finish(&p2m, [Some(token)], flush);
+        self.finish(&p2m, &mut [Some(token)], flush);
         Ok(entry)
     }
 
@@ -298,18 +298,18 @@ impl<M: Machine> DomainMemory<M> {
                 break;
             }
         }
-        self.finish(&p2m, changes, flush);
+        self.finish(&p2m, &mut changes, flush);
     }
 
     /// Makes every vCPU and the IOMMU forget cached translations, if there is need; then lets go of the frames that the
     /// changes removed.
-    fn finish<const N: usize>(&self, p2m: &Space<M>, changes: [Option<Change>; N], flush: impl FnOnce()) {
+    fn finish(&self, p2m: &Space<M>, changes: &mut [Option<Change>], flush: impl FnOnce()) {
         if changes.iter().flatten().any(|change| change.cpu.is_needed()) {
             self.tlb_epoch.fetch_add(1, Ordering::SeqCst);
             flush();
         }
-        p2m.flush_dma(&changes);
-        let old = changes.into_iter().flatten().filter_map(|change| p2m.done(change));
+        p2m.flush_dma(changes);
+        let old = changes.iter_mut().filter_map(Option::take).filter_map(|change| p2m.done(change));
         old.for_each(|old| self.release(&old));
     }
 

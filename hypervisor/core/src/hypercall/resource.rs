@@ -1,7 +1,7 @@
 //! Pages that the hypervisor keeps for a domain, mapped by the domain itself or by its controller.
 //!
-//! There is one kind: the pages of the grant table, of entries and of status words. Their p2m entries hold references, so a page outlives its table for
-//! as long as somebody has it mapped.
+//! There is one kind: the pages of the grant table, of entries and of status words. Their p2m entries hold references, so
+//! a page outlives its table for as long as somebody has it mapped.
 
 use hypercall_abi::abi::{Abi, Word};
 use hypercall_abi::memory as abi;

@@ -127,9 +127,10 @@ impl Driver for Unit {
         let control = flags | LOG_EVENTS | INTERRUPT_FOR_EVENTS | RUN_COMMANDS | ENABLE;
         registers.write64(CONTROL, control);
         // What the unit may remember of the firmware's tables, in pieces that its ring holds.
-        let all: Vec<u16> = (0..=u16::MAX).collect();
-        let forgotten = all.chunks(QUEUE_LEN / 2).all(|some| {
-            queue.run(registers, some.iter().map(|id| amd::forget_device(*id)).chain([amd::forget_all()]))
+        const PIECE: usize = QUEUE_LEN / 2;
+        let forgotten = (0..DEVICES).step_by(PIECE).all(|first| {
+            let some = (first..first + PIECE).map(|id| amd::forget_device(id as u16));
+            queue.run(registers, some.chain([amd::forget_all()]))
         });
         if forgotten { Ok(()) } else { Err(Failed::Stuck(self.at())) }
     }

@@ -9,9 +9,12 @@ use core::ops::Deref;
 
 use crate::domain::MAX_ENDING;
 use crate::frame::{Gfn, Mfn};
-use crate::iommu::DmaRun;
+use crate::iommu::{DmaRun, QUEUE_LEN};
 use crate::machine::Machine;
 use crate::p2m::{Access, Dma, Entry, Flush, P2m, P2mError, PageType, Progress};
+
+// A batch of changes is one run of commands for a unit, with the command that waits for them.
+const _: () = assert!(MAX_ENDING < QUEUE_LEN - 1);
 
 /// Both trees. It can be read as what the vCPUs see.
 pub(crate) struct Space<M: Machine> {
@@ -114,6 +117,9 @@ impl<M: Machine> Space<M> {
 
     /// Waits until the IOMMU has forgotten what the changes removed. To be called before [`done`](Self::done).
     pub(super) fn flush_dma(&self, changes: &[Option<Change>]) {
+        if self.dma.is_none() {
+            return;
+        }
         let mut runs = [DmaRun::default(); MAX_ENDING];
         let stale = changes.iter().flatten().filter_map(|change| change.dma.as_ref());
         let stale = stale.filter(|(_, flush)| flush.is_needed());
