@@ -266,12 +266,30 @@ impl RunTimes {
     /// Index of the time spent held.
     pub const OFFLINE: usize = 3;
 
-    /// Returns the state before.
+    /// Returns the state before. Who read the clock and then waited for the queue's lock comes with a time before the
+    /// latest change: nothing is counted twice for that.
     fn enter(&mut self, state: usize, now: Nanos) -> usize {
+        let now = now.max(self.since);
         if let Some(spent) = self.spent.get_mut(self.state) {
             *spent += now.since(self.since);
         }
         self.since = now;
         core::mem::replace(&mut self.state, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_add_up_whoever_comes_late() {
+        let mut times = RunTimes { state: RunTimes::BLOCKED, since: Nanos(100), spent: [0; 4] };
+        times.enter(RunTimes::RUNNING, Nanos(150));
+        times.enter(RunTimes::BLOCKED, Nanos(300));
+        // Its waker read the clock before it blocked.
+        times.enter(RunTimes::RUNNABLE, Nanos(290));
+        times.enter(RunTimes::RUNNING, Nanos(400));
+        assert_eq!((times.since, times.spent.iter().sum::<u64>()), (Nanos(400), 300));
     }
 }
