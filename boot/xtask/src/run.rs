@@ -29,9 +29,9 @@ pub struct RunArgs {
     /// CPUs for guests and domain 0. Unless it is 1, the machine has one more (docs, "Tests leave QEMU's CPU 0 without guests").
     #[arg(long, default_value_t = 2)]
     cpus: u32,
-    /// Memory of the machine in MiB, at least 768.
-    #[arg(long, default_value_t = 4096)]
-    memory: u32,
+    /// Memory of the machine in MiB, at least 768. 4096 unless said; under Bochs 2048, which is also the most there.
+    #[arg(long)]
+    memory: Option<u32>,
     /// Domain 0's kernel: a bzImage whose modules are in ../lib/modules beside it or in /lib/modules. Debian's 6.1 is
     /// the default.
     #[arg(long, value_name = "FILE")]
@@ -57,6 +57,10 @@ pub struct RunArgs {
 const DOM0_MIB: std::ops::RangeInclusive<u32> = 384..=1024;
 /// Kept for the guest (256 MiB), for Tenon and for what the boot loader loads, in MiB.
 const REST_MIB: u32 = 384;
+
+/// The memory of the machine unless said, and the most that Bochs takes, in MiB.
+const MEMORY_MIB: u32 = 4096;
+const BOCHS_MIB: u32 = 2048;
 
 /// The prompt of busybox's shell for root in `/`.
 const PROMPT: &str = "/ # ";
@@ -115,6 +119,16 @@ fn dom0_mib(machine: u32) -> Result<u32> {
     Ok(rest.min(most))
 }
 
+/// The machine's memory in MiB.
+fn memory_mib(wanted: Option<u32>, intel: bool) -> Result<u32> {
+    let most = if intel { BOCHS_MIB } else { u32::MAX };
+    match wanted {
+        Some(wanted) if wanted > most => bail!("--memory {wanted} is too much: Bochs has at most {most} MiB"),
+        Some(wanted) => Ok(wanted),
+        None => Ok(MEMORY_MIB.min(most)),
+    }
+}
+
 fn config(args: &RunArgs) -> Result<Config> {
     let boot = if args.uefi {
         Boot::Uefi
@@ -124,8 +138,9 @@ fn config(args: &RunArgs) -> Result<Config> {
         Boot::Bios
     };
     let cpus = if args.intel { 1 } else { args.cpus };
-    let mut config = Config::new(cpus).memory_mib(args.memory).boot(boot);
-    config.options = format!("dom0_mem={}M", dom0_mib(args.memory)?);
+    let memory = memory_mib(args.memory, args.intel)?;
+    let mut config = Config::new(cpus).memory_mib(memory).boot(boot);
+    config.options = format!("dom0_mem={}M", dom0_mib(memory)?);
     if args.xen {
         config.hypervisor = Hypervisor::Xen;
         config = config.stock_tools().word("tenon.tools=stock");
@@ -156,7 +171,7 @@ fn guest_comes_up(machine: &mut Machine, args: &RunArgs) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::dom0_mib;
+    use super::{dom0_mib, memory_mib};
 
     #[test]
     fn domain_0_leaves_room_for_a_guest() {
@@ -165,5 +180,15 @@ mod tests {
         assert_eq!(dom0_mib(768).unwrap(), 384);
         let refusal = dom0_mib(767).unwrap_err().to_string();
         assert!(refusal.contains("--memory 767") && refusal.contains("384 MiB"), "{refusal}");
+    }
+
+    #[test]
+    fn a_machine_under_bochs_gets_what_bochs_has() {
+        assert_eq!(memory_mib(None, false).unwrap(), 4096);
+        assert_eq!(memory_mib(None, true).unwrap(), 2048);
+        assert_eq!(memory_mib(Some(8192), false).unwrap(), 8192);
+        assert_eq!(memory_mib(Some(1024), true).unwrap(), 1024);
+        let refusal = memory_mib(Some(4096), true).unwrap_err().to_string();
+        assert!(refusal.contains("--memory 4096") && refusal.contains("2048 MiB"), "{refusal}");
     }
 }

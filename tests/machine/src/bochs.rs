@@ -91,7 +91,7 @@ fn accept(listener: &TcpListener, emulator: &mut Child) -> Result<TcpStream> {
             return Ok(stream);
         }
         if let Some(status) = emulator.try_wait()? {
-            bail!("Bochs ended at once ({status}); see bochs.log");
+            bail!("Bochs ended at once ({status}); see bochs.out");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
