@@ -112,7 +112,8 @@ pub fn resume() {
     let timeout = TIMEOUT.load(Ordering::Relaxed);
     if timeout != 0 && due() == NONE && cpu::this().online.load(Ordering::Acquire) {
         cpu::this().watch.due.store(time::now() + timeout / 2, Ordering::SeqCst);
-        timer::arm(due());
+        // A vCPU may wait for an earlier time.
+        timer::arm_by(due());
     }
 }
 

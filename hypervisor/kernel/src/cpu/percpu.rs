@@ -42,6 +42,8 @@ pub struct Cpu {
     pub watch: Watch,
     /// How far its TSC is ahead of the boot CPU's.
     pub tsc_skew: AtomicU64,
+    /// When its timer goes off, in ns; the largest number once it has.
+    pub timer_set: AtomicU64,
     /// What its TSC will be when its timer should have gone off, where it may forget that; the largest number once it has.
     pub timer_due: AtomicU64,
     /// The stack that it runs on.
@@ -74,6 +76,7 @@ impl Cpu {
             running: AtomicU64::new(NOBODY),
             watch: Watch::new(),
             tsc_skew: AtomicU64::new(0),
+            timer_set: AtomicU64::new(u64::MAX),
             timer_due: AtomicU64::new(u64::MAX),
             stack: vmap::stack(STACK_BYTES)?,
             gdt: tables::gdt(&emergency_stacks),

@@ -61,6 +61,7 @@ pub fn init_this_cpu() {
 /// asked for before.
 pub fn arm(deadline: u64) {
     let deadline = deadline.min(watchdog::due());
+    cpu::this().timer_set.store(deadline, Relaxed);
     if features().forgets_interrupts {
         cpu::this().timer_due.store(own_tsc_at(deadline), Relaxed);
     }
@@ -75,8 +76,16 @@ pub fn arm(deadline: u64) {
     }
 }
 
+/// Asks for it by a time, too: what has been asked for stays if that is earlier.
+pub fn arm_by(deadline: u64) {
+    if !(now()..=deadline).contains(&cpu::this().timer_set.load(Relaxed)) {
+        arm(deadline);
+    }
+}
+
 /// The timer interrupt has been taken.
 pub fn went_off() {
+    cpu::this().timer_set.store(u64::MAX, Relaxed);
     cpu::this().timer_due.store(u64::MAX, Relaxed);
 }
 
