@@ -115,8 +115,8 @@ impl Device for Card<'_> {
             let Some(name) = interface(address) else { return Ok(false) };
             match &held.plan {
                 Plan::Bridge(bridge) => match self.join(&name, bridge) {
-                    // The interface that has the name is on its way out.
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                    // The interface that has the name, or had this number before, is on its way out.
+                    Err(e) if is_passing(&e) => return Ok(false),
                     joined => joined.map_err(|cause| DeviceError::Interface {
                         name,
                         bridge: bridge.name.clone(),
@@ -186,6 +186,12 @@ impl Mac {
         let [_, a, b, c] = hash.finalize().to_be_bytes();
         Self([0x00, 0x16, 0x3e, a & 0x7f, b, c])
     }
+}
+
+/// Whether an interface could not be changed because one comes or goes just now: it is tried again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound)
+        || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
 }
 
 fn interface_directory(name: &str) -> PathBuf {
