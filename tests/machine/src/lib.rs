@@ -13,6 +13,7 @@ pub mod qemu;
 pub mod runner;
 pub mod scenarios;
 mod screen;
+mod stale_int3;
 
 pub use config::{Boot, Config, Disk, Dom0Files, Hypervisor, Images, Model};
 pub use machine::Machine;
