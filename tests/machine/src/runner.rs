@@ -87,7 +87,8 @@ pub fn run(images: &dyn Images, scenarios: Vec<Scenario>, host_cpus: usize) -> S
 
 /// Runs one machine, and once more if QEMU has failed it in the one way that is known and cannot be avoided.
 fn machine(images: &dyn Images, scenario: &Scenario) -> Summary {
-    let first = attempt(images, scenario);
+    let excusable = stale_int3::possible(scenario.emulator, &scenario.config);
+    let first = attempt(images, scenario, excusable);
     if !first.stale_int3 {
         return first.summary;
     }
@@ -95,7 +96,7 @@ fn machine(images: &dyn Images, scenario: &Scenario) -> Summary {
         "machine {}: QEMU has run a stale INT3 (docs/src/decisions/stale-int3.md); once more from the start",
         scenario.name
     );
-    attempt(images, scenario).summary
+    attempt(images, scenario, false).summary
 }
 
 /// What came of a machine from its boot to its end.
@@ -106,8 +107,8 @@ struct Attempt {
 }
 
 /// Boots one machine and runs its cases. After one has failed the others still run: if the machine is
-/// dead, they fail at once.
-fn attempt(images: &dyn Images, scenario: &Scenario) -> Attempt {
+/// dead, they fail at once. A failure that can be excused ends the attempt.
+fn attempt(images: &dyn Images, scenario: &Scenario, excusable: bool) -> Attempt {
     println!("machine {} starts", scenario.name);
     let mut sum = Summary::default();
     let config = scenario.config.clone();
@@ -123,35 +124,31 @@ fn attempt(images: &dyn Images, scenario: &Scenario) -> Attempt {
             return Attempt { summary, stale_int3: false };
         }
     };
-    let mut stale_int3 = false;
     for case in &scenario.cases {
         let started = Instant::now();
         let result = (case.body)(&mut machine);
         let name = format!("{}/{}", scenario.name, case.name);
         let seconds = started.elapsed().as_secs();
-        match result {
-            Ok(()) => {
-                sum.passed += 1;
-                println!("test {name} ... ok ({seconds} s)");
-            }
-            Err(error) => {
-                sum.failed += 1;
-                let logs = images.logs().join(scenario.name);
-                // Once is enough: the later failures of a machine mostly follow from the first.
-                let last_words = if sum.failed == 1 { machine.last_words() } else { String::new() };
-                let report = format!("{error:#}\n{last_words}");
-                // The report is printed in any case; the file is for those who come later.
-                let _ = fs::write(logs.join(format!("{}.failure", case.name)), &report);
-                println!("test {name} ... FAILED ({seconds} s): {report}    logs: {}", logs.display());
-                stale_int3 |=
-                    stale_int3::possible(scenario.emulator, &scenario.config) && machine.ran_stale_int3();
-            }
-        }
+        let Err(error) = result else {
+            sum.passed += 1;
+            println!("test {name} ... ok ({seconds} s)");
+            continue;
+        };
+        sum.failed += 1;
+        let stale_int3 = excusable && machine.ran_stale_int3();
+        let verdict = if stale_int3 { "stopped by the emulator" } else { "FAILED" };
+        let logs = images.logs().join(scenario.name);
+        // Once is enough: the later failures of a machine mostly follow from the first.
+        let last_words = if sum.failed == 1 { machine.last_words() } else { String::new() };
+        let report = format!("{error:#}\n{last_words}");
+        // The report is printed in any case; the file is for those who come later.
+        let _ = fs::write(logs.join(format!("{}.failure", case.name)), &report);
+        println!("test {name} ... {verdict} ({seconds} s): {report}    logs: {}", logs.display());
         if stale_int3 {
-            break;
+            return Attempt { summary: sum, stale_int3 };
         }
     }
-    Attempt { summary: sum, stale_int3 }
+    Attempt { summary: sum, stale_int3: false }
 }
 
 /// The host's CPUs, lent to machines.
