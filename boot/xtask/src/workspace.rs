@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// The source tree and the target directory (`CARGO_TARGET_DIR` is respected).
+#[derive(Clone)]
 pub struct Workspace {
     pub root: PathBuf,
     pub target: PathBuf,

@@ -10,6 +10,7 @@
 //! `--intel` measures VT-x under Bochs, whose time stamp counter counts instructions as well, with the measuring guest
 //! in domain 0's place. A null hypercall is written down instruction by instruction, and its VMREADs and VMWRITEs counted.
 
+mod beside;
 mod lines;
 mod log;
 mod trace;
@@ -23,6 +24,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use machine_tests::{Boot, Config, Hypervisor, Images, Machine, Model};
 
+use self::beside::Figure;
 use crate::apt::{Apt, Arch};
 use crate::kernels::Series;
 use crate::kit::{Kit, Wanted};
@@ -35,8 +37,11 @@ pub struct BenchArgs {
     /// Measure Debian's Xen 4.17 instead.
     #[arg(long)]
     xen: bool,
-    /// Measure VT-x, under Bochs: what single exits cost.
+    /// Measure both, and fail if Tenon takes more than it may of what Xen takes.
     #[arg(long, conflicts_with = "xen")]
+    beside_xen: bool,
+    /// Measure VT-x, under Bochs: what single exits cost.
+    #[arg(long, conflicts_with_all = ["xen", "beside_xen"])]
     intel: bool,
     /// Measure disks and networks of guests.
     #[arg(long, conflicts_with = "intel")]
@@ -53,7 +58,26 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
     if args.intel {
         return bench_intel(ws, args);
     }
-    let xen = args.xen.then(|| stock_xen(&ws)).transpose()?;
+    if !args.beside_xen {
+        let subject = if args.xen { Hypervisor::Xen } else { Hypervisor::Tenon };
+        for figure in figures(ws, subject, args)? {
+            println!("{figure}");
+        }
+        return Ok(());
+    }
+    let tenon = figures(ws.clone(), Hypervisor::Tenon, args)?;
+    let xen = figures(ws, Hypervisor::Xen, args)?;
+    let (lines, verdict) = beside::compare(&tenon, &xen);
+    for line in lines {
+        println!("{line}");
+    }
+    verdict
+}
+
+/// Measures one of the two.
+fn figures(ws: Workspace, subject: Hypervisor, args: &BenchArgs) -> Result<Vec<Figure>> {
+    let is_xen = subject == Hypervisor::Xen;
+    let xen = is_xen.then(|| stock_xen(&ws)).transpose()?;
     let root = ws.root.clone();
     let kit = Kit::assemble(
         ws,
@@ -61,27 +85,25 @@ pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
             needs: &[Need::Qemu],
             dom0: &[Series::V6_1],
             guests: &[Series::V6_1],
-            stock_tools: args.xen,
+            stock_tools: is_xen,
             debian: false,
             kernel: None,
             hypervisor: xen.as_deref(),
         },
     )?;
-    let name = format!("bench{}{}", if args.io { "-io" } else { "" }, if args.xen { "-xen" } else { "" });
+    let name = format!("bench{}{}", if args.io { "-io" } else { "" }, if is_xen { "-xen" } else { "" });
     let name = name.as_str();
-    let mut machine = Machine::start(&kit, name, config(args))?;
+    let mut machine = Machine::start(&kit, name, config(subject, args))?;
     step::say(format!("measuring; the console's log is in {}", kit.logs().join(name).display()));
     let verdict = measure(&mut machine).with_context(|| machine.last_words())?;
     drop(machine);
-    let console = fs::read(kit.logs().join(name).join("console.log"))?;
-    for figure in log::figures(&String::from_utf8_lossy(&console)) {
-        println!("{figure}");
-    }
-    if !args.xen && !args.io {
-        println!("hypervisor-code {} lines", lines::hypervisor(&root)?);
-    }
     ensure!(verdict.contains("passed"), "{verdict}");
-    Ok(())
+    let console = fs::read(kit.logs().join(name).join("console.log"))?;
+    let mut lines = log::figures(&String::from_utf8_lossy(&console));
+    if !is_xen && !args.io {
+        lines.push(format!("hypervisor-code {} lines", lines::hypervisor(&root)?));
+    }
+    lines.iter().map(|line| Figure::parse(line)).collect()
 }
 
 fn bench_intel(ws: Workspace, args: &BenchArgs) -> Result<()> {
@@ -112,8 +134,9 @@ fn measure(machine: &mut Machine) -> Result<String> {
     Ok(verdict.line)
 }
 
-fn config(args: &BenchArgs) -> Config {
-    let scenario = match (args.xen, args.io) {
+fn config(subject: Hypervisor, args: &BenchArgs) -> Config {
+    let is_xen = subject == Hypervisor::Xen;
+    let scenario = match (is_xen, args.io) {
         (false, false) => "tenon.run=bench",
         (true, false) => "tenon.tools=stock tenon.run=bench-xl",
         (false, true) => "tenon.run=bench-io",
@@ -124,7 +147,7 @@ fn config(args: &BenchArgs) -> Config {
     config.icount = true;
     config.agent = false;
     config.show = args.show;
-    if args.xen {
+    if is_xen {
         config.hypervisor = Hypervisor::Xen;
         config = config.stock_tools();
     }
