@@ -18,6 +18,7 @@ mod sched;
 mod screen;
 mod top;
 mod trace;
+mod undo;
 mod vcpus;
 mod wait;
 

@@ -2,31 +2,30 @@
 
 use std::io;
 
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
 
-/// Standard input as a raw terminal, if it is one; set back when dropped.
-pub struct Raw(Option<Termios>);
+use super::undo::Undo;
+
+/// Standard input as a raw terminal, if it is one; set back when dropped, or at a panic.
+pub struct Raw {
+    _back: Option<Undo>,
+}
 
 impl Raw {
     /// Makes it raw.
     pub fn set() -> io::Result<Self> {
         let stdin = io::stdin();
         if !isatty(&stdin) {
-            return Ok(Self(None));
+            return Ok(Self { _back: None });
         }
         let before = tcgetattr(&stdin)?;
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(&stdin, OptionalActions::Now, &raw)?;
-        Ok(Self(Some(before)))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
+        let back = Undo::by(move || {
             // The process ends here; a terminal that is gone needs no setting back.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+        });
+        Ok(Self { _back: Some(back) })
     }
 }

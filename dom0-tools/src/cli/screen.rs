@@ -1,7 +1,7 @@
 //! The whole terminal as a screen that is drawn anew: what `tenon top` shows live.
 //!
-//! The terminal is as it was when a [`Screen`] is dropped. Signals that end the process are caught, so that it is
-//! dropped then, too.
+//! The terminal is as it was when a [`Screen`] is dropped, and after a panic. Signals that end the process are caught, so
+//! that it is dropped then, too.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::{flag, low_level};
 
 use super::raw::Raw;
+use super::undo::Undo;
 
 /// Another screen than the shell's, no cursor, no wrapping of long lines.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
@@ -27,6 +28,8 @@ const USUAL: (usize, usize) = (80, 24);
 
 /// The screen.
 pub struct Screen {
+    /// Leaves the screen; dropped before `_raw`.
+    _back: Undo,
     /// Set back after the screen was left.
     _raw: Raw,
     /// Readable after a signal.
@@ -75,9 +78,13 @@ impl Screen {
             low_level::pipe::register(signal, OwnedFd::from(waker.try_clone()?))?;
         }
         low_level::pipe::register(SIGWINCH, OwnedFd::from(waker))?;
-        let screen = Self { _raw: Raw::set()?, wake, ended, has_keys: isatty(io::stdin()) };
+        let raw = Raw::set()?;
+        let back = Undo::by(|| {
+            // A terminal that is gone needs no setting back.
+            let _ = show(LEAVE);
+        });
         show(ENTER)?;
-        Ok(screen)
+        Ok(Self { _back: back, _raw: raw, wake, ended, has_keys: isatty(io::stdin()) })
     }
 
     /// How many columns and rows there are.
@@ -127,13 +134,6 @@ impl Screen {
                 return Ok(if count == 0 { Input::Closed } else { Input::Keys(keys(&bytes[..count])) });
             }
         }
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // A terminal that is gone needs no setting back.
-        let _ = show(LEAVE);
     }
 }
 
@@ -195,6 +195,13 @@ fn keys(mut bytes: &[u8]) -> Vec<Key> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::mem::ManuallyDrop;
+    use std::process::Command;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::tcgetattr;
+
     use super::*;
 
     #[test]
@@ -212,5 +219,48 @@ mod tests {
         let lines = ["first".to_owned(), "sécond".to_owned(), "third".to_owned()];
         assert_eq!(frame(&lines, (3, 2)), "\x1b[Hfir\x1b[K\r\nséc\x1b[K\x1b[J");
         assert_eq!(frame(&lines[..1], (80, 24)), "\x1b[Hfirst\x1b[K\x1b[J");
+    }
+
+    /// Not a test: what the next one starts, on a terminal.
+    #[test]
+    #[ignore = "for a_panic_leaves_the_terminal_as_it_was"]
+    fn panics_with_a_screen_open() {
+        // Panics unwind in tests. Where they end the process, nothing is dropped.
+        let _screen = ManuallyDrop::new(Screen::open().unwrap());
+        panic!("said on the shell's screen");
+    }
+
+    #[test]
+    fn a_panic_leaves_the_terminal_as_it_was() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let slave = File::options()
+            .read(true)
+            .write(true)
+            .open(ptsname(&master, Vec::new()).unwrap().to_str().unwrap());
+        let slave = slave.unwrap();
+        let modes = || {
+            let found = tcgetattr(&slave).unwrap();
+            (found.input_modes, found.output_modes, found.control_modes, found.local_modes)
+        };
+        let before = modes();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--nocapture", "cli::screen::tests::panics_with_a_screen_open"])
+            .stdin(slave.try_clone().unwrap())
+            .stdout(slave.try_clone().unwrap())
+            .stderr(slave.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        // What it writes fits the terminal's buffer.
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(modes(), before);
+        let mut shown = [0; 4096];
+        let count = rustix::io::read(&master, &mut shown).unwrap();
+        let shown = String::from_utf8_lossy(&shown[..count]);
+        let entered = shown.find(ENTER).unwrap_or_else(|| panic!("{shown:?}"));
+        let left = shown.find(LEAVE).unwrap_or_else(|| panic!("{shown:?}"));
+        let said = shown.find("said on the shell's screen").unwrap_or_else(|| panic!("{shown:?}"));
+        assert!(entered < left && left < said, "{shown:?}");
     }
 }
