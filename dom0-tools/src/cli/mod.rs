@@ -10,6 +10,7 @@ mod list;
 mod log;
 mod mem;
 mod network;
+mod new_file;
 mod output;
 mod pool;
 mod power;

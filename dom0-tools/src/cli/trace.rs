@@ -1,7 +1,5 @@
 //! `tenon trace`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +11,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::exit::Failure;
+use super::new_file::NewFile;
 use super::output;
 use crate::host::Host;
 use crate::trace::record::records;
@@ -45,12 +44,12 @@ pub fn run(args: &TraceArgs, json: bool) -> Result<(), Failure> {
         host.xen.trace_off()?;
         return if json { output::json(&json!({ "done": "off" })) } else { Ok(()) };
     }
-    let named = |e| Failure::refused(format!("{}: {e}", args.out.display()));
-    let mut file = BufWriter::new(File::create(&args.out).map_err(named)?);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    let named = |e| Failure::refused(format!("{}: {e}", args.out.display()));
+    let mut file = NewFile::create(&args.out).map_err(named)?;
     let mask = if args.no_exits { SCHED } else { ALL };
     let recording = session::record(&host.xen, mask, Duration::from_secs(args.seconds), &stop)?;
 
@@ -58,7 +57,7 @@ pub fn run(args: &TraceArgs, json: bool) -> Result<(), Failure> {
     let timeline = Timeline::new(&records);
     let hz = u64::from(host.xen.physinfo()?.cpu_khz) * 1000;
     let names = host.domains()?.into_iter().map(|domain| (domain.info.id, domain.name)).collect();
-    perfetto::write(&mut file, &timeline, hz, &names).and_then(|()| file.flush()).map_err(named)?;
+    perfetto::write(&mut file, &timeline, hz, &names).and_then(|()| file.finish()).map_err(named)?;
     report(&args.out, &timeline, hz, &recording.used, json)
 }
 

@@ -37,6 +37,8 @@ pub enum CpuListError {
     Syntax(String),
     /// A range that ends before it begins.
     Backwards(RangeInclusive<u32>),
+    /// `^all`.
+    AllOut,
     /// A NUMA node other than the one.
     NoSuchNode,
     /// It names a CPU that runs no guests, or is not there.
@@ -57,6 +59,7 @@ impl fmt::Display for CpuListError {
                 write!(f, "{part:?} is no CPU, no range of CPUs like 0-3, and not \"all\"; ^ excludes")
             }
             Self::Backwards(range) => write!(f, "{}-{} is no range", range.start(), range.end()),
+            Self::AllOut => write!(f, "\"^all\" would leave no CPU"),
             Self::NoSuchNode => write!(f, "node 0 is the only one"),
             Self::NoSuchCpu { cpu, machine } => {
                 write!(f, "CPU {cpu} does not run guests here; these do: {machine}")
@@ -105,7 +108,12 @@ impl FromStr for CpuList {
     type Err = CpuListError;
 
     fn from_str(text: &str) -> Result<Self, CpuListError> {
-        text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
+        // An item that is empty says nothing, as for xl, but there must be one that is not.
+        let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        if items.is_empty() {
+            return Err(CpuListError::Syntax(text.to_owned()));
+        }
+        items.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -117,6 +125,9 @@ impl FromStr for Term {
         let (takes_out, rest) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
         let node = rest.strip_prefix("nodes:").or_else(|| rest.strip_prefix("node:"));
         let rest = node.unwrap_or(rest);
+        if rest == "all" && takes_out {
+            return Err(CpuListError::AllOut);
+        }
         if rest == "all" {
             return Ok(Self { takes_out, cpus: Cpus::All });
         }
@@ -138,7 +149,8 @@ impl fmt::Display for CpuList {
             f.write_str(if i == 0 { "" } else { "," })?;
             f.write_str(if *takes_out { "^" } else { "" })?;
             match cpus {
-                Cpus::All => f.write_str("all")?,
+                // `^all` is what nobody may write.
+                Cpus::All => f.write_str(if *takes_out { "nodes:0" } else { "all" })?,
                 Cpus::These(range) => write_range(f, *range.start(), *range.end())?,
             }
         }
@@ -246,6 +258,7 @@ mod tests {
             ("all,^0-99", ""),
             ("node:0,^3", "0-2"),
             ("1,^nodes:0,3", "3"),
+            ("1,,2,", "1-2"),
         ] {
             if set.is_empty() {
                 assert_eq!(on_four(list), Err("\"all,^0-99\" leaves no CPU".into()));
@@ -259,9 +272,10 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (list, error) in [
             ("", "\"\" is no CPU, no range of CPUs like 0-3, and not \"all\"; ^ excludes"),
-            ("0,", "\"\" is no CPU, no range of CPUs like 0-3, and not \"all\"; ^ excludes"),
+            (" ,", "\" ,\" is no CPU, no range of CPUs like 0-3, and not \"all\"; ^ excludes"),
             ("0-x", "\"0-x\" is no CPU, no range of CPUs like 0-3, and not \"all\"; ^ excludes"),
             ("3-1", "3-1 is no range"),
+            ("0-3,^all", "\"^all\" would leave no CPU"),
             ("nodes:1", "node 0 is the only one"),
             ("2-4294967295", "CPU 4 does not run guests here; these do: 0-3"),
             ("1,^1", "\"1,^1\" leaves no CPU"),

@@ -138,7 +138,7 @@ impl Nic {
         let mut seen: Vec<String> = Vec::new();
         for Part { key, value } in parts {
             let Some(key) = key else {
-                // `vif = ['']` is a card with nothing special about it.
+                // `vif = ['']` is a card with nothing special about it; xl passes over empty parts of others, too.
                 if value.is_empty() {
                     continue;
                 }

@@ -121,6 +121,7 @@ pub fn all() -> Vec<Scenario> {
                 ("pools", pools::pools),
                 ("cpus-off-and-on", pools::cpus_off_and_on),
                 ("trace", trace::a_second),
+                ("trace-ended-by-signals", trace::ended_by_signals),
                 ("stock-tracer", trace::stock_tracer),
                 ("daemons-killed", daemons::killed_while_guests_start),
                 ("rounds", lifecycle::rounds_without_a_leak),

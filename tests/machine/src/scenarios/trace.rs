@@ -85,6 +85,20 @@ fn fetch(machine: &mut Machine, command: &str) -> Result<String> {
     Ok(String::from_utf8(bytes)?)
 }
 
+/// A signal ends the recording, and what was recorded is written; SIGKILL leaves no file that looks like one, and the next
+/// `tenon trace` works.
+pub fn ended_by_signals(machine: &mut Machine) -> Result<()> {
+    let begin =
+        "tenon trace --seconds 600 --out /tmp/ended.json & until ls /tmp/ended.json.*; do sleep 0.1; done";
+    machine.ok(&format!("rm -f /tmp/ended.json*; ({begin}; kill -KILL $!; wait $!; test $? = 137)"))?;
+    machine.ok("test ! -e /tmp/ended.json && rm /tmp/ended.json.*")?;
+    for signal in ["INT", "TERM", "HUP", "QUIT"] {
+        machine.ok(&format!("({begin}; kill -{signal} $! && wait $!)"))?;
+        machine.ok("grep -q traceEvents /tmp/ended.json && rm /tmp/ended.json && ! ls /tmp/ended.json.*")?;
+    }
+    Ok(())
+}
+
 /// Debian's own tracer reads the same buffers.
 pub fn stock_tracer(machine: &mut Machine) -> Result<()> {
     machine.ok("xentrace -D -T 1 /tmp/trace.bin && test $(wc -c < /tmp/trace.bin) -gt 1000")?;
