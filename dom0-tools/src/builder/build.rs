@@ -4,6 +4,7 @@ use std::path::Path;
 
 use guest_image::Image;
 use hypercall_abi::Plain;
+use hypercall_abi::domctl::SCHEDULER_NULL;
 use hypercall_abi::errno::Errno;
 use hypercall_abi::grant_table::{EntryFlags, EntryV1, RESERVED_CONSOLE, RESERVED_XENSTORE};
 use hypercall_abi::hvm::{PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN, PARAM_STORE_PFN};
@@ -38,6 +39,8 @@ pub struct Built {
     pub domain: u16,
     /// Whether a xenstore daemon knows of it.
     pub in_store: bool,
+    /// Whether its weight and its cap, if it was given any, have an effect.
+    pub has_shares: bool,
 }
 
 /// Creates a domain for the guest `config`, ready to be unpaused.
@@ -67,7 +70,7 @@ pub fn build(
         (0..).zip(&config.nics).map(|(number, nic)| Card::new(nic, number, uuid)).collect();
     cards.iter().try_for_each(Card::check).map_err(BuildError::Device)?;
     let domain = Unfinished { xen, id: xen.create_domain(uuid, config, pool.info.id)?, uuid };
-    schedule(&domain, config, &pool.info.cpus)?;
+    let has_shares = schedule(&domain, config, &pool.info.cpus)?;
     fill(&domain, config, &plan)?;
     let (store, console) = link(xen, domain.id)?;
     let nodes = Nodes { domain: domain.id, uuid, config, store, console };
@@ -78,7 +81,7 @@ pub fn build(
     for card in &cards {
         attach(xen, domain.id, card).map_err(BuildError::Device)?;
     }
-    Ok(Built { domain: domain.finish(), in_store: told.is_some() })
+    Ok(Built { domain: domain.finish(), in_store: told.is_some(), has_shares })
 }
 
 /// Pages of a guest at its start: its RAM, the ACPI tables, and those that it shares with the daemons.
@@ -115,8 +118,8 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Makes the vCPUs, and says where they run and how much.
-fn schedule(domain: &Unfinished<'_>, config: &GuestConfig, pool: &CpuSet) -> Result<(), BuildError> {
+/// Makes the vCPUs, and says where they run and how much; gives whether the hypervisor listens to the latter.
+fn schedule(domain: &Unfinished<'_>, config: &GuestConfig, pool: &CpuSet) -> Result<bool, BuildError> {
     let Unfinished { xen, id, .. } = *domain;
     xen.max_vcpus(id, config.maxvcpus)?;
     if !config.cpus.is_empty() {
@@ -126,9 +129,13 @@ fn schedule(domain: &Unfinished<'_>, config: &GuestConfig, pool: &CpuSet) -> Res
         }
     }
     if config.cpu_weight.is_some() || config.cap.is_some() {
+        // Guest files go on working under `sched=null`, as they do with xl.
+        if xen.scheduler()? == SCHEDULER_NULL {
+            return Ok(false);
+        }
         xen.set_shares(id, config.cpu_weight, config.cap)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 fn fill(domain: &Unfinished<'_>, config: &GuestConfig, plan: &Plan<'_>) -> Result<(), BuildError> {

@@ -25,6 +25,9 @@ pub fn run(args: &CreateArgs, json: bool) -> Result<(), Failure> {
     if !created.in_store {
         output::note("no xenstore daemon: the guest's kernel waits until one is started");
     }
+    if !created.has_shares {
+        output::note("cpu_weight and cap have no effect: the hypervisor runs sched=null");
+    }
     if json {
         return output::json(&json!({ "id": created.domain, "name": created.name, "uuid": created.uuid }));
     }

@@ -1,5 +1,6 @@
 //! `tenon info`.
 
+use hypercall_abi::domctl::{SCHEDULER_CREDIT, SCHEDULER_CREDIT2, SCHEDULER_NULL};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -14,7 +15,10 @@ struct Info {
     capabilities: Vec<String>,
     command_line: String,
     cpus: u32,
+    cores_per_socket: u32,
+    threads_per_core: u32,
     cpu_mhz: f64,
+    scheduler: String,
     memory_mib: u64,
     free_memory_mib: u64,
     free_memory_kib: u64,
@@ -32,6 +36,9 @@ pub fn run(json: bool) -> Result<(), Failure> {
         capabilities: version.capabilities.split_whitespace().map(str::to_owned).collect(),
         command_line: version.command_line,
         cpus: machine.nr_cpus,
+        cores_per_socket: machine.cores_per_socket,
+        threads_per_core: machine.threads_per_core,
+        scheduler: scheduler(host.xen.scheduler()?),
         cpu_mhz: f64::from(machine.cpu_khz) / 1000.0,
         memory_mib: machine.total_pages >> 8,
         free_memory_mib: machine.free_pages >> 8,
@@ -48,10 +55,22 @@ pub fn run(json: bool) -> Result<(), Failure> {
         ("guests", &info.capabilities.join(" ")),
         ("command line", &info.command_line),
         ("CPUs", &format!("{} at {:.0} MHz", info.cpus, info.cpu_mhz)),
+        ("cores", &format!("{} per socket, {} threads each", info.cores_per_socket, info.threads_per_core)),
+        ("scheduler", &info.scheduler),
         ("memory", &format!("{} MiB, {} MiB free", info.memory_mib, info.free_memory_mib)),
         ("domains", &info.domains.to_string()),
     ] {
         output::line(&format!("{name:<13} {value}"))?;
     }
     Ok(())
+}
+
+/// What `sched=` calls it.
+fn scheduler(id: u32) -> String {
+    match id {
+        SCHEDULER_CREDIT => "credit".into(),
+        SCHEDULER_CREDIT2 => "credit2".into(),
+        SCHEDULER_NULL => "null".into(),
+        other => other.to_string(),
+    }
 }

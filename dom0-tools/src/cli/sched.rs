@@ -1,5 +1,6 @@
 //! `tenon sched`.
 
+use hypercall_abi::domctl::SCHEDULER_NULL;
 use hypercall_abi::errno::Errno;
 use serde::Serialize;
 use serde_json::json;
@@ -21,6 +22,10 @@ struct Listed<'a> {
 /// Lists what domains get, or changes what one gets.
 pub fn run(args: &SchedArgs, json: bool) -> Result<(), Failure> {
     let host = Host::open()?;
+    if host.xen.scheduler()? == SCHEDULER_NULL {
+        let why = "the hypervisor runs sched=null: each vCPU has a CPU to itself, without weights and caps";
+        return Err(Failure::refused(why));
+    }
     let domains = match &args.domain {
         Some(wanted) => vec![host.find(wanted)?],
         None => host.domains()?,

@@ -15,6 +15,7 @@ use super::new_file::NewFile;
 use super::output;
 use crate::host::Host;
 use crate::trace::record::records;
+use crate::trace::session::Recording;
 use crate::trace::timeline::Timeline;
 use crate::trace::{perfetto, session};
 
@@ -58,14 +59,21 @@ pub fn run(args: &TraceArgs, json: bool) -> Result<(), Failure> {
     let hz = u64::from(host.xen.physinfo()?.cpu_khz) * 1000;
     let names = host.domains()?.into_iter().map(|domain| (domain.info.id, domain.name)).collect();
     perfetto::write(&mut file, &timeline, hz, &names).and_then(|()| file.finish()).map_err(named)?;
-    report(&args.out, &timeline, hz, &recording.used, json)
+    report(&args.out, &timeline, hz, &recording, json)
 }
 
-fn report(out: &Path, timeline: &Timeline, hz: u64, used: &[(u16, u64)], json: bool) -> Result<(), Failure> {
+fn report(
+    out: &Path,
+    timeline: &Timeline,
+    hz: u64,
+    recording: &Recording,
+    json: bool,
+) -> Result<(), Failure> {
     let seconds = |ticks: u64| ticks as f64 / hz as f64;
     let length = seconds(timeline.end - timeline.start);
     if json {
-        let domains: Vec<_> = used
+        let domains: Vec<_> = recording
+            .used
             .iter()
             .map(|(id, used)| {
                 let ran = seconds(timeline.run_time(*id));
@@ -74,7 +82,7 @@ fn report(out: &Path, timeline: &Timeline, hz: u64, used: &[(u16, u64)], json: b
             .collect();
         return output::json(&json!({
             "file": out, "seconds": length, "cpus": timeline.cpus.len(), "records": timeline.records,
-            "lost": timeline.lost, "domains": domains,
+            "lost": timeline.lost, "account_seconds": recording.accounted.as_secs_f64(), "domains": domains,
         }));
     }
     let (records, cpus) = (timeline.records, timeline.cpus.len());

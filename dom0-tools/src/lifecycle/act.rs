@@ -9,7 +9,7 @@ use hypercall_abi::errno::Errno;
 
 use super::decide::{Activity, Step, decide};
 use crate::balloon::Autoballoon;
-use crate::builder::{self, error::BuildError, kernel, store};
+use crate::builder::{self, Built, error::BuildError, kernel, store};
 use crate::config::{GuestConfig, Uuid};
 use crate::devices::nic;
 use crate::host::{Host, HostError};
@@ -34,6 +34,8 @@ pub struct Created {
     pub domain: u16,
     /// Whether a xenstore daemon knows of it.
     pub in_store: bool,
+    /// Whether its weight and its cap, if it was given any, have an effect.
+    pub has_shares: bool,
 }
 
 /// Why a deed was not done.
@@ -140,7 +142,8 @@ pub fn build_and_start(
         host.xen.unpause_domain(built.domain)?;
     }
     let name = record.config.name.clone();
-    Ok(Created { name, uuid: record.uuid, domain: built.domain, in_store: built.in_store })
+    let Built { domain, in_store, has_shares } = built;
+    Ok(Created { name, uuid: record.uuid, domain, in_store, has_shares })
 }
 
 fn check_unique(host: &Host, record: &Record) -> Result<(), ActError> {

@@ -22,6 +22,8 @@ pub struct Recording {
     pub words: Vec<Vec<u32>>,
     /// CPU time that each domain used meanwhile, by the hypervisor's account, in nanoseconds.
     pub used: Vec<(u16, u64)>,
+    /// How long "meanwhile" was, at least: the account begins after the trace, and ends before it.
+    pub accounted: Duration,
 }
 
 /// Tracing is on as long as this lives.
@@ -49,11 +51,13 @@ pub fn record(xen: &Xen, mask: u32, time: Duration, stop: &AtomicBool) -> Result
     let start = Instant::now();
     xen.trace_on()?;
     let before = xen.domains()?;
+    let account = Instant::now();
     while start.elapsed() < time && !stop.load(Ordering::Relaxed) {
         if drain(&buffers, &mut words)? < FULL {
             thread::sleep(PAUSE.min(time.saturating_sub(start.elapsed())));
         }
     }
+    let accounted = account.elapsed();
     let after = xen.domains()?;
     drain(&buffers, &mut words)?;
     // Once more, so that every CPU tells whom it has run.
@@ -66,7 +70,7 @@ pub fn record(xen: &Xen, mask: u32, time: Duration, stop: &AtomicBool) -> Result
         let earlier = before.iter().find(|other| other.id == domain.id).map_or(0, |other| other.cpu_time);
         (domain.id, domain.cpu_time.saturating_sub(earlier))
     });
-    Ok(Recording { words, used: used.collect() })
+    Ok(Recording { words, used: used.collect(), accounted })
 }
 
 /// Takes what is in the buffers; returns how full the fullest was.

@@ -120,7 +120,11 @@ impl Xen {
         self.sysctl("sysctl cpu_hotplug", &mut call).map(drop)
     }
 
-    fn scheduler(&self) -> Result<u32, XenError> {
+    /// How CPUs are shared, one of `SCHEDULER_*`.
+    ///
+    /// # Errors
+    /// As the hypervisor says.
+    pub fn scheduler(&self) -> Result<u32, XenError> {
         let mut call = Sysctl::new(sysctl::SCHED_ID, SchedId::default());
         self.sysctl("sysctl sched_id", &mut call)?;
         Ok(call.payload::<SchedId>().sched_id)

@@ -86,6 +86,8 @@ pub struct Config {
     pub boot: Boot,
     /// CPUs for guests.
     pub cpus: u32,
+    /// Of each core.
+    pub threads: u32,
     pub memory_mib: u32,
     /// Domain 0's kernel: "6.1" or "6.12".
     pub kernel: &'static str,
@@ -120,6 +122,7 @@ impl Config {
             hypervisor: Hypervisor::Tenon,
             boot: Boot::Direct,
             cpus,
+            threads: 1,
             memory_mib: 4096,
             kernel: "6.1",
             program: None,
@@ -150,6 +153,12 @@ impl Config {
 
     pub fn kernel(mut self, kernel: &'static str) -> Self {
         self.kernel = kernel;
+        self
+    }
+
+    /// Gives every core so many threads.
+    pub fn threads(mut self, threads: u32) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -198,14 +207,14 @@ impl Config {
         self
     }
 
-    /// How many CPUs the emulated machine has: where guests are to have several, one more that runs none of them.
+    /// How many CPUs the emulated machine has: where guests are to have several, one more, or a core, that runs none of them.
     ///
     /// QEMU's CPU 0 cannot run guests beside others (7.2 and newer): when any CPU loads x87 state (FXRSTOR, XRSTOR), QEMU
     /// clears IGNNE in the hidden flags of CPU 0, by a read, modify and write that is not atomic (`cpu_clear_ignne`), and
     /// the same word says whether CPU 0 is in a guest with nested paging. Every few minutes a guest runs on with the
     /// hypervisor's address space or the other way around.
     pub fn machine_cpus(&self) -> u32 {
-        if self.leaves_cpu_0() { self.cpus + 1 } else { self.cpus }
+        if self.leaves_cpu_0() { self.cpus + self.threads } else { self.cpus }
     }
 
     fn leaves_cpu_0(&self) -> bool {
@@ -214,7 +223,11 @@ impl Config {
 
     /// The hypervisor's whole command line.
     pub fn hypervisor_options(&self) -> String {
-        let isolated = if self.leaves_cpu_0() { "isolcpus=0 " } else { "" };
+        let isolated = match (self.leaves_cpu_0(), self.threads) {
+            (false, _) => String::new(),
+            (true, 1) => "isolcpus=0 ".into(),
+            (true, threads) => format!("isolcpus=0-{} ", threads - 1),
+        };
         format!("{} {isolated}{}", self.hypervisor.options(), self.options.trim()).trim().to_owned()
     }
 

@@ -68,7 +68,7 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     // MONITOR without a correct MWAIT, and RDTSCP with RDTSC's exit code, are faults of the emulator.
     command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "EPYC,-monitor,-rdtscp"]);
     command.args(["-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]);
-    command.arg("-smp").arg(config.machine_cpus().to_string());
+    command.arg("-smp").arg(format!("{},threads={}", config.machine_cpus(), config.threads));
     command.arg("-m").arg(config.memory_mib.to_string());
     if config.icount {
         command.args(["-icount", "shift=0,sleep=off"]);

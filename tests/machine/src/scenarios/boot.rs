@@ -12,6 +12,11 @@ pub fn up(machine: &mut Machine) -> Result<()> {
     up_with(machine, cpus)
 }
 
+/// `dom0_max_vcpus=1` is honoured.
+pub fn up_with_one_vcpu(machine: &mut Machine) -> Result<()> {
+    up_with(machine, 1)
+}
+
 /// `dom0_max_vcpus=2` is honoured.
 pub fn up_with_two_vcpus(machine: &mut Machine) -> Result<()> {
     up_with(machine, 2)

@@ -18,6 +18,7 @@ mod nics;
 mod outputs;
 mod panic;
 mod pci;
+mod policies;
 mod pools;
 mod refusals;
 mod shares;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(refusals::all());
     all.extend(outputs::all());
     all.push(shares::machine());
+    all.extend(policies::all());
     all.extend(wide::all());
     all.extend(iommu::all());
     all.extend([
