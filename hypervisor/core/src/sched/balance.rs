@@ -122,6 +122,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 }
                 CpuMask(quiet).iter().for_each(|cpu| self.reschedule(cpu));
             }
+            if self.idle.load(Ordering::Relaxed) != 0 {
+                self.pass_calls_on(this);
+            }
             return true;
         }
         self.quiet.fetch_or(1 << this.index(), Ordering::SeqCst);
@@ -130,8 +133,20 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         let could_help = cpu.is_waited_for() || self.overloaded(this).next().is_some();
         if could_help {
             self.no_longer(&self.quiet, this);
+            self.pass_calls_on(this);
         }
         could_help
+    }
+
+    /// This CPU has found work of its own. If it idled before, it may have been called for another's: one that idles still
+    /// takes its place.
+    #[cold]
+    fn pass_calls_on(&self, this: CpuId) {
+        for (_, other) in self.overloaded(this) {
+            if let Some(idle) = self.take_idle(this, other.helpers(), other.helpers()) {
+                self.reschedule(idle);
+            }
+        }
     }
 
     /// Takes one of the allowed CPUs out of those that are idle: best one of `soft`, and the best of these for one that

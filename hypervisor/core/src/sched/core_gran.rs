@@ -115,7 +115,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             turn.end = turn.end.min(turn.since + LEAST_TURN);
             turn.inside.iter().for_each(|inside| self.reschedule(inside));
         }
-        let mut next = self.start_in_core(core, &mut turn, this, cpu, now);
+        let mut parked = false;
+        let mut next = self.start_in_core(core, &mut turn, this, cpu, now, &mut parked);
         if next.is_none() {
             // Whoever queues something sees that this CPU idles or rests, or has queued it already and it is found now.
             let idles = turn.inside.0 == 0;
@@ -123,9 +124,13 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             fence(Ordering::SeqCst);
             // They have not looked for others' work.
             self.call_if_waited_for(rested);
-            next = self.start_in_core(core, &mut turn, this, cpu, now);
+            next = self.start_in_core(core, &mut turn, this, cpu, now, &mut parked);
             if next.is_none() && idles {
                 self.call_astray(this);
+                if parked {
+                    // The other threads may have left others' work alone because of one that was to run here.
+                    self.call_if_waited_for(CpuMask(core.threads.0 & !(1 << this.index())));
+                }
             }
         }
         match &next {
@@ -136,7 +141,8 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         next.map(|started| started.vcpu)
     }
 
-    /// Starts one whose turn it is, from wherever it waits; none if it is nobody's here.
+    /// Starts one whose turn it is, from wherever it waits; none if it is nobody's here. `parked` is set if one that waited is
+    /// not to run after all: it is held, or its domain's budget is used up.
     fn start_in_core(
         &self,
         core: &Core,
@@ -144,6 +150,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         this: CpuId,
         cpu: &CpuQueue<V>,
         now: Nanos,
+        parked: &mut bool,
     ) -> Option<Started<V>> {
         let may_run = |vcpu: &V, node: &SchedNode| self.allowed_by(vcpu, node).contains(this);
         while let Some((vcpu, lag)) = cpu
@@ -171,7 +178,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
             let is_tenants = |vcpu: &V| vcpu.domain_number() == tenant;
             // Those that are held it parks.
             let counts = |vcpu: &V| is_tenants(vcpu) || vcpu.node().is_held();
-            match cpu.with(|queue| queue.start(this, now, counts, may_run)) {
+            let is_waited_for = cpu.is_waited_for();
+            let next = cpu.with(|queue| queue.start(this, now, counts, may_run));
+            *parked |= next.is_none() && is_waited_for && !cpu.is_waited_for();
+            match next {
                 Some(Next::Stray { vcpu, lag }) => self.enqueue(vcpu, lag, MEMORY, now),
                 Some(Next::Runs { vcpu, slice_end, limit }) => {
                     return Some(Started { vcpu, slice_end, limit });
@@ -180,9 +190,10 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                     || self.take_any(this, cpu, is_tenants) => {}
                 None if turn.inside.0 != 0 => return None,
                 None => {
-                    // It may not run on this thread, but on another of the core.
-                    let next = self.next_in(core)?;
-                    if !next.allowed.contains(this) {
+                    // It may not run on this thread, but on another of the core; or it is parked, and another goes next.
+                    if let Some(next) = self.next_in(core)
+                        && !next.allowed.contains(this)
+                    {
                         let there = CpuMask(next.allowed.0 & core.threads.0);
                         there.iter().take(1).for_each(|thread| self.reschedule(thread));
                         return None;

@@ -27,6 +27,12 @@ fn domains<'a>(machine: &'a Machine, domains: &[(usize, u32)]) -> (Sim<'a>, Vec<
     (sim, all)
 }
 
+fn budget(cap: u16) -> Rc<Budget> {
+    let budget = Rc::new(Budget::default());
+    budget.set_cap(cap);
+    budget
+}
+
 fn shares(sim: &mut Sim<'_>, domains: &[Vec<Vcpu>], start: u64, length: u64) -> Vec<Vec<f64>> {
     sim.run_until(start);
     let ran = |now| -> Vec<Vec<u64>> {
@@ -37,6 +43,20 @@ fn shares(sim: &mut Sim<'_>, domains: &[Vec<Vcpu>], start: u64, length: u64) -> 
     let after = ran(start + length);
     let share = |(after, before): (&u64, &u64)| (after - before) as f64 / length as f64;
     after.iter().zip(&before).map(|(after, before)| after.iter().zip(before).map(share).collect()).collect()
+}
+
+/// vCPUs of capped domains: each domain's cap (0 for none); and of each vCPU its domain, how it sleeps (it computes if it does
+/// not) and where it may run.
+type Set<'a> = (&'a [u16], &'a [(u32, Option<(u64, u64)>, u64)]);
+
+fn capped<'a>(machine: &'a Machine, (caps, vcpus): Set<'_>) -> Sim<'a> {
+    let mut sim = Sim::with_policy(machine, BY_CORE);
+    let budgets: Vec<_> = caps.iter().map(|cap| budget(*cap)).collect();
+    for (domain, sleeps, cpus) in vcpus {
+        let job = sleeps.map_or(Job::Compute, |(burst, pause)| Job::Sleep { burst, pause });
+        sim.add_of(*domain, budgets[*domain as usize].clone(), job, 256, CpuMask(*cpus));
+    }
+    sim
 }
 
 /// Domains that fill whole cores share them as single vCPUs share CPUs.
@@ -90,6 +110,74 @@ fn nobody_starves() {
     }
 }
 
+/// Whoever is turned away for want of budget leaves its core to others at once, and who was called for work and finds its own
+/// passes the call on.
+#[test]
+fn a_cap_leaves_no_cpu_idle() {
+    let cases: [(u32, u32, Set<'_>); 3] = [
+        (
+            2,
+            4,
+            (
+                &[111, 76, 0, 0, 13],
+                &[
+                    (4, Some((1586770, 2594764)), 26),
+                    (0, Some((1444025, 3204628)), 28),
+                    (2, Some((2487460, 251084)), 174),
+                    (1, Some((3357697, 1692310)), 90),
+                    (1, Some((2449698, 985478)), 6),
+                    (1, None, 22),
+                    (2, None, 194),
+                    (1, Some((1277678, 3349053)), 62),
+                    (0, Some((1616450, 1820328)), 85),
+                    (0, None, 42),
+                    (4, None, 108),
+                    (1, None, 78),
+                    (1, None, 204),
+                    (1, Some((2996339, 923601)), 205),
+                    (1, None, 81),
+                    (4, Some((438717, 2548137)), 158),
+                    (0, None, 87),
+                ],
+            ),
+        ),
+        (
+            3,
+            1,
+            (
+                &[0, 0, 32, 51],
+                &[
+                    (0, Some((154817, 50000)), 23),
+                    (0, Some((1511089, 107898)), 60),
+                    (3, Some((898450, 50000)), 25),
+                    (3, Some((90869, 50000)), 9),
+                    (2, Some((1199840, 2552482)), 74),
+                ],
+            ),
+        ),
+        (
+            3,
+            1,
+            (
+                &[0, 33, 21, 0],
+                &[
+                    (2, Some((515240, 141869)), 23),
+                    (1, Some((1546142, 3220479)), 102),
+                    (1, Some((58649, 1392467)), 50),
+                    (3, Some((2257475, 479276)), 4),
+                    (1, Some((1837896, 1838268)), 9),
+                    (2, Some((901407, 1601026)), 74),
+                ],
+            ),
+        ),
+    ];
+    for (cores, threads, set) in cases {
+        let machine = Machine::with_shape(cores * threads, threads, cores * threads);
+        // It looks at every step.
+        capped(&machine, set).run_until(SECOND);
+    }
+}
+
 #[test]
 fn one_that_wakes_does_not_wait_for_the_turns_end() {
     let machine = Machine::with_shape(2, 2, 2);
@@ -134,26 +222,75 @@ proptest! {
         every_event_is_seen(&mut sim, holds)?;
     }
 
+    /// A capped domain has no more than its cap; each of its vCPUs gets its part of that, or of the machine if that is less.
+    #[test]
+    fn caps_are_kept_and_shared(
+        cores in 1u32..=3,
+        set in prop::collection::vec((1usize..4, 10u16..200), 1..4),
+        uncapped in 0usize..4,
+    ) {
+        let machine = Machine::with_shape(2 * cores, 2, 2 * cores);
+        let mut sim = Sim::with_policy(&machine, BY_CORE);
+        let mut add = |domain: usize, vcpus: usize, budget: &Rc<Budget>| -> Vec<Vcpu> {
+            (0..vcpus).map(|_| sim.add_of(domain as u32, budget.clone(), Job::Compute, 256, ANYWHERE)).collect()
+        };
+        let domains: Vec<_> = set.iter().enumerate().map(|(i, (vcpus, cap))| add(i, *vcpus, &budget(*cap))).collect();
+        add(set.len(), uncapped, &Rc::default());
+        let all = sim.vcpus.len() as f64;
+        let got = shares(&mut sim, &domains, SECOND, SECOND);
+        for (domain, (vcpus, cap)) in got.iter().zip(&set) {
+            let cap = (f64::from(*cap) / 100.0).min(*vcpus as f64);
+            prop_assert!(domain.iter().sum::<f64>() <= cap + 0.02, "{got:?}");
+            let part = (cap / *vcpus as f64).min(f64::from(cores) / all);
+            prop_assert!(domain.iter().all(|share| *share >= 0.9 * part), "{got:?}");
+        }
+    }
+
     /// Sleepers and others, of domains of any size.
     #[test]
     fn no_core_is_shared(
         cores in 1u32..=4,
         threads in 1u32..=4,
-        vcpus in prop::collection::vec((0u32..5, any::<bool>(), MS / 20..4 * MS, MS / 20..4 * MS, 1u64..256), 1..20),
+        set in prop::collection::vec((0u32..5, any::<bool>(), MS / 20..4 * MS, MS / 20..4 * MS, 1u64..256), 1..20),
+        caps in prop::array::uniform5(prop_oneof![Just(0u16), 10u16..200]),
     ) {
         let cpus = cores * threads;
         let machine = Machine::with_shape(cpus, threads, cpus);
-        let mut sim = Sim::with_policy(&machine, BY_CORE);
-        for (domain, computes, burst, pause, hard) in vcpus {
-            let job = if computes { Job::Compute } else { Job::Sleep { burst, pause } };
-            let hard = if hard & ((1 << cpus) - 1) == 0 { ANYWHERE } else { CpuMask(hard) };
-            sim.add_of(domain, Rc::default(), job, 256, hard);
-        }
+        let vcpus: Vec<_> = set
+            .into_iter()
+            .map(|(domain, computes, burst, pause, hard)| {
+                let hard = if hard & ((1 << cpus) - 1) == 0 { u64::MAX } else { hard };
+                (domain, (!computes).then_some((burst, pause)), hard)
+            })
+            .collect();
+        let mut sim = capped(&machine, (&caps, &vcpus));
         sim.run_until(SECOND / 2);
         let before: Vec<u64> = sim.vcpus.iter().map(|vcpu| vcpu.ran(SECOND / 2)).collect();
         sim.run_until(SECOND);
         for (i, (vcpu, before)) in sim.vcpus.iter().zip(before).enumerate() {
             prop_assert!(vcpu.ran(SECOND) > before, "vCPU {i} is stuck: {:?}", vcpu.node);
+        }
+    }
+
+    /// A whole machine: 32 cores of two threads. Nobody starves, whatever the domains are.
+    #[test]
+    fn a_whole_machine(
+        set in prop::collection::vec((1usize..9, prop_oneof![Just(64u32), Just(256), Just(1024)], any::<bool>()), 10..60),
+    ) {
+        let machine = Machine::with_shape(64, 2, 16);
+        let mut sim = Sim::with_policy(&machine, BY_CORE);
+        let mut domains: Vec<Vec<Vcpu>> = Vec::new();
+        for (i, (vcpus, weight, sleeps)) in set.iter().enumerate() {
+            let job = if *sleeps { Job::Sleep { burst: MS, pause: 3 * MS } } else { Job::Compute };
+            let add = |_| sim.add_of(i as u32, Rc::default(), job, *weight, ANYWHERE);
+            domains.push((0..*vcpus).map(add).collect());
+        }
+        let weights: f64 = set.iter().map(|(vcpus, weight, _)| *vcpus as f64 * f64::from(*weight)).sum();
+        let got = shares(&mut sim, &domains, SECOND / 2, SECOND / 2);
+        for (domain, (_, weight, sleeps)) in got.iter().zip(&set) {
+            // Of the cores, as if each ran one thread only; who sleeps wants a quarter, less what it waits for its core.
+            let least = (32.0 * f64::from(*weight) / weights).min(if *sleeps { 0.15 } else { 1.0 });
+            prop_assert!(domain.iter().all(|share| *share >= 0.9 * least), "{least}: {domain:?} of {got:?}");
         }
     }
 }

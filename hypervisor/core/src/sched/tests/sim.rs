@@ -411,37 +411,42 @@ impl<'a> Sim<'a> {
         self.running[cpu.index()].as_ref()
     }
 
-    /// The domains that run in the core of a CPU.
-    fn domains_with(&self, cpu: usize) -> impl Iterator<Item = u32> {
-        let core = |cpu: usize| self.machine.place(CpuId(cpu as u32)).core;
-        let running = self.running.iter().enumerate().filter(move |(other, _)| core(*other) == core(cpu));
-        running.filter_map(|(_, vcpu)| Some(vcpu.as_ref()?.domain.get()))
+    /// The domain that runs in each core, by the core's number. None runs two.
+    fn tenants(&self) -> Vec<Option<u32>> {
+        let mut tenants = vec![None; self.running.len()];
+        for (cpu, vcpu) in self.running.iter().enumerate() {
+            let Some(domain) = vcpu.as_ref().map(|vcpu| vcpu.domain.get()) else { continue };
+            let tenant = &mut tenants[self.machine.place(CpuId(cpu as u32)).core as usize];
+            assert!(tenant.is_none_or(|tenant| tenant == domain), "two domains in the core of {cpu}");
+            *tenant = Some(domain);
+        }
+        tenants
     }
 
     fn assert_cores_are_not_shared(&self) {
         if self.sched.policy().granularity == Granularity::Core {
-            for cpu in 0..self.running.len() {
-                let first = self.domains_with(cpu).next();
-                assert!(
-                    self.domains_with(cpu).all(|domain| Some(domain) == first),
-                    "two domains in the core of {cpu}"
-                );
-            }
+            self.tenants();
         }
     }
 
     /// No vCPU waits while a CPU that it may use does nothing, and may do it.
     pub fn assert_conserves_work(&self) {
         let by_core = self.sched.policy().granularity == Granularity::Core;
+        let idle: Vec<usize> = (0..self.running.len()).filter(|cpu| self.running[*cpu].is_none()).collect();
+        if idle.is_empty() {
+            return;
+        }
+        let tenants = if by_core { self.tenants() } else { vec![None; self.running.len()] };
         for (i, vcpu) in self.vcpus.iter().enumerate() {
-            let lets_in =
-                |cpu: &usize| !by_core || self.domains_with(*cpu).all(|domain| domain == vcpu.domain.get());
-            let idle = (0..self.running.len())
-                .filter(|cpu| self.running[*cpu].is_none())
-                .filter(lets_in)
-                .fold(0, |all, cpu| all | 1 << cpu);
-            let waits = vcpu.node.state() == State::Queued && !vcpu.node.is_held();
-            assert!(!waits || self.sched.allowed(vcpu).0 & idle == 0, "{i} waits while CPUs {idle:#b} idle");
+            if vcpu.node.state() != State::Queued || vcpu.node.is_held() {
+                continue;
+            }
+            let lets_in = |cpu: &&usize| {
+                let tenant = tenants[self.machine.place(CpuId(**cpu as u32)).core as usize];
+                tenant.is_none_or(|tenant| tenant == vcpu.domain.get())
+            };
+            let idle = idle.iter().filter(lets_in).fold(0, |all, cpu| all | 1 << cpu);
+            assert!(self.sched.allowed(vcpu).0 & idle == 0, "{i} waits while CPUs {idle:#b} idle");
         }
     }
 
