@@ -10,6 +10,7 @@
 //! rests says so, then looks at the queues.
 
 use alloc::boxed::Box;
+use core::mem;
 
 use super::clock::Vtime;
 use super::node::SchedNode;
@@ -56,6 +57,9 @@ struct Turn {
     /// When the turn is over, if others wait.
     end: Nanos,
     closing: bool,
+    /// The domain that a thread has been called for, when nobody was in, by one that may not run its vCPU. Clocks are evened
+    /// out at every look: without this, two threads could call each other for ever, each for another vCPU.
+    promised: u32,
 }
 
 /// The vCPU that goes next in a core.
@@ -78,8 +82,9 @@ impl Cores {
         let mut core = 0..;
         let cores = fallible::filled(cpus, || {
             let threads = core.next().map_or(CpuMask(0), |cpu| topology.core(CpuId(cpu)));
+            let (since, end) = (Nanos(0), Nanos(0));
             let turn =
-                Turn { tenant: NOBODY, inside: CpuMask(0), since: Nanos(0), end: Nanos(0), closing: false };
+                Turn { tenant: NOBODY, inside: CpuMask(0), since, end, closing: false, promised: NOBODY };
             Core {
                 threads,
                 turn: Lock::new(Class::Turn, turn),
@@ -163,7 +168,9 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
         loop {
             if turn.inside.0 == 0 {
                 turn.closing = false;
+                let promised = mem::replace(&mut turn.promised, NOBODY);
                 match self.next_in(core) {
+                    Some(_) if promised != NOBODY => turn.tenant = promised,
                     Some(next) => turn.tenant = next.domain,
                     None if self.take_any(this, cpu, |_| true) => continue,
                     None => return None,
@@ -194,6 +201,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                     if let Some(next) = self.next_in(core)
                         && !next.allowed.contains(this)
                     {
+                        turn.promised = next.domain;
                         let there = CpuMask(next.allowed.0 & core.threads.0);
                         there.iter().take(1).for_each(|thread| self.reschedule(thread));
                         return None;

@@ -49,8 +49,8 @@ fn shares(sim: &mut Sim<'_>, domains: &[Vec<Vcpu>], start: u64, length: u64) -> 
 /// not) and where it may run.
 type Set<'a> = (&'a [u16], &'a [(u32, Option<(u64, u64)>, u64)]);
 
-fn capped<'a>(machine: &'a Machine, (caps, vcpus): Set<'_>) -> Sim<'a> {
-    let mut sim = Sim::with_policy(machine, BY_CORE);
+fn capped<'a>(machine: &'a Machine, policy: Policy, (caps, vcpus): Set<'_>) -> Sim<'a> {
+    let mut sim = Sim::with_policy(machine, policy);
     let budgets: Vec<_> = caps.iter().map(|cap| budget(*cap)).collect();
     for (domain, sleeps, cpus) in vcpus {
         let job = sleeps.map_or(Job::Compute, |(burst, pause)| Job::Sleep { burst, pause });
@@ -114,7 +114,7 @@ fn nobody_starves() {
 /// passes the call on.
 #[test]
 fn a_cap_leaves_no_cpu_idle() {
-    let cases: [(u32, u32, Set<'_>); 3] = [
+    let cases: [(u32, u32, Set<'_>); 4] = [
         (
             2,
             4,
@@ -138,6 +138,29 @@ fn a_cap_leaves_no_cpu_idle() {
                     (1, None, 81),
                     (4, Some((438717, 2548137)), 158),
                     (0, None, 87),
+                ],
+            ),
+        ),
+        // Here two threads called each other for ever.
+        (
+            2,
+            2,
+            (
+                &[19, 109, 94, 0, 0],
+                &[
+                    (0, None, 108),
+                    (1, Some((1476474, 3343306)), 236),
+                    (4, Some((1081629, 2747395)), 201),
+                    (4, None, 153),
+                    (0, Some((2877355, 3911094)), 207),
+                    (1, None, 242),
+                    (4, Some((2896583, 265201)), 205),
+                    (1, Some((2588953, 3014377)), 207),
+                    (1, Some((256500, 3506464)), 164),
+                    (3, None, 76),
+                    (1, None, 92),
+                    (0, Some((769528, 1057385)), 171),
+                    (3, Some((3549896, 3215631)), 242),
                 ],
             ),
         ),
@@ -174,7 +197,7 @@ fn a_cap_leaves_no_cpu_idle() {
     for (cores, threads, set) in cases {
         let machine = Machine::with_shape(cores * threads, threads, cores * threads);
         // It looks at every step.
-        capped(&machine, set).run_until(SECOND);
+        capped(&machine, BY_CORE, set).run_until(SECOND);
     }
 }
 
@@ -246,9 +269,10 @@ proptest! {
         }
     }
 
-    /// Sleepers and others, of domains of any size.
+    /// Sleepers and others, of domains of any size, with caps. That no CPU idles beside work holds without core scheduling, too.
     #[test]
     fn no_core_is_shared(
+        by_core in prop::bool::weighted(0.75),
         cores in 1u32..=4,
         threads in 1u32..=4,
         set in prop::collection::vec((0u32..5, any::<bool>(), MS / 20..4 * MS, MS / 20..4 * MS, 1u64..256), 1..20),
@@ -263,7 +287,8 @@ proptest! {
                 (domain, (!computes).then_some((burst, pause)), hard)
             })
             .collect();
-        let mut sim = capped(&machine, (&caps, &vcpus));
+        let policy = if by_core { BY_CORE } else { Policy::default() };
+        let mut sim = capped(&machine, policy, (&caps, &vcpus));
         sim.run_until(SECOND / 2);
         let before: Vec<u64> = sim.vcpus.iter().map(|vcpu| vcpu.ran(SECOND / 2)).collect();
         sim.run_until(SECOND);
