@@ -90,6 +90,12 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                     let given = queue.give(id, this, clock, i64::MIN, reluctant, &who);
                     given.inspect(|(vcpu, ..)| self.move_home(vcpu, this))
                 });
+                if found.is_none() && !other.helpers().contains(this) {
+                    // This CPU was called by mistake, for those that wait there no longer; another may have been meant.
+                    if let Some(idle) = self.take_idle(this, other.helpers(), other.helpers()) {
+                        self.reschedule(idle);
+                    }
+                }
                 found.map(|found| (found, clock))
             })
         };

@@ -88,9 +88,21 @@ pub fn crowd(machine: &mut Machine) -> Result<()> {
     let refused = machine.run("tenon create /tmp/crowd.cfg", Duration::from_secs(60))?;
     ensure!(refused.code != 0 && refused.output.contains("128"), "129 vCPUs: {}", refused.output);
     machine.write_file("/tmp/crowd.cfg", &file(128))?;
-    machine.ok("tenon create /tmp/crowd.cfg")?;
+    machine.ok(
+        "tenon trace --no-exits --seconds 300 --out /tmp/crowd.json >/dev/null 2>&1 & echo $! >/tmp/tracer",
+    )?;
+    let created = machine.json("tenon create --json /tmp/crowd.cfg")?;
     let sum = machine.expect("crowd: ", Duration::from_secs(300))?;
     ensure!(sum.line.contains(" 0 failed"), "{}\n{}", sum.line, sum.before);
+    // One time everywhere says something only if they really were everywhere.
+    machine.ok("kill $(cat /tmp/tracer)")?;
+    machine.until("test -e /tmp/crowd.json", Duration::from_secs(60))?;
+    let places = format!(
+        "grep '\"cat\":\"vcpu\"' /tmp/crowd.json | grep -o '\"d{}v[0-9]*\"\\|\"tid\":[0-9]*' | paste - - | sort -u",
+        created["id"]
+    );
+    let moved = machine.ok(&format!("{places} | grep -o '\"d[0-9v]*\"' | uniq -c | grep -vc ' 1 '"))?;
+    ensure!(moved.parse::<u32>()? > 64, "of 128 vCPUs {moved} ran on more than one CPU");
     gone(machine, "crowd")?;
     memory_is_back(machine, free)
 }
