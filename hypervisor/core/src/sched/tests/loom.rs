@@ -11,10 +11,10 @@ use loom::cell::UnsafeCell;
 use loom::model::Builder;
 use loom::thread;
 
-use super::{Budget, Cpus, SchedNode, Schedulable, Scheduler};
+use super::{Budget, Cpus, Granularity, Policy, SchedNode, Schedulable, Scheduler, Sharing};
 use crate::entries::Entries;
 use crate::ids::{CpuId, PoolId};
-use crate::machine::CpuMask;
+use crate::machine::{CpuMask, CpuPlace};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::time::Nanos;
 
@@ -46,6 +46,10 @@ impl Cpus for Machine {
         Nanos(Nanos::MILLISECOND)
     }
     fn arm_timer(self, _: Nanos) {}
+    /// CPUs 0 and 1 are threads of one core.
+    fn place(self, cpu: CpuId) -> CpuPlace {
+        CpuPlace { core: cpu.0 / 2, ..CpuPlace::default() }
+    }
 }
 
 #[derive(Clone)]
@@ -54,6 +58,7 @@ struct Vcpu(Arc<Inner>);
 struct Inner {
     node: SchedNode,
     budget: Budget,
+    domain: u32,
     pool: AtomicU32,
     event: AtomicBool,
     context: UnsafeCell<()>,
@@ -70,7 +75,7 @@ impl Schedulable for Vcpu {
         &self.0.node
     }
     fn domain_number(&self) -> u32 {
-        0
+        self.0.domain
     }
     fn budget(&self) -> &Budget {
         &self.0.budget
@@ -87,9 +92,15 @@ impl Schedulable for Vcpu {
 impl Vcpu {
     /// One that is queued on CPU 0.
     fn queued(sched: &Scheduler<Machine, Self>) -> Self {
+        Self::queued_of(sched, 0)
+    }
+
+    /// The same, of some domain.
+    fn queued_of(sched: &Scheduler<Machine, Self>, domain: u32) -> Self {
         let vcpu = Self(Arc::new(Inner {
             node: SchedNode::new(sched.machine.now()),
             budget: Budget::default(),
+            domain,
             pool: AtomicU32::new(0),
             event: AtomicBool::new(false),
             context: UnsafeCell::new(()),
@@ -117,8 +128,13 @@ struct Model {
 
 impl Model {
     fn new(pool: u32) -> Arc<Self> {
+        Self::with_policy(pool, Policy::default())
+    }
+
+    fn with_policy(pool: u32, policy: Policy) -> Arc<Self> {
         let machine = Machine(Box::leak(Box::new(core::array::from_fn(|_| AtomicBool::new(false)))));
-        let sched = Scheduler::new(machine, CpuMask::first(pool)).unwrap();
+        let mut sched = Scheduler::new(machine, CpuMask::first(pool)).unwrap();
+        sched.follow(policy).unwrap();
         let vcpu = Vcpu::queued(&sched);
         Arc::new(Self { sched, vcpu })
     }
@@ -396,5 +412,63 @@ fn who_changes_pools_while_it_is_woken_runs_in_the_new_one() {
         model.sched.release(&model.vcpu);
         waker.join().unwrap();
         assert!(model.runs_on_the_other(), "it is lost");
+    });
+}
+
+const BY_CORE: Policy = Policy { sharing: Sharing::ByWeight, granularity: Granularity::Core };
+
+#[test]
+fn a_thread_that_rests_finds_its_domains_or_is_told() {
+    bounded(2, || {
+        let model = Model::with_policy(2, BY_CORE);
+        assert!(model.run());
+        model.block();
+        // The other thread of the core runs the same domain.
+        let other = Vcpu::queued(&model.sched);
+        assert!(model.sched.pick() == Some(other));
+        let waker = model.spawn(2, Model::send_event);
+        become_cpu(1);
+        let found = model.run();
+        waker.join().unwrap();
+        if !found {
+            assert!(model.was_kicked(1), "it rests while one of its domain waits");
+            assert!(model.run(), "it was told for nothing");
+        }
+    });
+}
+
+#[test]
+fn threads_never_run_two_domains() {
+    bounded(2, || {
+        let model = Model::with_policy(2, BY_CORE);
+        let other = Vcpu::queued_of(&model.sched, 1);
+        let inside: Arc<[AtomicU32; 2]> = Arc::new(core::array::from_fn(|_| AtomicU32::new(0)));
+        // What the core runs, as its two threads see it.
+        let turn = |model: &Model, inside: &[AtomicU32; 2]| {
+            let Some(vcpu) = model.sched.pick() else { return false };
+            let domain = vcpu.domain_number() as usize;
+            inside[domain].fetch_add(1, Ordering::SeqCst);
+            assert_eq!(inside[1 - domain].load(Ordering::SeqCst), 0, "two domains in a core");
+            vcpu.touch();
+            inside[domain].fetch_sub(1, Ordering::SeqCst);
+            vcpu.node().block();
+            model.sched.put(vcpu, Nanos::NEVER);
+            true
+        };
+        let thread = {
+            let inside = inside.clone();
+            model.spawn(1, move |model| {
+                turn(model, &inside);
+            })
+        };
+        become_cpu(0);
+        turn(&model, &inside);
+        thread.join().unwrap();
+        // Who has not run yet is found by a thread that looks again.
+        for cpu in [0, 1, 0] {
+            become_cpu(cpu);
+            turn(&model, &inside);
+        }
+        assert!(model.vcpu.node().is_blocked() && other.node().is_blocked(), "one has not run");
     });
 }
