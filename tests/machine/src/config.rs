@@ -101,8 +101,8 @@ pub struct Config {
     pub disks: Vec<Disk>,
     /// More arguments for QEMU.
     pub qemu_args: Vec<String>,
-    /// Time counts instructions: one CPU, repeatable to the instruction almost.
-    pub icount: bool,
+    /// Time counts instructions, each of 2 to this power of ns: one CPU, repeatable to the instruction almost.
+    pub icount: Option<u8>,
     /// The harness works through domain 0's second serial port.
     pub agent: bool,
     /// Debian's Xen tools are in domain 0, too.
@@ -131,7 +131,7 @@ impl Config {
             iommu: None,
             disks: Vec::new(),
             qemu_args: Vec::new(),
-            icount: false,
+            icount: None,
             agent: true,
             stock_tools: false,
             debian: false,

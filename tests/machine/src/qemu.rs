@@ -70,8 +70,8 @@ fn command(images: &dyn Images, name: &str, config: &Config, scratch: &Path) -> 
     command.args(["-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]);
     command.arg("-smp").arg(format!("{},threads={}", config.machine_cpus(), config.threads));
     command.arg("-m").arg(config.memory_mib.to_string());
-    if config.icount {
-        command.args(["-icount", "shift=0,sleep=off"]);
+    if let Some(shift) = config.icount {
+        command.arg("-icount").arg(format!("shift={shift},sleep=off"));
     }
     match config.iommu {
         Some(Iommu::Intel) => drop(command.args(["-device", "intel-iommu,intremap=on"])),

@@ -11,6 +11,7 @@
 //! in domain 0's place. A null hypercall is written down instruction by instruction, and its VMREADs and VMWRITEs counted.
 
 mod beside;
+mod exits;
 mod lines;
 mod log;
 mod trace;
@@ -43,6 +44,9 @@ pub struct BenchArgs {
     /// Measure VT-x, under Bochs: what single exits cost.
     #[arg(long, conflicts_with_all = ["xen", "beside_xen"])]
     intel: bool,
+    /// Count the exits of domain 0 and of a guest up to its userspace, by kinds, on AMD-V and on VT-x, both under Bochs.
+    #[arg(long, conflicts_with_all = ["xen", "beside_xen", "intel", "io"])]
+    exits: bool,
     /// Measure disks and networks of guests.
     #[arg(long, conflicts_with = "intel")]
     io: bool,
@@ -57,6 +61,9 @@ const PATIENCE: Duration = Duration::from_secs(900);
 pub fn bench(ws: Workspace, args: &BenchArgs) -> Result<()> {
     if args.intel {
         return bench_intel(ws, args);
+    }
+    if args.exits {
+        return exits::bench(ws, args.show);
     }
     if !args.beside_xen {
         let subject = if args.xen { Hypervisor::Xen } else { Hypervisor::Tenon };
@@ -144,7 +151,7 @@ fn config(subject: Hypervisor, args: &BenchArgs) -> Config {
     };
     let mut config =
         Config::new(1).option("console_timestamps=raw guest_loglvl=all").word("marks=1").word(scenario);
-    config.icount = true;
+    config.icount = Some(0);
     config.agent = false;
     config.show = args.show;
     if is_xen {

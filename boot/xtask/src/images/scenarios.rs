@@ -4,9 +4,10 @@
 //! command line says `tenon.run=NAME`. It needs no input, so its instruction count repeats.
 
 /// Scenarios by name.
-pub fn all() -> [(&'static str, String); 5] {
+pub fn all() -> [(&'static str, String); 6] {
     [
         ("create", CREATE.into()),
+        ("exits", EXITS.into()),
         ("bench", bench_tenon()),
         ("bench-xl", bench("xl")),
         ("bench-io", bench_io("tenon", "/dev/ram0,raw,xvdb")),
@@ -41,6 +42,15 @@ const CREATE: &str = "\
 tenon create /etc/tenon/poweroff.cfg
 tenon list
 tenon wait --for destroy --timeout 600 poweroff
+";
+
+/// A guest up to its userspace, and how often every domain has left to the hypervisor until then, by kinds.
+const EXITS: &str = "\
+tenon create /etc/tenon/guest.cfg
+until grep -q 'guest: userspace up' /var/log/tenon/console/guest.log; do sleep 1; done
+tenon top --once --interval 1 --json
+echo uptime: $(cut -d' ' -f1 /proc/uptime)
+tenon destroy guest
 ";
 
 /// What `cargo xtask bench` measures. The pauses let domain 0 finish what it does by itself.

@@ -19,7 +19,7 @@ pub fn all() -> Vec<Scenario> {
     // Where time counts instructions, the TSC has a known rate.
     let counting = |options| {
         let mut config = Config::program(1, "idle").option(options);
-        config.icount = true;
+        config.icount = Some(0);
         config
     };
     let uefi =

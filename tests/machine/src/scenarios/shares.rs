@@ -20,7 +20,7 @@ const TOLERANCE: u32 = 20;
 
 pub fn machine() -> Scenario {
     let mut config = Config::new(1);
-    config.icount = true;
+    config.icount = Some(0);
     qemu(
         "shares-6.1-1cpu",
         config,
