@@ -1,7 +1,7 @@
 //! Port I/O.
 //!
 //! A guest has no ports: reads give all ones, writes go nowhere, except that port 0xe9 writes to the hypervisor's
-//! log. The domain that owns the hardware uses the machine's ports without exits, except the virtualized ones.
+//! log, and that a timer which is not there shows zero. The domain that owns the hardware uses the machine's ports without exits, except the virtualized ones.
 
 use crate::domain::{Context, VcpuRef};
 use crate::guest_cpu::{Event, Gpr, GuestCpu, IoAccess};
@@ -12,6 +12,9 @@ use crate::machine::Machine;
 use crate::size::Size;
 
 const DEBUG_PORT: u16 = 0xe9;
+/// Counter 2 of the PIT, which is the hypervisor's. Linux loads it with all ones and asks 50,000 times whether it still shows
+/// them before it gives up to measure its TSC: at zero it gives up at once.
+const PIT_COUNTER: u16 = 0x42;
 
 /// Handles an access that was intercepted. Not inlined: the way of the other exits stays short.
 #[inline(never)]
@@ -37,7 +40,9 @@ pub fn handle<M: Machine>(
             hardware.write_port(port, size, rax as u32 & size.ones());
         }
     } else {
-        let value = hardware.map_or(u32::MAX, |hardware| hardware.read_port(port, size)) & size.ones();
+        let absent = if port == PIT_COUNTER { 0 } else { u32::MAX };
+        let value =
+            hardware.and_then(|hardware| hardware.read_port(port, size)).unwrap_or(absent) & size.ones();
         // A 32-bit result clears the upper half; smaller ones keep the rest.
         let kept = if size == Size::Dword { 0 } else { rax & !u64::from(size.ones()) };
         context.guest.gprs_mut().set(Gpr::Rax, kept | u64::from(value));

@@ -42,15 +42,16 @@ impl HardwareDomain {
 }
 
 impl<M: Machine> Hardware<'_, M> {
-    /// Reads a virtualized port: those of configuration space, and what is between them.
-    pub fn read_port(self, port: u16, size: Size) -> u32 {
+    /// Reads a virtualized port: those of configuration space, and what is between them. `None` of another.
+    pub fn read_port(self, port: u16, size: Size) -> Option<u32> {
         match (port, size) {
-            (ADDRESS, Size::Dword) => self.devices.pci.lock().address,
+            (ADDRESS, Size::Dword) => Some(self.devices.pci.lock().address),
             (DATA..=DATA_END, _) => {
-                self.port_register(port, size).map_or(size.ones(), |at| self.read_config(at, size))
+                let at = self.port_register(port, size);
+                Some(at.map_or(size.ones(), |at| self.read_config(at, size)))
             }
-            (ADDRESS..DATA, _) => self.hv.machine.read_port(port, size),
-            _ => u32::MAX,
+            (ADDRESS..DATA, _) => Some(self.hv.machine.read_port(port, size)),
+            _ => None,
         }
     }
 

@@ -92,9 +92,7 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
                 });
                 if found.is_none() && !other.helpers().contains(this) {
                     // This CPU was called by mistake, for those that wait there no longer; another may have been meant.
-                    if let Some(idle) = self.take_idle(this, other.helpers(), other.helpers()) {
-                        self.reschedule(idle);
-                    }
+                    self.call_idle_for(this, other);
                 }
                 found.map(|found| (found, clock))
             })
@@ -148,10 +146,14 @@ impl<C: Cpus, V: Schedulable> Scheduler<C, V> {
     /// takes its place.
     #[cold]
     fn pass_calls_on(&self, this: CpuId) {
-        for (_, other) in self.overloaded(this) {
-            if let Some(idle) = self.take_idle(this, other.helpers(), other.helpers()) {
-                self.reschedule(idle);
-            }
+        self.overloaded(this).for_each(|(_, other)| self.call_idle_for(this, other));
+    }
+
+    /// Calls a CPU that idles and could run what waits at another.
+    #[cold]
+    fn call_idle_for(&self, this: CpuId, other: &CpuQueue<V>) {
+        if let Some(idle) = self.take_idle(this, other.helpers(), other.helpers()) {
+            self.reschedule(idle);
         }
     }
 

@@ -36,6 +36,7 @@ guest!(
         paging::accessed_and_dirty,
         io::debug_port,
         io::nobody_there,
+        io::no_timer,
         io::memory_hole,
         io::string_instructions,
         state::xcr0,
