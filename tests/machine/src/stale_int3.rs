@@ -1,4 +1,4 @@
-//! A fault of QEMU that ends Linux kernels with several CPUs, about once in a thousand boots: a CPU executes the INT3 that
+//! A fault of QEMU that now and then ends a Linux kernel with several CPUs as it boots: a CPU executes the INT3 that
 //! another had put there for a moment, to change the kernel's code, and taken away again. It is known by what Linux says
 //! of it; docs/src/decisions/stale-int3.md has the evidence that it is QEMU's.
 
